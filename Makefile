@@ -1,0 +1,35 @@
+# Two commands matter to a newcomer: `make demo` and `make test`.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIN    := -c deploy/constraints.txt
+
+.PHONY: demo test bench lint clean
+
+demo: $(VENV)/.run
+	$(BIN)/tracker demo
+
+test: $(VENV)/.test lint
+	$(BIN)/pytest -n auto --dist loadgroup
+
+bench: $(VENV)/.test
+	$(BIN)/python -m tests.bench
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(VENV)/bin/python pyproject.toml deploy/constraints.txt
+	$(BIN)/python -m pip install --quiet $(PIN) -e .
+	touch $@
+
+$(VENV)/.test: $(VENV)/bin/python pyproject.toml deploy/constraints.txt
+	$(BIN)/python -m pip install --quiet $(PIN) -e '.[test]'
+	touch $@ $(VENV)/.run
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

@@ -1,0 +1,1 @@
+"""A tracking proxy for outgoing e-mail: it asks first, keeps little and forgets on time."""

@@ -1,0 +1,34 @@
+"""Turns instants into the days and hours that are stored, always in UTC."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+from tracker.model import Day, Hour
+
+_EPOCH = date(1970, 1, 1)
+
+
+def day_of(instant: datetime) -> Day:
+    """The UTC day of an aware INSTANT."""
+    return Day(int(instant.timestamp() // 86_400))
+
+
+def hour_of(instant: datetime) -> Hour:
+    """The UTC hour of an aware INSTANT."""
+    return Hour(int(instant.timestamp() // 3_600))
+
+
+def date_of(day: Day) -> date:
+    """DAY as a calendar date."""
+    return _EPOCH + timedelta(days=day)
+
+
+def instant_of(hour: Hour) -> datetime:
+    """The beginning of HOUR."""
+    return datetime.fromtimestamp(hour * 3_600, UTC)
+
+
+def later(day: Day, days: int) -> Day:
+    """DAYS after DAY."""
+    return Day(day + days)

@@ -1,0 +1,121 @@
+"""Decides what a reported consent is worth, from the report and where the person stands: the law of this project.
+
+The rules, all of them here (GDPR Art. 4(11), 7; UWG section 7; DESIGN.md, Consent):
+
+- a purchased list is no consent, whatever comes with it;
+- a report needs evidence, and a date that is neither in the future nor longer ago than a consent lasts;
+- after a no nothing that anybody reports makes a grant;
+- only a confirmed web form, paper or import makes a live grant: what a rep or a call reports waits for the person;
+- a report that adds nothing to what is known writes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from tracker.core.calendar import day_of, later
+from tracker.model import (
+    ConsentReport,
+    ConsentState,
+    Day,
+    Evidence,
+    ExpiredConsent,
+    FutureDate,
+    Method,
+    MissingEvidence,
+    PurchasedList,
+    Purpose,
+    Standing,
+)
+
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far ahead another system's clock may be."""
+
+CONFIRMABLE = frozenset({Method.WEB_FORM, Method.WRITTEN, Method.IMPORTED, Method.PAGE})
+"""Methods by which a report can show that the person confirmed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentPolicy:
+    """Periods in days, from the settings."""
+
+    consent_days: int = 730
+    proof_days: int = 1095
+    pending_days: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do about a report; `give` and `hold` name the purposes to write, both empty when nothing changes."""
+
+    state: ConsentState
+    until: Day | None
+    give: frozenset[Purpose] = frozenset()
+    hold: frozenset[Purpose] = frozenset()
+
+
+def decide(report: ConsentReport, standing: Standing, now: datetime, policy: ConsentPolicy) -> Decision:
+    """What REPORT changes for a person who stands at STANDING.
+
+    The state `suppressed` is decided here too, so that no caller can forget it.
+
+    Raises:
+        PurchasedList, MissingEvidence, FutureDate, ExpiredConsent: the report is worth nothing.
+    """
+    _examine(report, now, policy)
+    if report.purposes & standing.suppressed.keys():
+        return Decision(ConsentState.SUPPRESSED, until=None)
+    if is_confirmed(report):
+        return _grant(report, standing, policy)
+    return _hold(report, standing, now, policy)
+
+
+def is_confirmed(report: ConsentReport) -> bool:
+    """Whether REPORT shows when and how the person confirmed it."""
+    evidence = report.evidence
+    return report.method in CONFIRMABLE and evidence.confirmed_at is not None and bool(evidence.confirmed_by)
+
+
+def grant_last_day(report: ConsentReport, policy: ConsentPolicy) -> Day:
+    """The last day of a grant that rests on REPORT."""
+    return later(day_of(report.given_at), policy.consent_days)
+
+
+def _examine(report: ConsentReport, now: datetime, policy: ConsentPolicy) -> None:
+    if report.method is Method.PURCHASED:
+        raise PurchasedList("method")
+    if report.evidence == Evidence():
+        raise MissingEvidence("evidence")
+    dates = {
+        "given_at": report.given_at,
+        "evidence.confirmed_at": report.evidence.confirmed_at,
+        "evidence.call_started_at": report.evidence.call_started_at,
+    }
+    for name, date in dates.items():
+        if date is not None and date > now + CLOCK_SKEW:
+            raise FutureDate(name)
+    if grant_last_day(report, policy) < day_of(now):
+        raise ExpiredConsent("given_at")
+
+
+def _grant(report: ConsentReport, standing: Standing, policy: ConsentPolicy) -> Decision:
+    newer = frozenset(
+        purpose
+        for purpose in report.purposes
+        if purpose not in standing.grants or standing.grants[purpose].given_at < report.given_at
+    )
+    kept = [standing.grants[purpose].last_day for purpose in report.purposes - newer]
+    if not newer:
+        return Decision(ConsentState.UNCHANGED, until=min(kept))
+    return Decision(ConsentState.LIVE, until=min([grant_last_day(report, policy), *kept]), give=newer)
+
+
+def _hold(report: ConsentReport, standing: Standing, now: datetime, policy: ConsentPolicy) -> Decision:
+    open_questions = report.purposes - standing.grants.keys()
+    if not open_questions:
+        return Decision(ConsentState.UNCHANGED, min(standing.grants[purpose].last_day for purpose in report.purposes))
+    unasked = frozenset(open_questions - standing.pending.keys())
+    waiting = [standing.pending[purpose].last_day for purpose in open_questions - unasked]
+    until = min([later(day_of(now), policy.pending_days)] * bool(unasked) + waiting)
+    return Decision(ConsentState.PENDING, until=until, hold=unasked)

@@ -1,0 +1,226 @@
+"""Tells how consent is reported, looked up and withdrawn: shown, said yes or no, recorded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Final
+
+from tracker.core.address import contains_address
+from tracker.core.calendar import day_of, later
+from tracker.core.consent import ConsentPolicy, Decision, decide, grant_last_day
+from tracker.core.ledger import notice_hash
+from tracker.core.pseudonym import normalise, pseudonym
+from tracker.core.tokens import StopToken, Tokens
+from tracker.model import (
+    MAIL_PURPOSES,
+    AddressInValue,
+    BadToken,
+    ConsentReport,
+    ConsentState,
+    Day,
+    Evidence,
+    InvalidField,
+    Language,
+    LedgerContent,
+    Method,
+    NotRecorded,
+    Pseudonym,
+    Purpose,
+    Standing,
+    StoreUnavailable,
+    Suppressed,
+    UnknownNotice,
+)
+from tracker.store.consents import ConsentBook
+from tracker.store.store import Store
+
+REFERENCE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+LONGEST_VALUE: Final = 500
+THE_PERSON: Final = "recipient"
+"""The actor of an entry that the person made through a link of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedConsent:
+    """A consent as it came in at a door, with the address still in it."""
+
+    address: str
+    purposes: frozenset[Purpose]
+    method: Method
+    given_at: datetime
+    notice_version: str
+    language: Language
+    evidence: Evidence
+    actor: str
+    reference: str | None = None
+    requested: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """Where a person stands, and how it came about."""
+
+    standing: Standing
+    history: tuple[LedgerContent, ...]
+
+
+class Consents:
+    """Records what people agreed to and what they took back."""
+
+    def __init__(self, store: Store, tokens: Callable[[], Tokens], policy: ConsentPolicy) -> None:
+        self._store = store
+        self._tokens = tokens
+        self._policy = policy
+
+    async def report(self, reported: ReportedConsent, now: datetime) -> tuple[ConsentState, Day | None]:
+        """Record a consent that somebody reports; return its state and, while it lasts, its last day.
+
+        Raises:
+            InvalidAddress, InvalidField, AddressInValue, UnknownNotice, PurchasedList, MissingEvidence, FutureDate,
+            ExpiredConsent: the report is refused and nothing was written.
+            Suppressed: the person said no; that it was tried again is remembered, so that the no lasts.
+            StoreUnavailable: nothing was written.
+        """
+        report = self._pseudonymised(reported)
+        today = day_of(now)
+        async with self._store.consents() as book:
+            standing = await book.standing(report.pseudonym, today)
+            decision = decide(report, standing, now, self._policy)
+            if decision.state is ConsentState.SUPPRESSED:
+                refused = report.purposes & standing.suppressed.keys()
+                await book.prolong_suppression(report.pseudonym, refused, self._proof_ends(today))
+            else:
+                await self._write(book, report, decision, now)
+        if decision.state is ConsentState.SUPPRESSED:
+            raise Suppressed("purposes")
+        return decision.state, decision.until
+
+    async def lookup(self, address: str, now: datetime) -> Lookup:
+        """Where the person behind ADDRESS stands. Raises InvalidAddress, StoreUnavailable."""
+        person = self._pseudonym(address)
+        today = day_of(now)
+        return Lookup(await self._store.standing(person, today), await self._store.history(person, today))
+
+    async def withdraw(self, address: str, purposes: frozenset[Purpose], actor: str, now: datetime) -> bool:
+        """Record a no that somebody reports for ADDRESS; it counts at once. True when it was news.
+
+        Raises InvalidAddress, StoreUnavailable.
+        """
+        return await self._withdraw(self._pseudonym(address), purposes, actor, None, now)
+
+    def read_stop(self, token: str) -> StopToken | None:
+        """Whose stop TOKEN this is; None when it was altered. Needs no database."""
+        return self._tokens().open_stop(token)
+
+    async def withdraw_by_link(self, token: str, purposes: frozenset[Purpose], now: datetime) -> bool:
+        """Record the no of whoever holds a stop TOKEN; True when it was news.
+
+        Raises:
+            BadToken: the token was altered; nothing was written.
+            NotRecorded: the store is away; never a false yes.
+        """
+        stop = self.read_stop(token)
+        if stop is None:
+            raise BadToken
+        try:
+            return await self._withdraw(stop.pseudonym, purposes, THE_PERSON, stop.language, now)
+        except StoreUnavailable:
+            raise NotRecorded from None
+
+    async def _withdraw(
+        self, person: Pseudonym, purposes: frozenset[Purpose], actor: str, language: Language | None, now: datetime
+    ) -> bool:
+        ends = self._proof_ends(day_of(now))
+        async with self._store.consents() as book:
+            return await book.withdraw(
+                person,
+                purposes or MAIL_PURPOSES,
+                now=now,
+                actor=actor,
+                language=language,
+                content_last_day=ends,
+                suppression_last_day=ends,
+            )
+
+    async def _write(self, book: ConsentBook, report: ConsentReport, decision: Decision, now: datetime) -> None:
+        if not (decision.give or decision.hold):
+            return
+        today = day_of(now)
+        notice = await book.notice(report.notice_version, report.language)
+        if notice is None or notice.superseded_day is not None:
+            raise UnknownNotice("notice_version")
+        text_hash = notice_hash(notice.text)
+        if decision.give:
+            last_day = grant_last_day(report, self._policy)
+            await book.give(
+                report,
+                decision.give,
+                grant_last_day=last_day,
+                content_last_day=self._proof_ends(last_day),
+                today=today,
+                now=now,
+                notice_hash=text_hash,
+            )
+        else:
+            last_day = later(today, self._policy.pending_days)
+            await book.hold(
+                report,
+                decision.hold,
+                last_day=last_day,
+                content_last_day=self._proof_ends(today),
+                now=now,
+                notice_hash=text_hash,
+            )
+        if report.reference is not None:
+            await book.remember_reference(report.actor, report.reference, report.pseudonym, last_day)
+
+    def _pseudonymised(self, reported: ReportedConsent) -> ConsentReport:
+        person = self._pseudonym(reported.address)
+        if not reported.purposes or not reported.purposes <= MAIL_PURPOSES:
+            raise InvalidField("purposes")
+        if reported.method is Method.PAGE:
+            raise InvalidField("method: 'page' is what this tracker's own page records")
+        if reported.reference is not None:
+            check_reference(reported.reference, "reference")
+        _check_evidence(reported.evidence)
+        return ConsentReport(
+            pseudonym=person,
+            purposes=reported.purposes,
+            method=reported.method,
+            given_at=reported.given_at.replace(microsecond=0),
+            notice_version=reported.notice_version,
+            language=reported.language,
+            evidence=reported.evidence,
+            actor=reported.actor,
+            reference=reported.reference,
+            requested=reported.requested,
+        )
+
+    def _pseudonym(self, address: str) -> Pseudonym:
+        return pseudonym(self._tokens().ring.pseudonym_keys, normalise(address))
+
+    def _proof_ends(self, day: Day) -> Day:
+        return later(day, self._policy.proof_days)
+
+
+def check_reference(reference: str, field: str) -> None:
+    """Raise InvalidField or AddressInValue, naming FIELD, unless REFERENCE may be stored."""
+    if contains_address(reference):
+        raise AddressInValue(field)
+    if not REFERENCE.fullmatch(reference):
+        raise InvalidField(f"{field}: 1 to 64 of A-Z a-z 0-9 _ . : -")
+
+
+def _check_evidence(evidence: Evidence) -> None:
+    for field in fields(evidence):
+        value = getattr(evidence, field.name)
+        if not isinstance(value, str):
+            continue
+        name = f"evidence.{field.name}"
+        if contains_address(value):
+            raise AddressInValue(name)
+        if len(value) > LONGEST_VALUE or not value.isprintable():
+            raise InvalidField(f"{name}: at most {LONGEST_VALUE} printable characters")

@@ -1,0 +1,39 @@
+"""Tells what goes when: the table of background work, and the sweep that deletes what is past its last day."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from tracker.core.calendar import day_of
+from tracker.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A piece of background work, run every `period` while the server runs."""
+
+    description: str
+    run: Callable[[datetime], Awaitable[None]]
+    period: timedelta
+
+
+async def sweep(store: Store, now: datetime, proof_days: int) -> Mapping[str, int]:
+    """Delete every row whose last day has passed; the number of rows deleted, by table. Raises StoreUnavailable."""
+    return await store.sweep(day_of(now), now, proof_days)
+
+
+def jobs(store: Store, proof_days: int, swept: Callable[[Mapping[str, int]], None]) -> tuple[Job, ...]:
+    """The background work on STORE; SWEPT hears how many rows each sweep deleted."""
+
+    async def delete(now: datetime) -> None:
+        swept(await sweep(store, now, proof_days))
+
+    async def vacuum(now: datetime) -> None:
+        await store.vacuum()
+
+    return (
+        Job("delete what has passed its last day", delete, timedelta(minutes=15)),
+        Job("overwrite what index pages remember of deleted rows", vacuum, timedelta(days=1)),
+    )

@@ -1,0 +1,664 @@
+"""The vocabulary: frozen values, enums, and one tree of errors in which each error carries its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from typing import ClassVar, NewType
+
+Day = NewType("Day", int)
+"""Days since 1970-01-01, UTC."""
+Hour = NewType("Hour", int)
+"""Hours since 1970-01-01T00:00Z."""
+Pseudonym = NewType("Pseudonym", bytes)
+"""32 bytes: keyed digest of a normalised address. The only name of a recipient below the flows' edge."""
+DeliveryId = NewType("DeliveryId", bytes)
+"""16 bytes: keyed digest of a message as it came, its recipient and the day."""
+MessageKey = NewType("MessageKey", bytes)
+"""16 bytes: keyed digest of an owner and a campaign id or Message-ID. Shown to callers in hex."""
+Owner = NewType("Owner", bytes)
+"""16 bytes: keyed digest of a rep's login, so that the database lists no rep."""
+LinkNumber = NewType("LinkNumber", int)
+"""A link's number within its message, from a digest of the reported target; 0 stands for 'no link'."""
+
+NO_LINK = LinkNumber(0)
+
+
+class Purpose(StrEnum):
+    """What a person may agree to; never bundled."""
+
+    OPEN = "open"
+    CLICK = "click"
+    PHONE = "phone"
+
+
+MAIL_PURPOSES = frozenset({Purpose.OPEN, Purpose.CLICK})
+
+
+class Language(StrEnum):
+    """Languages a recipient can be spoken to in."""
+
+    DE = "de"
+    EN = "en"
+    FR = "fr"
+    IT = "it"
+
+
+class Method(StrEnum):
+    """How a consent was obtained."""
+
+    WEB_FORM = "web-form"
+    WRITTEN = "written"
+    IMPORTED = "imported"
+    PHONE = "phone"
+    REP = "rep"
+    PAGE = "page"
+    PURCHASED = "purchased"
+
+
+class ConsentState(StrEnum):
+    """What became of a reported consent."""
+
+    LIVE = "live"
+    UNCHANGED = "unchanged"
+    PENDING = "pending"
+    SUPPRESSED = "suppressed"
+
+
+class LedgerEvent(StrEnum):
+    """What an entry of the ledger says."""
+
+    REQUESTED = "requested"
+    GIVEN = "given"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+
+
+class Agent(IntEnum):
+    """Who made a hit, as far as it can be told; the order is that of certainty that it was a person."""
+
+    MACHINE = 1
+    PROXY = 2
+    HUMAN = 3
+
+
+class Scope(StrEnum):
+    """What an API key may be used for."""
+
+    REWRITE = "rewrite"
+    CONSENT = "consent"
+    STATS = "stats"
+    INVITE = "invite"
+    PRIVACY = "privacy"
+
+
+class Reason(StrEnum):
+    """Why a copy left untouched."""
+
+    NO_GRANT = "no-grant"
+    SEVERAL_RECIPIENTS = "several-recipients"
+    FOREIGN_SENDER = "foreign-sender"
+    SIGNED = "signed"
+    ENCRYPTED = "encrypted"
+    DKIM_SIGNED = "dkim-signed"
+    ALREADY_TRACKED = "already-tracked"
+    AUTO_SUBMITTED = "auto-submitted"
+    REPORT = "report"
+    MALFORMED = "malformed"
+    UNSUPPORTED = "unsupported"
+    NOTHING_TO_TRACK = "nothing-to-track"
+    TOO_LARGE = "too-large"
+    STORE_UNAVAILABLE = "store-unavailable"
+    ERROR = "error"
+
+
+class Left(StrEnum):
+    """Why an http link was left as it stood (the answer counts them)."""
+
+    VISIBLE_URL = "visible-url"
+    ADDRESS_IN_TARGET = "address-in-target"
+    NO_TRACK_MARK = "no-track-mark"
+    UNSUBSCRIBE = "unsubscribe"
+    PLACEHOLDER = "placeholder"
+    TRACKER_LINK = "tracker-link"
+    TOO_LONG = "too-long"
+    EXCLUDED = "excluded"
+    UNREADABLE = "unreadable"
+
+
+# --- consent -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What shows that a person agreed; every value is free of e-mail addresses."""
+
+    source: str | None = None
+    confirmed_at: datetime | None = None
+    confirmed_by: str | None = None
+    document: str | None = None
+    call_started_at: datetime | None = None
+    call_seconds: int | None = None
+    call_again: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentReport:
+    """A consent as a caller reports it, with the address already turned into a pseudonym."""
+
+    pseudonym: Pseudonym
+    purposes: frozenset[Purpose]
+    method: Method
+    given_at: datetime
+    notice_version: str
+    language: Language
+    evidence: Evidence
+    actor: str
+    """Who reported it: the API key's name, or 'cli'."""
+    reference: str | None = None
+    """The actor's own id for the person."""
+    requested: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A live permission for one purpose."""
+
+    purpose: Purpose
+    last_day: Day
+    given_at: datetime
+    notice_version: str
+    entry: int
+    """Sequence number of the ledger entry it rests on."""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingGrant:
+    """A reported permission that the recipient has not confirmed."""
+
+    purpose: Purpose
+    last_day: Day
+    method: Method
+    entry: int
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerContent:
+    """What one entry of the ledger says, as far as it has not passed its last day."""
+
+    entry: int
+    event: LedgerEvent
+    purposes: frozenset[Purpose]
+    recorded_at: datetime
+    actor: str
+    last_day: Day
+    method: Method | None = None
+    given_at: datetime | None = None
+    notice_version: str | None = None
+    notice_hash: str | None = None
+    language: Language | None = None
+    evidence: Evidence = Evidence()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one person stands: all that a decision about consent needs to know."""
+
+    grants: Mapping[Purpose, Grant] = field(default_factory=dict)
+    pending: Mapping[Purpose, PendingGrant] = field(default_factory=dict)
+    suppressed: Mapping[Purpose, Day] = field(default_factory=dict)
+    """Purpose → last day of the suppression."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A version of the text people agree to, in one language."""
+
+    version: str
+    language: Language
+    text: str
+    features: frozenset[str] = frozenset()
+    superseded_day: Day | None = None
+
+
+# --- messages ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What the caller says about one copy of a message; `recipient` never goes below the flows."""
+
+    recipient: str
+    source: str
+    """The API key's name: whose references these are."""
+    single: bool = False
+    label: str | None = None
+    campaign: str | None = None
+    reference: str | None = None
+    owner: str | None = None
+    language: Language | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A tracked link as figures name it: host and path of the target, no query, secrets masked."""
+
+    number: LinkNumber
+    host: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """One tracked copy about to leave: everything the store needs to let events hang on it."""
+
+    recipient: Pseudonym
+    delivery: DeliveryId
+    last_day: Day
+    sent_hour: Hour
+    message: MessageKey
+    owner: Owner
+    label: str | None
+    links: tuple[Link, ...]
+    purposes: frozenset[Purpose]
+    """What the copy would track; the store tracks those of them that still have a live grant."""
+    source: str
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRef:
+    """The key of a delivery, as a token carries it."""
+
+    last_day: Day
+    delivery: DeliveryId
+
+
+@dataclass(frozen=True, slots=True)
+class UntouchedCopy:
+    """One copy that left as it came: counted, and nothing else remembered."""
+
+    owner: Owner
+    day: Day
+    reason: Reason
+    message: MessageKey | None
+    """Its campaign or message; counted there when that is known to the store or named by the caller."""
+    campaign: bool
+    """Whether the caller named a campaign."""
+
+
+# --- hits --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A request for a pixel or a link, as a door saw it. Made in a door, eaten by core/classify; never stored."""
+
+    method: str
+    headers: Mapping[str, str]
+    """Lower-case names."""
+    peer: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What may be remembered of a hit: that it happened, to which delivery, in which hour."""
+
+    last_day: Day
+    delivery: DeliveryId
+    purpose: Purpose
+    link: LinkNumber
+    hour: Hour
+    agent: Agent
+
+
+# --- figures -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LinkFigures:
+    """Clicks on one link, in distinct deliveries."""
+
+    host: str
+    path: str
+    people: int
+    machines: int
+    """Deliveries in which only machines followed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFigures:
+    """What a rep may know about one message; counts are of distinct deliveries."""
+
+    message: MessageKey
+    label: str | None
+    first_sent: Hour
+    last_sent: Hour
+    measurable: Mapping[Purpose, int]
+    opened: int
+    opened_by_machines_only: int
+    clicked: int
+    clicked_by_machines_only: int
+    tracked: int
+    untouched: Mapping[Reason, int]
+    links: tuple[LinkFigures, ...] = ()
+
+    @property
+    def sent(self) -> int:
+        """Copies that went out, tracked or not."""
+        return self.tracked + sum(self.untouched.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Engagement:
+    """One person and one message: what their mail program did, by the hour."""
+
+    message: MessageKey
+    label: str | None
+    sent: Hour
+    measurable: frozenset[Purpose]
+    opened: Hour | None
+    clicked: Hour | None
+    machines: bool
+    """Whether machines touched it."""
+    links: tuple[LinkFigures, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PersonFigures:
+    """What a rep may know about one person, most recent message first."""
+
+    purposes: frozenset[Purpose]
+    """Live grants."""
+    messages: tuple[Engagement, ...]
+
+
+# --- staff -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """An API key as the store knows it: never the key itself."""
+
+    name: str
+    scopes: frozenset[Scope]
+    created_day: Day
+    owner: str | None = None
+    revoked_day: Day | None = None
+
+
+# --- errors ------------------------------------------------------------------------------------
+
+
+class TrackerError(Exception):
+    """The root of the tree. An error never quotes what the caller sent: it may hold an address.
+
+    Class attributes are the answer: HTTP status, a slug for the problem's type, and what a person
+    reads: what happened (`title`), what it means for their mail or data (`meaning`), what to do (`remedy`).
+    `detail` names the field or setting concerned.
+    """
+
+    status: ClassVar[int] = 500
+    slug: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Something went wrong inside the tracker."
+    meaning: ClassVar[str] = "Nothing was recorded."
+    remedy: ClassVar[str] = "Send the message as you have it; tell the operator, whose log names the place."
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail
+
+
+class BadRequest(TrackerError):
+    """The caller's request is at fault; nothing was changed."""
+
+    status = 400
+    slug = "bad-request"
+    title = "The request cannot be understood."
+    meaning = "Nothing was changed."
+    remedy = "Correct the request and send it again."
+
+
+class BadJson(BadRequest):
+    """The body is not JSON of the documented shape."""
+
+    slug = "bad-json"
+    title = "The body is not valid JSON."
+    remedy = "Send one JSON object as application/json."
+
+
+class InvalidField(BadRequest):
+    """A field is missing, unknown or has an impossible value; `detail` names it."""
+
+    status = 422
+    slug = "invalid-field"
+    title = "A field is missing, unknown or impossible."
+    remedy = "Correct the field that is named and send the request again."
+
+
+class InvalidAddress(BadRequest):
+    """No address, or none that mail could be sent to."""
+
+    status = 422
+    slug = "invalid-address"
+    title = "That is not an e-mail address."
+    meaning = "Nothing was looked up or changed."
+    remedy = "Give exactly one address, such as anna@example.org, without a display name."
+
+
+class MissingRecipient(BadRequest):
+    """A rewrite without Tracker-Recipient."""
+
+    slug = "missing-recipient"
+    title = "The envelope recipient is missing."
+    meaning = "The message was not looked at."
+    remedy = (
+        "Name the envelope recipient of this copy in the header Tracker-Recipient, or send the message as you have it."
+    )
+
+
+class WrongContentType(BadRequest):
+    """A body of another media type than the door takes."""
+
+    status = 415
+    slug = "wrong-content-type"
+    title = "The body has the wrong content type."
+    remedy = "Use the content type that is named."
+
+
+class BodyTooLarge(BadRequest):
+    """A body over the hard limit of four times max_message."""
+
+    status = 413
+    slug = "body-too-large"
+    title = "The message is too large to be looked at."
+    meaning = "The message was not changed and nothing was recorded."
+    remedy = "Send it as you have it."
+
+
+class AddressInValue(BadRequest):
+    """An e-mail address hides in a reference or an evidence value (promise 7)."""
+
+    status = 422
+    slug = "address-in-value"
+    title = "A value contains an e-mail address."
+    meaning = "Nothing was stored: addresses are never kept, in any encoding."
+    remedy = "Take the address out of the field that is named; refer to the person by your own id."
+
+
+class PurchasedList(BadRequest):
+    """Bought addresses cannot have consented (UWG section 7, GDPR Art. 7)."""
+
+    status = 422
+    slug = "purchased"
+    title = "Purchased lists are no consent."
+    meaning = "No grant was made."
+    remedy = "Ask the person; until they say yes their mail goes out untracked."
+
+
+class MissingEvidence(BadRequest):
+    """A consent without anything that shows it."""
+
+    status = 422
+    slug = "missing-evidence"
+    title = "The consent comes without evidence."
+    meaning = "No grant was made."
+    remedy = "Say in `evidence` where the consent was given, and when and how it was confirmed."
+
+
+class UnknownNotice(BadRequest):
+    """A consent to a text that is not on file."""
+
+    status = 422
+    slug = "unknown-notice"
+    title = "That notice version is not known in that language, or it was superseded."
+    meaning = "No grant was made."
+    remedy = "Name a version that `tracker notice list` shows, or add the text first."
+
+
+class FutureDate(BadRequest):
+    """A consent from the future."""
+
+    status = 422
+    slug = "future-date"
+    title = "A date lies in the future."
+    meaning = "No grant was made."
+    remedy = "Check the clock and the time zone of the system that reports the consent."
+
+
+class ExpiredConsent(BadRequest):
+    """A consent older than `consent_days`."""
+
+    status = 422
+    slug = "expired-consent"
+    title = "The consent is too old to be used."
+    meaning = "No grant was made."
+    remedy = "Ask the person again."
+
+
+class Suppressed(BadRequest):
+    """The person said no; only they can change it."""
+
+    status = 409
+    slug = "suppressed"
+    title = "The person said no."
+    meaning = "No grant was made and nothing was mailed."
+    remedy = "Only the person can change this, at /ask on the public address of this tracker."
+
+
+class Unauthorized(BadRequest):
+    """No key, or an unknown or revoked one."""
+
+    status = 401
+    slug = "unauthorized"
+    title = "The API key is missing or unknown."
+    remedy = "Send `Authorization: Bearer KEY` with a key made by `tracker key create`."
+
+
+class Forbidden(BadRequest):
+    """The key lacks the scope or names another rep."""
+
+    status = 403
+    slug = "forbidden"
+    title = "This API key may not do that."
+    remedy = "Use a key with the scope that is named, made by `tracker key create`."
+
+
+class ForeignOwner(Forbidden):
+    """A key made for one rep names another."""
+
+    slug = "foreign-owner"
+    title = "This API key belongs to another rep."
+    remedy = "Leave Tracker-Owner out, or use that rep's own key."
+
+
+class NotFound(BadRequest):
+    """No such thing, or not for this caller."""
+
+    status = 404
+    slug = "not-found"
+    title = "There is nothing here."
+    remedy = "Check the address of the request."
+
+
+class NotAllowed(BadRequest):
+    """The path exists, but not with this method."""
+
+    status = 405
+    slug = "method-not-allowed"
+    title = "That cannot be done here with this method."
+    remedy = "Use a method that the header Allow names."
+
+
+class BadToken(NotFound):
+    """A token that was altered, cut or made for another door."""
+
+    slug = "bad-token"
+    title = "This link is not one of ours, or it was cut or changed on the way."
+    meaning = "Nothing was recorded and nothing was changed."
+    remedy = "Open the link from the original message again, complete and unchanged."
+
+
+class StoreUnavailable(TrackerError):
+    """The database cannot be read or written just now."""
+
+    status = 503
+    slug = "store-unavailable"
+    title = "The database cannot be reached just now."
+    meaning = "Nothing was recorded. Mail goes out unchanged meanwhile."
+    remedy = "Try again in a minute."
+
+
+class NotRecorded(StoreUnavailable):
+    """A withdrawal that could not be written: never a false yes."""
+
+    slug = "not-recorded"
+    title = "Your withdrawal could not be recorded just now."
+    meaning = "Nothing has changed yet."
+    remedy = "Please press the button again in a few minutes."
+
+
+class SetupError(TrackerError):
+    """The installation itself is wrong; the program does not start."""
+
+    slug = "setup"
+    title = "The installation is not complete or not right."
+    meaning = "The tracker did not start; no mail was touched."
+    remedy = "Correct what is named and start again; `tracker doctor` checks everything."
+
+
+class BadSetting(SetupError):
+    """An unknown or impossible setting; `detail` names it and says why."""
+
+    slug = "bad-setting"
+    title = "A setting is unknown or impossible."
+    remedy = "Correct the setting that is named in tracker.toml or in the environment and start again."
+
+
+class BadKeyFile(SetupError):
+    """The key file is missing, damaged, or readable by others."""
+
+    slug = "bad-key-file"
+    title = "The key file cannot be used."
+    remedy = "Put the right key file in place with mode 0600 (`chmod 600`); without it old links cannot be verified."
+
+
+class WrongKey(SetupError):
+    """The key file does not belong to this database."""
+
+    slug = "wrong-key"
+    title = "The key file does not belong to this database."
+    meaning = "The tracker did not start: with another pseudonym key nobody's consent or refusal would be found."
+    remedy = "Name the key file that was made with this database in `key_file`, or restore it from where you keep keys."
+
+
+class SchemaBehind(SetupError):
+    """The database has not been made, or was made by another release."""
+
+    slug = "schema-behind"
+    title = "The database is missing or belongs to another release."
+    remedy = "Run `tracker init` for a new installation or `tracker upgrade` for an older one."
