@@ -517,7 +517,7 @@ class UnknownNotice(BadRequest):
     slug = "unknown-notice"
     title = "That notice version is not known in that language, or it was superseded."
     meaning = "No grant was made."
-    remedy = "Name a version that `tracker notice list` shows, or add the text first."
+    remedy = "Name the version and language that the person saw; `tracker init` put 2026-1 on file."
 
 
 class FutureDate(BadRequest):
@@ -620,6 +620,24 @@ class NotRecorded(StoreUnavailable):
     title = "Your withdrawal could not be recorded just now."
     meaning = "Nothing has changed yet."
     remedy = "Please press the button again in a few minutes."
+
+
+class FormTooLarge(BodyTooLarge):
+    """A form on a page with more in it than any form of ours has."""
+
+    slug = "form-too-large"
+    title = "That is more than this page takes."
+    meaning = "Nothing was changed."
+    remedy = "Open the link from the original message again and use the button there."
+
+
+class PageFailed(TrackerError):
+    """A fault of ours while a page was made; what a form did before it is not known."""
+
+    slug = "page-failed"
+    title = "Something went wrong on our side."
+    meaning = "If you pressed a button, it is not certain that this was recorded."
+    remedy = "Please try again in a few minutes."
 
 
 class SetupError(TrackerError):

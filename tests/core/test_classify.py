@@ -56,11 +56,8 @@ def test_agents_are_told_by_what_they_say_of_themselves(user_agent: str, agent: 
 
 
 def test_shuffling_the_table_changes_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
-    hits = [
-        hit(user_agent=name, **more)
-        for name in (FIREFOX, GMAIL, "bot", "GoogleImageProxy bot")
-        for more in ({}, {"x_moz": "prefetch"})
-    ]
+    names = (FIREFOX, GMAIL, "bot", "GoogleImageProxy bot")
+    hits = [hit(user_agent=name, **more) for name in names for more in ({}, {"x_moz": "prefetch"})]
     expected = [classify(one) for one in hits]
     for seed in range(20):
         shuffled = random.Random(seed).sample(RULES, len(RULES))

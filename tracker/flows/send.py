@@ -13,10 +13,12 @@ from typing import Final
 
 from tracker.core.address import mask_addresses
 from tracker.core.calendar import day_of, hour_of, later
+from tracker.core.glance import glance
 from tracker.core.identity import campaign_key, delivery_id, mail_key, owner_of
 from tracker.core.layout import Plan, PlanUrls, lay_out, render
+from tracker.core.notice import NoticeTexts
 from tracker.core.pseudonym import normalise, pseudonym
-from tracker.core.survey import Glance, Refused, Survey, glance
+from tracker.core.survey import Refused, Survey
 from tracker.core.tokens import PLAN_SIZE, STOP_NONCE_SIZE, DeliveryToken, Tokens
 from tracker.flows.consent import check_reference
 from tracker.model import (
@@ -155,12 +157,13 @@ class Sender:
             {link.target: tokens.sign_link(signing.id, plan_id, link.target) for link in survey.links},
         )
         language = copy.envelope.language or self._policy.language
-        plan = lay_out(survey, granted, language, urls)
+        texts = NoticeTexts(language)
+        plan = lay_out(survey, granted, texts, urls)
         if plan is None:
             raise _Untouched(Reason.NOTHING_TO_TRACK)
-        tracked = await self._register(copy, plan)
+        tracked = await self._register(copy, survey, plan)
         if tracked != plan.purposes:  # a grant ended since it was read
-            plan = lay_out(survey, tracked, language, urls) if tracked else None
+            plan = lay_out(survey, tracked, texts, urls) if tracked else None
             if plan is None:
                 raise _Untouched(Reason.NO_GRANT)
 
@@ -184,7 +187,7 @@ class Sender:
         )
 
     def _copy(self, envelope: Envelope, message: bytes, recipient: Pseudonym, tokens: Tokens, now: datetime) -> _Copy:
-        head: Glance = glance(message)
+        head = glance(message)
         keys = tokens.ring.digest_keys
         owner = owner_of(keys.owner, envelope.owner or head.from_address or "")
         if envelope.campaign is not None:
@@ -207,7 +210,7 @@ class Sender:
             quoted = tuple({DeliveryRef(token.last_day, token.delivery) for token in read})
             await self._store.close_deliveries(quoted, copy.recipient, copy.today)
 
-    async def _register(self, copy: _Copy, plan: Plan) -> frozenset[Purpose]:
+    async def _register(self, copy: _Copy, survey: Survey, plan: Plan) -> frozenset[Purpose]:
         return await self._store.register(
             Registration(
                 recipient=copy.recipient,
@@ -217,7 +220,7 @@ class Sender:
                 message=copy.key,
                 owner=copy.owner,
                 label=copy.envelope.label,
-                links=plan.links,
+                links=tuple({link.report for link in survey.links}) if Purpose.CLICK in plan.purposes else (),
                 purposes=plan.purposes,
                 source=copy.envelope.source,
                 reference=copy.envelope.reference,

@@ -1,0 +1,17 @@
+"""A real installation with a running server, for the tests of one module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness import Installation
+
+
+@pytest.fixture(scope="module")
+def tracker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    folder: Path = tmp_path_factory.mktemp("installation") / "tracker"
+    with Installation.made(folder) as running:
+        yield running

@@ -1,0 +1,69 @@
+"""Each command in the README is run, in order, as a newcomer would."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.harness import free_port
+
+ROOT = Path(__file__).parent.parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+WAIT = "until curl -s -o /dev/null http://127.0.0.1:8081/health/live; do :; done\n"
+
+
+def test_the_two_commands_are_targets_of_the_makefile() -> None:
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"^make (\w+)", BLOCKS[0], re.MULTILINE)) == {"demo", "test"} <= targets
+
+
+def test_every_other_command_does_what_it_says(tmp_path: Path) -> None:
+    public, private = str(free_port()), str(free_port())
+    bin_folder = Path(sys.executable).parent
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("TRACKER_")},
+        "PATH": f"{bin_folder}:{os.environ['PATH']}",
+        "TRACKER_PUBLIC_LISTEN": f"127.0.0.1:{public}",
+        "TRACKER_PRIVATE_LISTEN": f"127.0.0.1:{private}",
+    }
+    script = "set -euo pipefail\n" + "".join(
+        block.replace("tracker serve &\n", "tracker serve & echo $! > serve.pid\n" + WAIT) + "\necho\n"
+        for block in BLOCKS[1:]
+    )
+    recently = (datetime.now(UTC) - timedelta(days=9)).strftime("%Y-%m-%d")  # the example must not age
+    script = script.replace("8081", private).replace("8080", public).replace("2026-11-01", recently)
+    script += (
+        'grep -q "Tracker-Outcome: tracked" headers.txt\ngrep -q "127.0.0.1" to-send.eml\nkill $(cat serve.pid)\nwait\n'
+    )
+    output = tmp_path / "output"
+    with output.open("w") as told:
+        process = subprocess.Popen(
+            ["bash", "-c", script], cwd=tmp_path, env=environment, stdout=told, stderr=told, start_new_session=True
+        )
+        try:
+            status = process.wait(90)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            pytest.fail(output.read_text())
+    assert status == 0, output.read_text()
+    assert '"state": "live"' in output.read_text() or '"state":"live"' in output.read_text()
+
+
+def test_the_python_example_compiles_and_lets_mail_flow() -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    names = {node.id for node in ast.walk(ast.parse(example)) if isinstance(node, ast.Name)}
+    assert {"message", "recipient", "KEY"} <= names
+    scope: dict[str, object] = {"KEY": "trk_none"}
+    exec(f"import urllib.request\n{example}".replace("8081", str(free_port())), scope)
+    tracked = scope["tracked"]
+    assert callable(tracked)
+    assert tracked(b"message", "anna@example.org") == b"message"

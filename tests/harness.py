@@ -1,0 +1,192 @@
+"""Runs the real program as processes of its own, and speaks to it as its users do."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+PATIENCE = 60
+"""Seconds after which a process that should have answered has failed."""
+CONTROLLER, CONTACT = "Werkstatt Nord GmbH", "privacy@werkstatt-nord.example"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An HTTP answer, read to its end."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Installation:
+    """A folder made by `tracker init`, and the server that runs on it."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        public, private = free_port(), free_port()
+        self.public_url = f"http://127.0.0.1:{public}"
+        self.private_url = f"http://127.0.0.1:{private}"
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("TRACKER_")},
+            "TRACKER_CONFIG": str(folder / "tracker.toml"),
+            "TRACKER_PUBLIC_URL": self.public_url,
+            "TRACKER_PUBLIC_LISTEN": f"127.0.0.1:{public}",
+            "TRACKER_PRIVATE_LISTEN": f"127.0.0.1:{private}",
+            **settings,
+        }
+        self._server: subprocess.Popen[str] | None = None
+        self._log: IO[bytes] | None = None
+        self.key = ""
+
+    @classmethod
+    def made(cls, folder: Path, **settings: str) -> Self:
+        """A new installation with an API key for everything."""
+        made = cls(folder, **settings)
+        made.run("init", str(folder), "--controller", CONTROLLER, "--contact", CONTACT)
+        scopes = ("rewrite", "consent", "stats")
+        made.key = made.run("key", "create", "tests", *(word for name in scopes for word in ("--scope", name))).strip()
+        return made
+
+    def run(self, *words: str, stdin: bytes = b"", status: int = 0) -> str:
+        """What `tracker WORDS` prints; it must exit with STATUS."""
+        return self.process(*words, stdin=stdin, status=status).stdout.decode()
+
+    def process(self, *words: str, stdin: bytes = b"", status: int = 0) -> subprocess.CompletedProcess[bytes]:
+        """`tracker WORDS`, run to its end."""
+        done = subprocess.run(
+            [sys.executable, "-m", "tracker", *words],
+            input=stdin, capture_output=True, env=self.environment, cwd=self.folder.parent,
+            timeout=PATIENCE, check=False,
+        )  # fmt: skip
+        assert done.returncode == status, f"tracker {words[0]} exited {done.returncode}: {done.stderr.decode()}"
+        return done
+
+    # --- the server ---
+
+    @property
+    def log_file(self) -> Path:
+        return self.folder / "server.log"
+
+    @property
+    def pid(self) -> int:
+        assert self._server is not None
+        return self._server.pid
+
+    def start(self) -> None:
+        """Start `tracker serve` and wait until it says that it listens."""
+        self._log = self.log_file.open("ab")
+        self._server = subprocess.Popen(
+            [sys.executable, "-m", "tracker", "serve"],
+            stdout=subprocess.PIPE, stderr=self._log, env=self.environment, cwd=self.folder.parent, text=True,
+        )  # fmt: skip
+        assert self._server.stdout is not None
+        line = self._server.stdout.readline()
+        assert "listening" in line, f"the server did not start: {line!r} {self.log_file.read_text()}"
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """Send the signal and wait for the end; the exit status."""
+        assert self._server is not None
+        assert self._log is not None
+        assert self._server.stdout is not None
+        self._server.send_signal(how)
+        status = self._server.wait(PATIENCE)
+        self._server.stdout.close()
+        self._log.close()
+        self._server = None
+        return status
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._server is not None:
+            self.stop(signal.SIGKILL if kind else signal.SIGTERM)
+
+    # --- its doors ---
+
+    def public(self, method: str, path: str, body: bytes | None = None, /, **headers: str) -> Reply:
+        """A stranger's request, from the peer address 127.0.0.77."""
+        return ask(self.public_url, method, path, body, _named(headers), source="127.0.0.77")
+
+    def api(self, method: str, path: str, body: object = None, key: str | None = None, **headers: str) -> Reply:
+        """A caller's request; BODY is sent as it is when it is bytes, as JSON otherwise."""
+        named = {"Authorization": f"Bearer {self.key if key is None else key}", **_named(headers)}
+        data = body
+        if body is not None and not isinstance(body, bytes):
+            named.setdefault("Content-Type", "application/json")
+            data = json.dumps(body).encode()
+        assert data is None or isinstance(data, bytes)
+        return ask(self.private_url, method, path, data, named, source="127.0.0.77")
+
+    def rewrite(self, message: bytes, recipient: str, **headers: str) -> Reply:
+        """POST /v1/rewrite of one copy that goes to RECIPIENT alone."""
+        named = {"content_type": "message/rfc822", "tracker_recipient": recipient, "tracker_copy": "single"}
+        return self.api("POST", "/v1/rewrite", message, **{**named, **headers})
+
+    def grant(self, address: str, *purposes: str, **more: object) -> Reply:
+        """POST /v1/consents: confirmed by a web form."""
+        return self.api("POST", "/v1/consents", consent(address, *purposes, **more))
+
+
+def consent(address: str, *purposes: str, **more: object) -> dict[str, object]:
+    """The body of a consent that makes live grants, as CONTRACT has it."""
+    return {
+        "address": address,
+        "purposes": list(purposes) or ["open", "click"],
+        "method": "web-form",
+        "given_at": _days_ago(2),
+        "notice_version": "2026-1",
+        "language": "de",
+        "evidence": {
+            "source": "https://example.org/newsletter",
+            "confirmed_at": _days_ago(1),
+            "confirmed_by": "link-in-mail",
+        },
+        **more,
+    }
+
+
+def ask(base: str, method: str, path: str, body: bytes | None, headers: Mapping[str, str], source: str) -> Reply:
+    """One request to BASE on a connection of its own, from the loopback address SOURCE."""
+    connection = http.client.HTTPConnection(base.removeprefix("http://"), timeout=PATIENCE, source_address=(source, 0))
+    try:
+        connection.request(method, path, body, dict(headers))
+        answer = connection.getresponse()
+        return Reply(answer.status, answer.headers, answer.read())
+    finally:
+        connection.close()
+
+
+def free_port() -> int:
+    """A port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _days_ago(days: int) -> str:
+    return (datetime.now(UTC) - timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _named(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.replace("_", "-"): value for name, value in headers.items()}

@@ -1,0 +1,5 @@
+"""Lets `python -m tracker` do what `tracker` does."""
+
+from tracker.cli import main
+
+main()

@@ -1,0 +1,49 @@
+"""The command line: each command builds the parts, calls one flow and prints what came of it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import click
+
+from tracker.cli.common import Context, explain
+from tracker.cli.consents import consent
+from tracker.cli.keys import key, secret
+from tracker.cli.mail import rewrite
+from tracker.cli.run import demo, serve, sweep
+from tracker.cli.setup import doctor, init
+from tracker.logs import configure
+from tracker.model import TrackerError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The settings file; default: TRACKER_CONFIG, or tracker.toml in this folder.",
+)
+@click.version_option(package_name="consent-tracker")
+@click.pass_context
+def tracker(context: click.Context, config: Path | None) -> None:
+    """A tracking proxy for outgoing e-mail that asks first, keeps little and forgets on time."""
+    context.obj = Context(config)
+
+
+for command in (demo, init, serve, rewrite, consent, key, secret, sweep, doctor):
+    tracker.add_command(command)
+
+
+def main() -> None:
+    """Run the command; an error of ours is explained, any other is logged without what it holds. Exits 1 for both."""
+    configure(sys.stderr)
+    try:
+        tracker(prog_name="tracker")
+    except TrackerError as error:
+        explain(error)
+        sys.exit(1)
+    except Exception:
+        logging.getLogger(__name__).exception("the command failed")
+        click.echo("The command failed because of a fault in this program; nothing more was done.", err=True)
+        sys.exit(1)

@@ -1,0 +1,50 @@
+"""What all commands share: the settings, the event loop, addresses from stdin, and how errors are told."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import uvloop
+
+from tracker.config import Settings, load
+from tracker.model import TrackerError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What stands before the command's name."""
+
+    config: Path | None
+
+    def settings(self) -> Settings:
+        """The effective settings. Raises BadSetting."""
+        return load(self.config, os.environ)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """The result of WORK, on a loop of its own."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+def address_given(argument: str | None) -> str:
+    """The address: the command's ARGUMENT, or a line on stdin where it is absent or '-'."""
+    if argument is None or argument == "-":
+        return sys.stdin.readline().strip()
+    return argument
+
+
+def explain(error: TrackerError) -> None:
+    """Print what happened, what it means and what to do."""
+    click.echo(f"{error.title}" + (f" ({error.detail})" if error.detail else ""), err=True)
+    click.echo(f"  What it means: {error.meaning}", err=True)
+    click.echo(f"  What to do:    {error.remedy}", err=True)

@@ -1,0 +1,76 @@
+"""The commands on API keys and on signing keys."""
+
+from __future__ import annotations
+
+import secrets
+
+import click
+
+from tracker.cli.common import Context, run
+from tracker.config import Settings
+from tracker.core.calendar import date_of, day_of
+from tracker.keyfile import KeyFile
+from tracker.model import ApiKey, Scope
+from tracker.service import built, utc_now
+
+
+@click.group()
+def key() -> None:
+    """Make, list and revoke API keys."""
+
+
+@key.command()
+@click.argument("name")
+@click.option("--scope", "scopes", type=click.Choice([scope.value for scope in Scope]), multiple=True, required=True)
+@click.option("--owner", metavar="REP", help="The key speaks for this rep alone.")
+@click.pass_obj
+def create(context: Context, name: str, scopes: tuple[str, ...], owner: str | None) -> None:
+    """Make a key and print it, once, alone on stdout."""
+    click.echo(run(_create(context.settings(), name, frozenset(map(Scope, scopes)), owner)))
+
+
+@key.command("list")
+@click.pass_obj
+def list_keys(context: Context) -> None:
+    """List all keys; the keys themselves are not kept."""
+    for one in run(_all(context.settings())):
+        state = "live" if one.revoked_day is None else f"revoked {date_of(one.revoked_day)}"
+        owner = f" for {one.owner}" if one.owner else ""
+        click.echo(f"{one.name}: {', '.join(sorted(one.scopes))}{owner}; made {date_of(one.created_day)}; {state}")
+
+
+@key.command()
+@click.argument("name")
+@click.pass_obj
+def revoke(context: Context, name: str) -> None:
+    """Let a key open nothing any more."""
+    run(_revoke(context.settings(), name))
+    click.echo("revoked")
+
+
+@click.group()
+def secret() -> None:
+    """Signing keys in the key file."""
+
+
+@secret.command()
+@click.pass_obj
+def rotate(context: Context) -> None:
+    """Add a signing key that signs in an hour; older ones go on verifying."""
+    made = KeyFile(context.settings().key_file).rotate(utc_now(), secrets.token_bytes)
+    click.echo(f"key {made.id} signs from {made.signs_from.isoformat()}; links made before stay valid")
+
+
+async def _create(settings: Settings, name: str, scopes: frozenset[Scope], owner: str | None) -> str:
+    async with built(settings) as parts:
+        return await parts.access.create(name, scopes, owner, day_of(utc_now()), secrets.token_urlsafe)
+
+
+async def _all(settings: Settings) -> tuple[ApiKey, ...]:
+    async with built(settings) as parts:
+        return await parts.access.all()
+
+
+async def _revoke(settings: Settings, name: str) -> None:
+    async with built(settings) as parts:
+        await parts.access.revoke(name, day_of(utc_now()))

@@ -1,0 +1,60 @@
+"""The commands that set up and check an installation: init, doctor."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from tracker.cli.common import Context, run
+from tracker.doctor import examine
+from tracker.installation import create
+from tracker.model import BadSetting, Language
+from tracker.service import utc_now
+
+LOOPBACK_URL = "http://127.0.0.1:8080"
+
+
+@click.command()
+@click.argument("folder", metavar="[DIR]", default=".", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--controller", metavar="NAME", help="The company that asks for consent.")
+@click.option("--contact", metavar="ADDRESS", help="Where people reach it about their data.")
+@click.option("--public-url", metavar="URL", default=LOOPBACK_URL, show_default=True, help="What links begin with.")
+@click.option("--language", type=click.Choice([one.value for one in Language]), default="en", show_default=True)
+def init(folder: Path, controller: str | None, contact: str | None, public_url: str, language: str) -> None:
+    """Write tracker.toml, the key file, the database and notice 2026-1 into DIR; never overwrite."""
+    config = run(
+        create(
+            folder,
+            controller=_asked("controller", controller, "The company that asks for consent"),
+            contact=_asked("contact", contact, "Where people reach it about their data"),
+            public_url=public_url,
+            language=Language(language),
+            now=utc_now(),
+        )
+    )
+    click.echo(f"wrote {config}, the key file, the database and notice 2026-1")
+    click.echo("Keep the key file safe and apart from backups of the database. Next: tracker key create, tracker serve")
+
+
+@click.command()
+@click.pass_obj
+def doctor(context: Context) -> None:
+    """Check settings, keys, file modes, database and overdue rows; exit 1 when something is wrong."""
+    findings = run(examine(context.settings, utc_now()))
+    for finding in findings:
+        click.echo(
+            f"{'ok   ' if finding.fine else 'WRONG'} {finding.what}" + (f": {finding.why}" if finding.why else "")
+        )
+    if not all(finding.fine for finding in findings):
+        sys.exit(1)
+
+
+def _asked(setting: str, value: str | None, question: str) -> str:
+    if value is not None:
+        return value
+    if not sys.stdin.isatty():
+        raise BadSetting(f"{setting}: required; give --{setting}")
+    answer: str = click.prompt(question)
+    return answer

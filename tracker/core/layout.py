@@ -1,0 +1,180 @@
+"""Lays a surveyed message out as segments with slots, and renders copies of it.
+
+Law: nothing of a message changes but the URLs of tracked links and the notice. A plan is made once for all copies
+with the same purposes; a copy is one join.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+from tracker.core.linkpart import LinkPart
+from tracker.core.notice import NoticeTexts
+from tracker.core.survey import HtmlBody, Survey, TextBody
+from tracker.core.transfer.pieces import Edit, Encoded, Form, Slot, content_size, line_end_of
+from tracker.model import MAIL_PURPOSES, Left, Purpose
+
+LONGEST_URL = 2_000
+"""Characters of a tracked URL that every mail program and browser takes."""
+CLIPPED_AT = 95_000
+"""Bytes of HTML beyond which mail programs hide the end of a message, and the notice with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanUrls:
+    """What stands in the URLs of one plan."""
+
+    public_url: bytes
+    """The tracker's base URL, without a slash at its end."""
+    link_parts: Mapping[str, LinkPart]
+    """Signed once per plan, for every target in the survey's links."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A message with open slots."""
+
+    constants: tuple[bytes, ...]
+    forms: tuple[Form, ...]
+    """The distinct ways in which tokens are written."""
+    pick: Callable[[tuple[bytes, ...]], tuple[bytes, ...]]
+    """Takes constants and filled forms and puts them in order."""
+    size: int
+    """Bytes of the message without what stands in the slots."""
+    purposes: frozenset[Purpose]
+    """What the copies track: as granted, without clicks where no link is tracked."""
+    links_tracked: int
+    left: Mapping[Left, int]
+    """Why the other links were left alone."""
+
+
+def lay_out(survey: Survey, purposes: Set[Purpose], texts: NoticeTexts, urls: PlanUrls) -> Plan | None:
+    """The plan for copies that track PURPOSES; None where there is nothing to track for them."""
+    wanted = frozenset(purposes) & MAIL_PURPOSES
+    if not survey.bodies or not wanted:
+        return None
+    left = Counter(survey.left)
+    changed: list[tuple[int, int, Encoded]] = []
+    tracked = 0
+    for number, body in enumerate(survey.bodies):
+        edits = _link_edits(body, urls, left) if Purpose.CLICK in wanted else []
+        if number:
+            notice = None
+        else:
+            notice = _html_notice(body, edits, wanted, texts, urls)
+        kept = body.transfer.fitting(edits, notice)
+        links = len(kept) - (notice is not None)
+        left[Left.TOO_LONG] += len(edits) - links
+        tracked += links
+        if kept:
+            changed.append((body.start, body.end, body.transfer.splice(kept)))
+    if not tracked and Purpose.OPEN not in wanted:
+        return None
+    if survey.text is not None:
+        edit = _text_notice(survey.text, wanted, texts, urls)
+        changed.append((survey.text.start, survey.text.end, survey.text.transfer.splice([edit])))
+    constants, forms, pick = _assemble(survey.message, changed)
+    return Plan(
+        constants,
+        forms,
+        pick,
+        sum(map(len, constants)),
+        wanted if tracked else wanted - {Purpose.CLICK},
+        tracked,
+        {reason: count for reason, count in left.items() if count},
+    )
+
+
+def render(plan: Plan, delivery_token: bytes, stop_token: bytes) -> bytes:
+    """The copy of PLAN with DELIVERY_TOKEN (66 ASCII characters) and STOP_TOKEN (84)."""
+    tokens = {Slot.DELIVERY: delivery_token, Slot.STOP: stop_token}
+    return b"".join(plan.pick((*plan.constants, *[form.fill(tokens[form.slot]) for form in plan.forms])))
+
+
+def _link_edits(body: HtmlBody, urls: PlanUrls, left: Counter[Left]) -> list[Edit]:
+    edits: list[Edit] = []
+    before = urls.public_url + b"/c/"
+    for link in body.links:
+        part = urls.link_parts[link.target]
+        after = b"/%b/%b/" % (part.part, part.host)
+        if len(before) + Slot.DELIVERY.value + len(after) > LONGEST_URL:
+            left[Left.TOO_LONG] += 1
+        else:
+            edits.append(_edit(body, link.start, link.end, (before, Slot.DELIVERY, after)))
+    return edits
+
+
+def _edit(body: HtmlBody | TextBody, start: int, end: int, content: tuple[bytes | Slot, ...]) -> Edit:
+    """CONTENT, whose lines end with a line feed, as the body writes it."""
+    view = body.view
+    eol = line_end_of(view.text, body.transfer.eol)
+    written = tuple(one if isinstance(one, Slot) else view.written(one.replace(b"\n", eol)) for one in content)
+    return Edit(start, end, written, view.codec)
+
+
+def _html_notice(
+    body: HtmlBody, edits: list[Edit], purposes: frozenset[Purpose], texts: NoticeTexts, urls: PlanUrls
+) -> Edit:
+    """The notice where it belongs: at the end, or at the beginning of HTML that mail programs would clip."""
+    notice = texts.html(purposes)
+    content: tuple[bytes | Slot, ...] = (
+        notice.before_link + urls.public_url + b"/privacy/",
+        Slot.STOP,
+        notice.between,
+    )
+    if Purpose.OPEN in purposes:
+        content = (
+            *content[:2],
+            notice.between + urls.public_url + b"/o/",
+            Slot.DELIVERY,
+            b".gif" + notice.after,
+        )
+    at = body.notice_at
+    added = sum(edit.size - (edit.end - edit.start) for edit in edits) + sum(map(content_size, content))
+    if body.body_starts is not None and len(body.transfer.body) + added > CLIPPED_AT:
+        at = body.body_starts
+    return _edit(body, at, at, content)
+
+
+def _text_notice(body: TextBody, purposes: frozenset[Purpose], texts: NoticeTexts, urls: PlanUrls) -> Edit:
+    """The notice after an empty line at the end of the text; the text ends with a line end if it did before."""
+    notice = texts.text(purposes)
+    at = len(body.transfer.body)
+    last = b"\n" if body.view.text.endswith(b"\n") else b""
+    before = (last or b"\n\n") if at else b""
+    content = (before + notice.before_link + urls.public_url + b"/privacy/", Slot.STOP, notice.after + last)
+    return _edit(body, at, at, content)
+
+
+def _assemble(
+    message: bytes, changed: list[tuple[int, int, Encoded]]
+) -> tuple[tuple[bytes, ...], tuple[Form, ...], Callable[[Any], Any]]:
+    """MESSAGE with the spans in CHANGED replaced: constants, distinct forms, and their order."""
+    stream: Encoded = []
+    at = 0
+    for start, end, pieces in sorted(changed, key=itemgetter(0)):
+        stream.append(message[at:start])
+        stream += pieces
+        at = end
+    stream.append(message[at:])
+    constants: list[bytes] = []
+    forms: dict[Form, int] = {}
+    order: list[int | Form] = []
+    run: list[bytes] = []
+    for piece in [*stream, None]:
+        if isinstance(piece, bytes):
+            run.append(piece)
+            continue
+        if run:
+            order.append(len(constants))
+            constants.append(b"".join(run))
+            run = []
+        if piece is not None:
+            forms.setdefault(piece, len(forms))
+            order.append(piece)
+    places = [place if isinstance(place, int) else len(constants) + forms[place] for place in order]
+    return tuple(constants), tuple(forms), itemgetter(*places)

@@ -1,0 +1,92 @@
+"""Packs a link's target into a URL segment of its own, signed, and bound to the plan and to the host that is shown.
+
+A segment is base64url of one octet of flags and what the URL says beyond them, a dot, and the MAC. The host stands in
+the tracked URL anyway, for people to see; where the target says no more than that before its path, it is not repeated.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as BadBase64
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final
+from urllib.parse import quote
+
+_HTTPS: Final = 1
+_HOST_OMITTED: Final = 2
+
+_MAC_SIZE: Final = 15  # 20 characters of base64 without slack bits
+_PERSON: Final = b"tracker link"
+_SHAPE: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]{20})")
+_HOST: Final = re.compile(r"[A-Za-z0-9._~%:-]+")
+# A backslash before the path would be a slash to browsers, and so another host than the one shown.
+_TARGET: Final = re.compile(r"(https?)://([^/?#\\]+)([/?#].*)?")
+_PRINTABLE: Final = re.compile(r"[!-~]+")
+_PORT: Final = re.compile(r":[0-9]*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class LinkPart:
+    """The two segments of a tracked URL that follow the delivery token, in characters that need no escaping."""
+
+    part: bytes
+    host: bytes
+
+
+class LinkSigner:
+    """Signs and reads link parts with one key."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def sign(self, plan: bytes, target: str) -> LinkPart:
+        """The segments that lead to TARGET from the copies of PLAN (5 octets).
+
+        TARGET: an absolute URL in printable ASCII, scheme in lower case. Raises ValueError for anything else.
+        """
+        match = _TARGET.fullmatch(target) if _PRINTABLE.fullmatch(target) else None
+        host = "" if match is None else _shown(match[2])
+        if match is None or not host:
+            raise ValueError("a target is an absolute http or https URL in printable ASCII")
+        scheme, authority, rest = match.groups("")
+        omitted = authority == host
+        flags = _HTTPS * (scheme == "https") | _HOST_OMITTED * omitted
+        payload = bytes((flags,)) + (rest if omitted else authority + rest).encode("ascii")
+        shown = host.encode("ascii")
+        return LinkPart(_base64(payload) + b"." + _base64(self._mac(plan, shown, payload)), shown)
+
+    def read(self, plan: bytes, part: str, host: str) -> str | None:
+        """The target, exactly as it was signed; None when PART or HOST was altered or belongs to another plan."""
+        match = _SHAPE.fullmatch(part)
+        if match is None or not _HOST.fullmatch(host):
+            return None
+        try:
+            payload = urlsafe_b64decode(match[1] + "=" * (-len(match[1]) % 4))
+        except BadBase64:
+            return None
+        shown = host.encode("ascii")
+        if not hmac.compare_digest(urlsafe_b64decode(match[2]), self._mac(plan, shown, payload)):
+            return None
+        if _base64(payload) != match[1].encode("ascii"):  # slack bits that decoding ignores
+            return None
+        flags, rest = payload[0], payload[1:].decode("ascii")
+        return f"http{'s' * (flags & _HTTPS)}://{host if flags & _HOST_OMITTED else ''}{rest}"
+
+    def _mac(self, plan: bytes, shown: bytes, payload: bytes) -> bytes:
+        # The plan has a fixed length and no host contains NUL: no two links have the same input.
+        return blake2b(
+            b"%b%b\0%b" % (plan, shown, payload), key=self._key, digest_size=_MAC_SIZE, person=_PERSON
+        ).digest()
+
+
+def _shown(authority: str) -> str:
+    """The host of AUTHORITY as the tracked URL shows it: lower case, no user name, no port, no brackets."""
+    host = _PORT.sub("", authority.rpartition("@")[2])
+    return quote(host.strip("[]").lower(), safe="%:~")
+
+
+def _base64(octets: bytes) -> bytes:
+    return urlsafe_b64encode(octets).rstrip(b"=")

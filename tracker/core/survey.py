@@ -1,0 +1,271 @@
+"""Reads a message once and says what could be tracked in it, whoever it goes to.
+
+Law: a survey never fails. Whatever the bytes, the answer is a `Survey` or a `Refused` with its reason, and a
+survey can be pickled, since long messages are surveyed in another process.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tracker.core import charset, headers, html, links, mime, target
+from tracker.core.headers import AMBIGUOUS, Fields
+from tracker.core.mime import NO_PARENT, Leaf, Structure
+from tracker.core.transfer import base64, quoted_printable
+from tracker.core.transfer.identity import Identity
+from tracker.core.transfer.pieces import Transfer, line_end_of
+from tracker.model import Left, Link, Reason
+
+_SIGNATURE_FIELDS = (
+    b"dkim-signature",
+    b"domainkey-signature",
+    b"x-google-dkim-signature",
+    b"arc-seal",
+    b"arc-message-signature",
+    b"arc-authentication-results",
+)
+_PGP = re.compile(rb"(?m)^-----BEGIN PGP (SIGNED )?MESSAGE-----")
+_IDENTITIES = frozenset({"7bit", "8bit", "binary"})
+
+
+@dataclass(frozen=True, slots=True)
+class SurveyPolicy:
+    """What the settings say about every message."""
+
+    public_urls: tuple[str, ...]
+    """The tracker's base URLs: the current one first, then former ones."""
+    text_links: bool = False
+    sender_domains: frozenset[str] = frozenset()
+    """Lower-case A-labels; empty: every domain."""
+    rewrite_visible_urls: bool = False
+    excluded_hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The message leaves as it came, whoever it goes to."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class FoundLink:
+    """A link that may be tracked."""
+
+    start: int
+    """Of the URL, in the decoded body of its part."""
+    end: int
+    target: str
+    """Where a browser would go, in ASCII."""
+    report: Link
+
+
+@dataclass(frozen=True, slots=True)
+class HtmlBody:
+    """An HTML body: what of it may change, and where the notice may stand (places in the decoded body)."""
+
+    start: int
+    """Of the encoded body in the message."""
+    end: int
+    transfer: Transfer
+    view: charset.View
+    links: tuple[FoundLink, ...]
+    notice_at: int
+    body_starts: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TextBody:
+    """The text alternative, which gets a notice at its end."""
+
+    start: int
+    end: int
+    transfer: Transfer
+    view: charset.View
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What could be tracked in a message."""
+
+    message: bytes
+    identity: bytes
+    """Message-ID, or Date, From and Subject."""
+    message_id: bytes | None
+    from_address: str | None
+    foreign_sender: bool
+    """Whether From is outside the sender domains of the policy."""
+    named_recipients: int
+    """Distinct addresses in To and Cc."""
+    links: tuple[FoundLink, ...]
+    """Those that may be tracked, in order."""
+    links_found: int
+    """All http links."""
+    left: Mapping[Left, int]
+    """Why the others are left alone."""
+    tracker_tokens: tuple[str, ...]
+    """Delivery tokens that stand in the message already: its own, or quoted ones."""
+    bodies: tuple[HtmlBody, ...]
+    text: TextBody | None
+
+    @property
+    def can_pixel(self) -> bool:
+        """Whether there is an HTML body for the notice and the pixel."""
+        return bool(self.bodies)
+
+
+def survey(message: bytes, policy: SurveyPolicy) -> Survey | Refused:
+    """What could be tracked in MESSAGE (RFC 5322 with MIME), or why it must leave as it came."""
+    structure = mime.walk(message)
+    if isinstance(structure, Reason):
+        return Refused(structure)
+    reason = _refusal(structure)
+    if reason is not None:
+        return Refused(reason)
+    fields = structure.fields
+    rules = links.LinkRules(
+        tracker_urls=policy.public_urls,
+        unsubscribe=headers.unsubscribe_urls(fields),
+        rewrite_visible_urls=policy.rewrite_visible_urls,
+        excluded_hosts=policy.excluded_hosts,
+    )
+    tokens = _token_pattern(policy.public_urls)
+    found: list[str] = []
+    bodies: list[HtmlBody] = []
+    left: Counter[Left] = Counter()
+    first_html: Leaf | None = None
+    for leaf in structure.leaves:
+        if not leaf.is_body or leaf.type.kind not in ("text/html", "text/plain"):
+            continue
+        transfer = _transfer(message, leaf)
+        view = None if transfer is None else _view(transfer, leaf)
+        is_html = leaf.type.kind == "text/html"
+        if transfer is None or view is None:
+            if is_html and first_html is None:
+                return Refused(Reason.UNSUPPORTED)  # the notice has no place that everybody reads
+            continue
+        pgp = _PGP.search(view.text)
+        if pgp:
+            return Refused(Reason.SIGNED if pgp[1] else Reason.ENCRYPTED)
+        found += [token.decode("ascii") for token in tokens.findall(view.text)]
+        if not is_html or not view.text.strip():
+            continue
+        scan = html.scan(view.text)
+        if not scan.complete:
+            return Refused(Reason.MALFORMED)
+        first_html = first_html or leaf
+        bodies.append(_html_body(leaf, transfer, view, scan, rules, left))
+    text = None if first_html is None else _text_alternative(message, structure, first_html)
+    all_links = tuple(link for body in bodies for link in body.links)
+    senders = headers.addresses(fields.get(b"from", ()))
+    foreign = bool(policy.sender_domains) and (
+        not senders or any(headers.host_of(sender) not in policy.sender_domains for sender in senders)
+    )
+    named = headers.addresses((*fields.get(b"to", ()), *fields.get(b"cc", ())))
+    message_id = fields.get(b"message-id")
+    return Survey(
+        message=message,
+        identity=headers.identity(fields),
+        message_id=headers.unfolded(message_id[0]) or None if message_id else None,
+        from_address=senders[0] if senders else None,
+        foreign_sender=foreign,
+        named_recipients=len({name.casefold() for name in named}),
+        links=all_links,
+        links_found=len(all_links) + left.total(),
+        left=dict(left),
+        tracker_tokens=tuple(dict.fromkeys(found)),
+        bodies=tuple(bodies),
+        text=text,
+    )
+
+
+def _refusal(structure: Structure) -> Reason | None:
+    """Why the header or the structure forbids to touch the message."""
+    fields = structure.fields
+    if any(name in fields for name in _SIGNATURE_FIELDS):
+        return Reason.DKIM_SIGNED
+    automatic = [headers.unfolded(value).partition(b";")[0] for value in fields.get(b"auto-submitted", ())]
+    if any(re.sub(rb"\([^()]*\)", b"", value).strip().lower() not in (b"no", b"") for value in automatic):
+        return Reason.AUTO_SUBMITTED
+    if any(headers.unfolded(value).replace(b" ", b"") == b"<>" for value in fields.get(b"return-path", ())):
+        return Reason.REPORT
+    if _is_bounce(fields):
+        return Reason.REPORT
+    if any(leaf.type.kind == AMBIGUOUS and leaf.parent == NO_PARENT for leaf in structure.leaves):
+        return Reason.UNSUPPORTED
+    return None
+
+
+def _is_bounce(fields: Fields) -> bool:
+    senders = headers.addresses(fields.get(b"from", ()))
+    return b"x-failed-recipients" in fields or any(one.lower().startswith("mailer-daemon@") for one in senders)
+
+
+def _transfer(message: bytes, leaf: Leaf) -> Transfer | None:
+    """The body of LEAF in its transfer encoding; None where programs would decode it differently."""
+    encoded = message[leaf.start : leaf.end]
+    before = message[max(0, leaf.start - 2) : leaf.start]
+    eol = line_end_of(encoded, b"\r\n" if before == b"\r\n" else b"\n")
+    if leaf.encoding in _IDENTITIES:
+        return Identity(encoded, eol)
+    if leaf.encoding == "quoted-printable":
+        return quoted_printable.read(encoded, eol)
+    if leaf.encoding == "base64":
+        return base64.read(encoded, eol)
+    return None
+
+
+def _view(transfer: Transfer, leaf: Leaf) -> charset.View | None:
+    """The decoded body as the scanners see it; other than ASCII-compatible charsets only in base64."""
+    view = charset.view(transfer.body, leaf.type.charset)
+    if view is not None and view.codec is not None and leaf.encoding != "base64":
+        return None
+    return view
+
+
+def _html_body(
+    leaf: Leaf, transfer: Transfer, view: charset.View, scan: html.HtmlScan, rules: links.LinkRules, left: Counter[Left]
+) -> HtmlBody:
+    judged: list[tuple[int, int, str]] = []
+    for anchor in scan.anchors:
+        verdict = links.judge(anchor, view.charset or "utf-8", rules)
+        if isinstance(verdict, Left):
+            left[verdict] += 1
+        elif verdict is not None:
+            judged.append((anchor.start, anchor.end, verdict))
+    places = view.places([place for start, end, _ in judged for place in (start, end)])
+    found: list[FoundLink] = []
+    for number, (_, _, url) in enumerate(judged):
+        start, end = places[2 * number], places[2 * number + 1]
+        if transfer.is_clear(start, end):
+            found.append(FoundLink(start, end, url, target.report(url)))
+        else:
+            left[Left.UNREADABLE] += 1
+    notice_at = view.places([scan.notice_at])[0]
+    body_starts = None if scan.body_starts is None else view.places([scan.body_starts])[0]
+    return HtmlBody(leaf.start, leaf.end, transfer, view, tuple(found), notice_at, body_starts)
+
+
+def _text_alternative(message: bytes, structure: Structure, first_html: Leaf) -> TextBody | None:
+    """The text/plain body that stands beside FIRST_HTML in the nearest multipart/alternative around it."""
+    at = first_html.parent
+    while at != NO_PARENT and structure.multiparts[at].kind != "multipart/alternative":
+        at = structure.multiparts[at].parent
+    if at == NO_PARENT:
+        return None
+    for leaf in structure.leaves:
+        if leaf.parent == at and leaf.is_body and leaf.type.kind == "text/plain":
+            transfer = _transfer(message, leaf)
+            view = None if transfer is None else _view(transfer, leaf)
+            if transfer is None or view is None:
+                return None
+            return TextBody(leaf.start, leaf.end, transfer, view)
+    return None
+
+
+def _token_pattern(public_urls: Sequence[str]) -> re.Pattern[bytes]:
+    bases = b"|".join(re.escape(url.encode("utf-8")) for url in public_urls)
+    return re.compile(rb"(?:" + bases + rb")/[oc]/([A-Za-z0-9_.-]{66})(?![A-Za-z0-9_-])")

@@ -1,0 +1,1 @@
+"""Transfer encodings: each shows a decoded body and splices changes into the encoded one."""

@@ -1,0 +1,104 @@
+"""7bit, 8bit and binary: the body is its own encoding, and its lines must not outgrow 998 octets (RFC 5322)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from tracker.core.transfer.pieces import LONGEST_LINE, Edit, Encoded, Form, Slot, in_order
+
+
+_NOTICE_TAIL = 8
+"""Octets of the notice that share its neighbours' line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A body that stands as it is."""
+
+    body: bytes
+    eol: bytes
+
+    def is_clear(self, start: int, end: int) -> bool:
+        """Always."""
+        return True
+
+    def fitting(self, edits: Sequence[Edit], notice: Edit | None) -> list[Edit]:
+        """EDITS without those that would push their line past 998 octets; NOTICE flattened where its line is longer."""
+        kept: list[Edit] = []
+        line = _Line(self.body)
+        for edit in in_order(edits, notice):
+            if edit is notice:
+                kept.append(line.place(edit))
+            elif line.takes(edit, None if notice is None else notice.start):
+                kept.append(edit)
+        return kept
+
+    def splice(self, edits: Sequence[Edit]) -> Encoded:
+        """The body with EDITS made."""
+        out: Encoded = []
+        at = 0
+        for edit in edits:
+            out.append(self.body[at : edit.start])
+            out += [Form(piece) if isinstance(piece, Slot) else piece for piece in edit.content]
+            at = edit.end
+        out.append(self.body[at:])
+        return out
+
+
+class _Line:
+    """The line in which the next edit falls: how long it was, how much it has grown."""
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+        self.bare_cr = body.count(b"\r") != body.count(b"\r\n")
+        self.start = 0
+        self.end = -1
+        """Of the line that was looked at last, in the body."""
+        self.grown = 0
+
+    def takes(self, edit: Edit, notice_at: int | None) -> bool:
+        """Whether EDIT leaves its line legal, or as illegal as it was; counts it if so."""
+        self._go(edit.start)
+        joined = self.end
+        if edit.end > self.end:  # the URL stood over several lines and will stand on one
+            joined = self._end_of(edit.end)
+        growth = self.grown + edit.size - (edit.end - edit.start)
+        shared = notice_at is not None and self.start <= notice_at <= joined
+        room = LONGEST_LINE - _NOTICE_TAIL * shared
+        was_too_long = self.end - self.start > LONGEST_LINE
+        if joined - self.start + growth > room and not (was_too_long and joined == self.end):
+            return False
+        self.grown, self.end = growth, joined
+        return True
+
+    def place(self, notice: Edit) -> Edit:
+        """NOTICE as its line takes it: without line ends where the line is too long anyway."""
+        self._go(notice.start)
+        if self.end - self.start + self.grown > LONGEST_LINE:
+            flat = tuple(b" ".join(one.split(b"\n")).replace(b"\r", b"") if isinstance(one, bytes) else one
+                         for one in notice.content)
+            notice = replace(notice, content=flat)
+            self.grown += notice.size
+        else:
+            # What follows on the line now stands after the notice's last line.
+            last = notice.content[-1]
+            tail = len(last) - last.rfind(b"\n") - 1 if isinstance(last, bytes) else 0
+            self.start, self.grown = notice.start, tail
+        return notice
+
+    def _go(self, at: int) -> None:
+        if at > self.end:
+            feed = self.body.rfind(b"\n", 0, at)
+            if self.bare_cr:
+                feed = max(feed, self.body.rfind(b"\r", 0, at))
+            self.start, self.grown = feed + 1, 0
+            self.end = self._end_of(at)
+
+    def _end_of(self, at: int) -> int:
+        feed = self.body.find(b"\n", at)
+        end = len(self.body) if feed < 0 else feed
+        if self.bare_cr:
+            bare = self.body.find(b"\r", at, end)
+            return end if bare < 0 else bare
+        return end - self.body.startswith(b"\r", end - 1)

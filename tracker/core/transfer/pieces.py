@@ -1,0 +1,116 @@
+"""What is spliced into a body: bytes, and slots that stay open until a copy's tokens are known."""
+
+from __future__ import annotations
+
+from binascii import b2a_base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+LONGEST_LINE = 998
+"""RFC 5322, section 2.1.1, without the line end."""
+
+
+class Slot(Enum):
+    """A place for a token; the value is the token's fixed length."""
+
+    DELIVERY = 66
+    STOP = 84
+
+
+class Encoding(Enum):
+    """How a token is written into the encoded body."""
+
+    PLAIN = "plain"
+    QUOTED = "quoted-printable"
+    BASE64 = "base64"
+
+
+Content = Sequence[bytes | Slot]
+"""Decoded text with slots in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One way a token is written: the few that a message needs are made once for each copy."""
+
+    slot: Slot
+    encoding: Encoding = Encoding.PLAIN
+    before: bytes = b""
+    """Base64: the bytes that share the token's first group of three."""
+    after: bytes = b""
+    """Base64: the bytes that share its last group of three."""
+    width: int = 76
+    eol: bytes = b""
+    codec: str | None = None
+    """Of a body that is not ASCII-compatible."""
+
+    def fill(self, token: bytes) -> bytes:
+        """TOKEN as it stands in the encoded body."""
+        if self.encoding is Encoding.PLAIN:
+            return token
+        if self.encoding is Encoding.QUOTED:
+            return token if len(token) < self.width else token[:66] + b"=" + self.eol + token[66:]
+        if self.codec is not None:
+            token = token.decode("ascii").encode(self.codec)
+        text = b2a_base64(self.before + token + self.after, newline=False)
+        return b"".join([text[at : at + self.width] + self.eol for at in range(0, len(text), self.width)])
+
+
+Encoded = list[bytes | Form]
+"""Encoded text with forms in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Replace the decoded bytes from START to END by CONTENT."""
+
+    start: int
+    end: int
+    content: tuple[bytes | Slot, ...]
+    codec: str | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the content, slots filled."""
+        return sum(content_size(piece) for piece in self.content)
+
+
+def content_size(piece: bytes | Slot) -> int:
+    """Bytes that PIECE takes once it is filled."""
+    return piece.value if isinstance(piece, Slot) else len(piece)
+
+
+def in_order(edits: Sequence[Edit], notice: Edit | None) -> list[Edit]:
+    """EDITS and NOTICE, ascending."""
+    return sorted(edits if notice is None else [*edits, notice], key=lambda edit: edit.start)
+
+
+class Transfer(Protocol):
+    """The body of one part in its transfer encoding."""
+
+    @property
+    def body(self) -> bytes:
+        """The decoded body."""
+
+    @property
+    def eol(self) -> bytes:
+        """The line end that inserted text shall use."""
+
+    def is_clear(self, start: int, end: int) -> bool:
+        """Whether every mail program decodes the span of the body from START to END alike."""
+
+    def fitting(self, edits: Sequence[Edit], notice: Edit | None) -> list[Edit]:
+        """Those of EDITS whose lines do not get too long, with NOTICE among them, in ascending order."""
+
+    def splice(self, edits: Sequence[Edit]) -> Encoded:
+        """The encoded body with ascending EDITS made."""
+
+
+def line_end_of(text: bytes, default: bytes) -> bytes:
+    """The line end that most lines of TEXT have; DEFAULT where there is no line end."""
+    feeds = text.count(b"\n")
+    if not feeds:
+        return default
+    return b"\r\n" if 2 * text.count(b"\r\n") >= feeds else b"\n"

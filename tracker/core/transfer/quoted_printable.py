@@ -1,0 +1,183 @@
+"""Quoted-printable (RFC 2045, section 6.7): splices between soft line breaks, and leaves all else as it was encoded.
+
+The map from decoded to encoded places is made by line, with the decoder itself as the measure; the place
+within a line is looked for only where something is spliced.
+"""
+
+from __future__ import annotations
+
+import re
+from binascii import a2b_qp
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+
+from tracker.core.transfer.pieces import LONGEST_LINE, Edit, Encoded, Encoding, Form, Slot, in_order
+
+_LINES = re.compile(rb"[^\n]*\n|[^\n]+")
+# As the decoder reads it: a lone carriage return after "=" hides the rest of the line.
+_ESCAPE = re.compile(rb"=(?:[0-9A-Fa-f]{2}|=|(?P<soft>\n|\r[^\n]*+\n?|\Z))?")
+# What decoders read differently: a raw "=", blanks before a line end, a lone carriage return.
+_UNCLEAR = re.compile(rb"=(?![0-9A-Fa-f]{2}|\r?\n)|[ \t]\r?\n|\r(?!\n)")
+_BROKEN = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*+\r?\n|[ \t]*+\Z)")
+_BLANK_AT_END = re.compile(rb"[ \t](?=\n)")
+_WIDTH = 76
+
+
+@dataclass(frozen=True)
+class QuotedPrintable:
+    """A quoted-printable body."""
+
+    encoded: bytes
+    body: bytes
+    eol: bytes
+    broken: bool
+    """Whether a raw "=" stands somewhere: then nobody knows which "=XX" were meant as escapes."""
+
+    @cached_property
+    def _places(self) -> _Places:
+        return _Places(self.encoded)
+
+    def is_clear(self, start: int, end: int) -> bool:
+        """Whether the encoded text of the span is clean."""
+        places = self._places
+        text = self.encoded[places.start_of(start) : places.end_of(end)]
+        return not _UNCLEAR.search(text) and not (self.broken and b"=" in text)
+
+    def fitting(self, edits: Sequence[Edit], notice: Edit | None) -> list[Edit]:
+        """All: soft breaks keep every line short."""
+        return in_order(edits, notice)
+
+    def splice(self, edits: Sequence[Edit]) -> Encoded:
+        """The encoded body with EDITS made."""
+        places, out = self._places, _Writer(self.eol)
+        at = 0
+        for edit in edits:
+            start = places.end_of(edit.start) if edit.start == edit.end else places.start_of(edit.start)
+            out.copy(self.encoded[at:start])
+            out.begin(_line_length(self.encoded, start) > LONGEST_LINE)
+            for piece in edit.content:
+                if isinstance(piece, Slot):
+                    out.slot(piece)
+                else:
+                    out.write(piece)
+            at = start if edit.start == edit.end else places.end_of(edit.end)
+        out.copy(self.encoded[at:])
+        return out.pieces
+
+
+def read(encoded: bytes, eol: bytes) -> QuotedPrintable:
+    """ENCODED as mail programs decode it; EOL is what its lines end with."""
+    return QuotedPrintable(encoded, a2b_qp(encoded), eol, _BROKEN.search(encoded) is not None)
+
+
+class _Places:
+    """Where decoded places stand in the encoded body."""
+
+    def __init__(self, encoded: bytes) -> None:
+        lines = _LINES.findall(encoded)
+        self.encoded = encoded
+        self.encoded_at = list(accumulate(map(len, lines), initial=0))
+        self.decoded_at = list(accumulate([len(a2b_qp(line)) for line in lines], initial=0))
+
+    def start_of(self, place: int) -> int:
+        """Where the encoding of the decoded byte at PLACE begins."""
+        return self._span(place)[0]
+
+    def end_of(self, place: int) -> int:
+        """Where the encoding of the decoded byte before PLACE ends."""
+        return self._span(place - 1)[1] if place else 0
+
+    def _span(self, place: int) -> tuple[int, int]:
+        row = bisect_right(self.decoded_at, place) - 1
+        base = self.encoded_at[row]
+        if row + 1 == len(self.encoded_at):
+            return base, base
+        line, wanted = self.encoded[base : self.encoded_at[row + 1]], place - self.decoded_at[row]
+        at = decoded = 0
+        for match in _ESCAPE.finditer(line):
+            run = match.start() - at
+            if wanted < decoded + run:
+                break
+            decoded += run
+            at = match.end()
+            if match.lastgroup == "soft":
+                continue
+            if wanted == decoded:
+                return base + match.start(), base + at
+            decoded += 1
+        begin = base + at + wanted - decoded
+        return begin, begin + 1
+
+
+class _Writer:
+    """Writes encoded text and knows how long its last line is."""
+
+    def __init__(self, eol: bytes) -> None:
+        self.pieces: Encoded = []
+        self.eol = eol
+        self.column = 0
+        self.may_break = True
+
+    def begin(self, in_long_line: bool) -> None:
+        """Before an edit: in a line that is too long already no break is made, so that it does not become two."""
+        self.may_break = not in_long_line
+
+    def copy(self, text: bytes) -> None:
+        """TEXT as it stands encoded."""
+        if not text:
+            return
+        first = text.find(b"\n")
+        length = len(text) if first < 0 else first - (text[first - 1 : first] == b"\r")
+        if length and self.column + length > _WIDTH and self.pieces:
+            self._soft_break()
+        self.pieces.append(text)
+        last = text.rfind(b"\n")
+        self.column = self.column + len(text) if last < 0 else len(text) - last - 1
+
+    def slot(self, slot: Slot) -> None:
+        """An open slot, on lines of its own."""
+        if self.column:
+            self._soft_break()
+        encoding = Encoding.QUOTED if self.may_break else Encoding.PLAIN
+        self.pieces.append(Form(slot, encoding, width=_WIDTH, eol=self.eol))
+        self.column = _WIDTH  # nothing else fits on its line
+
+    def write(self, text: bytes) -> None:
+        """Decoded ASCII TEXT, encoded."""
+        text = text.replace(b"\r\n", b"\n").replace(b"=", b"=3D")
+        if not self.may_break:
+            self.pieces.append(text.replace(b"\n", b" "))
+            return
+        for number, line in enumerate(_BLANK_AT_END.sub(_escaped, text).split(b"\n")):
+            if number:
+                self.pieces.append(self.eol)
+                self.column = 0
+            while line:
+                room = _WIDTH - 1 - self.column
+                if len(line) > room:
+                    cut = room - (line[room - 1 : room] == b"=") - 2 * (line[room - 2 : room - 1] == b"=")
+                    if cut > 0:
+                        self.pieces.append(line[:cut])
+                        line = line[cut:]
+                    self._soft_break()
+                else:
+                    self.pieces.append(line)
+                    self.column += len(line)
+                    line = b""
+
+    def _soft_break(self) -> None:
+        if self.may_break:
+            self.pieces.append(b"=" + self.eol)
+            self.column = 0
+
+
+def _escaped(blank: re.Match[bytes]) -> bytes:
+    return b"=%02X" % blank[0][0]
+
+
+def _line_length(text: bytes, at: int) -> int:
+    end = text.find(b"\n", at)
+    return (len(text) if end < 0 else end) - text.rfind(b"\n", 0, at) - 1

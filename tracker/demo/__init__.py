@@ -1,0 +1,1 @@
+"""The whole story on loopback, told with real messages."""

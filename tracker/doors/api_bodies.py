@@ -1,0 +1,78 @@
+"""Reads the bodies of API requests: of one media type, in bounded memory, refused early where that is possible."""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+
+from aiohttp import HttpVersion11, web
+from pydantic import ValidationError
+
+from tracker.doors.api_problems import Problem
+from tracker.doors.schemas import Body, explain
+from tracker.model import BadJson, BodyTooLarge, InvalidField, WrongContentType
+
+JSON: Final = "application/json"
+LARGEST_JSON: Final = 64 * 1024
+"""Octets."""
+MOST_FAULTS: Final = 5
+"""How many faults of one body are named."""
+AnyBody = TypeVar("AnyBody", bound=Body)
+
+
+def check_body(request: web.Request, media_type: str, limit: int) -> None:
+    """Refuse a body by its headers alone. LIMIT: octets. Raises Problem with WrongContentType or BodyTooLarge."""
+    if request.content_type != media_type:
+        raise Problem(WrongContentType(media_type), {"Accept": media_type})
+    if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+        raise Problem(WrongContentType(f"{media_type} without Content-Encoding"), {"Accept-Encoding": "identity"})
+    if (request.content_length or 0) > limit:
+        raise _too_large(media_type, limit)
+
+
+async def read_body(request: web.Request, media_type: str, limit: int) -> bytes:
+    """The body of REQUEST, which `check_body` let through. Raises Problem with BodyTooLarge."""
+    await _go_on(request)
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.content.iter_any():
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(media_type, limit)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def read_json(request: web.Request, body: type[AnyBody]) -> AnyBody:
+    """The BODY in REQUEST. Raises Problem, BadJson, and InvalidField which names every field that is wrong."""
+    check_body(request, JSON, LARGEST_JSON)
+    data = await read_body(request, JSON, LARGEST_JSON)
+    try:
+        return body.model_validate_json(data)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False)
+    # Outside of the except block, so that no traceback leads back to an error that holds what was sent.
+    if any(fault["type"] == "json_invalid" for fault in faults):
+        raise BadJson
+    raise InvalidField("; ".join(dict.fromkeys(explain(body, fault) for fault in faults[:MOST_FAULTS])))
+
+
+async def expect(_: web.Request) -> None:
+    """Answer no `Expect` field before the request was looked at: aiohttp would ask for the body, or quote the field."""
+
+
+async def _go_on(request: web.Request) -> None:
+    if request.version >= HttpVersion11 and request.headers.get("Expect", "").strip().lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the answer itself has not begun
+
+
+def _too_large(media_type: str, limit: int) -> Problem:
+    error = BodyTooLarge(f"at most {limit} octets")
+    if media_type != JSON:
+        return Problem(error)
+    return Problem(
+        error,
+        title="The body is too large to be looked at.",
+        meaning="Nothing was changed.",
+        remedy="Send less in one request.",
+    )

@@ -1,0 +1,112 @@
+"""The door for mail systems: one copy of a message in, the same copy out, rewritten or as it came.
+
+The law: once a caller's request is in order its message comes back with 200, whatever fails inside (promise 2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from time import perf_counter
+from typing import Final, Protocol
+
+from aiohttp import web
+
+from tracker.doors.api_access import Gate
+from tracker.doors.api_bodies import check_body, read_body
+from tracker.doors.api_headers import envelope_of
+from tracker.doors.api_problems import Problem
+from tracker.doors.server import place
+from tracker.flows.send import Answer, Sender
+from tracker.model import BadRequest, Envelope, Left, Reason, Scope, StoreUnavailable
+
+MESSAGE: Final = "message/rfc822"
+HARD_LIMIT: Final = 4
+"""Times max_message; what is larger is refused before it is read."""
+PATIENCE: Final = 4.5
+"""Seconds for a copy: callers wait 5 s and then send what they have."""
+_log = logging.getLogger("tracker.http")
+
+
+class CopyCounter(Protocol):
+    """Counts copies for the operator."""
+
+    def rewrote(self, reason: Reason | None, left: Mapping[Left, int], seconds: float) -> None:
+        """One copy was answered SECONDS after it was read: tracked, with links LEFT, or untouched for REASON."""
+
+
+class RewriteDoor:
+    """Answers `POST /v1/rewrite`."""
+
+    def __init__(
+        self,
+        sender: Sender,
+        gate: Gate,
+        counter: CopyCounter,
+        clock: Callable[[], datetime],
+        max_message: int,
+        patience: float = PATIENCE,
+    ) -> None:
+        self._sender = sender
+        self._gate = gate
+        self._counter = counter
+        self._clock = clock
+        self._limit = HARD_LIMIT * max_message
+        self._patience = patience
+
+    async def rewrite(self, request: web.Request) -> web.Response:
+        """The copy in the body of REQUEST, and in headers what was done with it (LAW.md R61: ASCII only).
+
+        Raises Problem and BadRequest for a request that is not in order; nothing else.
+        """
+        envelope = await self._envelope(request)
+        check_body(request, MESSAGE, self._limit)
+        message = await read_body(request, MESSAGE, self._limit)
+        began = perf_counter()
+        answer = await self._answer(envelope, message)
+        self._counter.rewrote(answer.reason, answer.left, perf_counter() - began)
+        return web.Response(body=answer.message, content_type=MESSAGE, headers=said_of(answer))
+
+    async def _envelope(self, request: web.Request) -> Envelope | Reason:
+        """What the caller says about the copy; a reason when that cannot be told just now."""
+        try:
+            return envelope_of(request.headers, await self._gate(request, Scope.REWRITE))
+        except (Problem, BadRequest):
+            raise
+        except Exception as error:
+            # Without the store nobody's key is known: whoever it is gets their own bytes back, and mail flows.
+            return _reason(error)
+
+    async def _answer(self, envelope: Envelope | Reason, message: bytes) -> Answer:
+        if isinstance(envelope, Reason):
+            return Answer(message, envelope)
+        try:
+            async with asyncio.timeout(self._patience):
+                return await self._sender.rewrite(envelope, message, self._clock())
+        except BadRequest:
+            raise
+        except Exception as error:
+            return Answer(message, _reason(error))
+
+
+def said_of(answer: Answer) -> dict[str, str]:
+    """The Tracker-* headers for ANSWER."""
+    if answer.reason is not None:
+        return {"Tracker-Outcome": "untouched", "Tracker-Reason": answer.reason}
+    said = {
+        "Tracker-Outcome": "tracked",
+        "Tracker-Purposes": ", ".join(sorted(answer.purposes)),
+        "Tracker-Links": f"{answer.links_tracked}/{answer.links_found}",
+    }
+    if answer.left:
+        said["Tracker-Left"] = ", ".join(f"{why}={count}" for why, count in sorted(answer.left.items()))
+    if answer.message_key is not None:
+        said["Tracker-Message"] = answer.message_key.hex()
+    return said
+
+
+def _reason(error: Exception) -> Reason:
+    _log.error("a copy left untouched: %s", place(error))
+    return Reason.STORE_UNAVAILABLE if isinstance(error, StoreUnavailable) else Reason.ERROR

@@ -1,0 +1,90 @@
+"""Knows the languages of the pages: reads their catalogues, and picks one as RFC 9110 section 12.5.4 says.
+
+English is the language of the texts themselves; each other language is one file `templates/locale/<language>.po`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from babel.messages.catalog import Catalog
+from babel.messages.pofile import read_po
+from babel.units import format_unit
+
+from tracker.model import Language
+
+SOURCE: Final = Language.EN
+NAMES: Final[Mapping[Language, str]] = MappingProxyType(
+    {Language.DE: "Deutsch", Language.EN: "English", Language.FR: "Français", Language.IT: "Italiano"}
+)
+"""Each language as its own speakers call it."""
+MOST_RANGES: Final = 30
+_DAYS_OF_A_YEAR: Final = 365
+
+
+class Languages:
+    """The catalogues, read once at start."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read FOLDER's catalogues. Raises OSError or babel's PoFileError when one is missing or damaged."""
+        self._texts = {language: _read(folder / f"{language}.po") for language in Language if language is not SOURCE}
+
+    def text(self, language: Language, english: str) -> str:
+        """ENGLISH in LANGUAGE; as it stands where there is no translation (a test sees to it that there is)."""
+        return english if language is SOURCE else self._texts[language].get(english, english)
+
+
+def choose(accept_language: str) -> Language | None:
+    """The language that an Accept-Language field prefers among ours; None when it prefers none."""
+    best: Language | None = None
+    best_quality = 0.0  # a range with q=0 says "not this one"
+    for part in accept_language.split(",", MOST_RANGES)[:MOST_RANGES]:
+        tag, quality = _range(part)
+        language = _language(tag)
+        if language is not None and quality > best_quality:
+            best, best_quality = language, quality
+    return best
+
+
+def period(days: int, language: Language) -> str:
+    """DAYS in words: `90 days`, or whole years where they are."""
+    years, rest = divmod(days, _DAYS_OF_A_YEAR)
+    if years and not rest:
+        return format_unit(years, "duration-year", length="long", locale=language.value)
+    return format_unit(days, "duration-day", length="long", locale=language.value)
+
+
+def _read(file: Path) -> Mapping[str, str]:
+    with file.open("rb") as stream:
+        catalog: Catalog = read_po(stream, abort_invalid=True)
+    return MappingProxyType(
+        {
+            message.id: message.string
+            for message in catalog
+            if isinstance(message.id, str) and isinstance(message.string, str) and message.string and not message.fuzzy
+        }
+    )
+
+
+def _range(part: str) -> tuple[str, float]:
+    tag, _, parameter = part.partition(";")
+    name, _, value = parameter.partition("=")
+    return tag.strip().lower(), _quality(value.strip()) if name.strip().lower() == "q" else 1.0
+
+
+def _quality(value: str) -> float:
+    try:
+        quality = float(value)
+    except ValueError:
+        return 0.0
+    return quality if 0 <= quality <= 1 else 0.0  # also NaN
+
+
+def _language(tag: str) -> Language | None:
+    try:
+        return Language(tag.partition("-")[0])
+    except ValueError:
+        return None

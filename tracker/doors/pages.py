@@ -1,0 +1,158 @@
+"""Renders the pages for recipients: templates, language, and the headers that keep a page to itself."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from aiohttp import web
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+import tracker
+from tracker.doors.languages import NAMES, Languages, choose, period
+from tracker.model import Language, TrackerError
+
+HSTS: Final = "max-age=31536000"
+EXTENSIONS: Final = ("jinja2.ext.i18n",)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the pages say about this installation, from its settings."""
+
+    controller: str
+    contact: str
+    """An e-mail address or an http(s) URL."""
+    public_url: str
+    retention_days: int
+    consent_days: int
+    proof_days: int
+    language: Language = Language.EN
+    """For who asks for none of ours."""
+
+
+class Pages:
+    """Makes the pages of one installation; everything is read and compiled at start."""
+
+    def __init__(self, site: Site, folder: Path | None = None) -> None:
+        """Read templates and catalogues from FOLDER (default: where this release keeps them).
+
+        Raises OSError when they are missing.
+        """
+        folder = folder or templates_folder()
+        self.site = site
+        self.languages = Languages(folder / "locale")
+        self._style = (folder / "style.css").read_text(encoding="utf-8")
+        self._environments = {language: self._environment(folder, language) for language in Language}
+        self.headers = MappingProxyType(self._headers())
+
+    def language_of(self, request: web.Request, otherwise: Language | None = None) -> Language:
+        """The language asked for by `?lang=`, else by Accept-Language, else OTHERWISE, else the installation's."""
+        accepted = ", ".join(request.headers.getall("Accept-Language", ()))
+        return chosen(request) or choose(accepted) or otherwise or self.site.language
+
+    def answer(
+        self, template: str, language: Language, values: Mapping[str, object] | None = None, *, status: int = 200
+    ) -> web.Response:
+        """The page that TEMPLATE makes of VALUES, in LANGUAGE."""
+        body = self._environments[language].get_template(template).render(values or {})
+        headers = {**self.headers, "Content-Language": language.value}
+        return web.Response(status=status, text=body, content_type="text/html", headers=headers)
+
+    def error(self, request: web.Request, error: TrackerError) -> web.Response:
+        """The page for ERROR: what happened, what it means, what to do. Its detail is not shown."""
+        language = self.language_of(request)
+        return self.answer("error.html", language, self.error_texts(error, language), status=error.status)
+
+    def error_texts(self, error: TrackerError, language: Language) -> dict[str, object]:
+        """The texts of ERROR in LANGUAGE, for a template."""
+        text = self.languages.text
+        return {
+            "title": text(language, error.title),
+            "meaning": text(language, error.meaning),
+            "remedy": text(language, error.remedy),
+        }
+
+    def _environment(self, folder: Path, language: Language) -> Environment:
+        environment = Environment(
+            loader=FileSystemLoader(folder),
+            autoescape=True,
+            undefined=StrictUndefined,
+            extensions=EXTENSIONS,
+            auto_reload=False,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        environment.policies["ext.i18n.trimmed"] = True
+
+        def gettext(english: str) -> str:
+            return self.languages.text(language, english)
+
+        def ngettext(english: str, plural: str, number: int) -> str:
+            return gettext(english if number == 1 else plural)
+
+        environment.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]
+        environment.globals.update(
+            language=language.value,
+            languages={other.value: NAMES[other] for other in Language},
+            controller=self.site.controller,
+            contact=_contact_link(self.site.contact),
+            style=Markup(self._style),  # noqa: S704 - a file of this release
+            retention=period(self.site.retention_days, language),
+            validity=period(self.site.consent_days, language),
+            proof=period(self.site.proof_days, language),
+        )
+        return environment
+
+    def _headers(self) -> dict[str, str]:
+        style = b64encode(sha256(self._style.encode()).digest()).decode()
+        policy = (
+            "default-src 'none'",
+            "object-src 'none'",
+            f"style-src 'sha256-{style}'",
+            "form-action 'self'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+        )
+        return {
+            **answer_headers(self.site.public_url),
+            "Content-Security-Policy": "; ".join(policy),
+            "X-Robots-Tag": "noindex, nofollow",
+        }
+
+
+def chosen(request: web.Request) -> Language | None:
+    """The language that a link on one of our pages named, if one did."""
+    try:
+        return Language(request.query.get("lang", ""))
+    except ValueError:
+        return None
+
+
+def answer_headers(public_url: str) -> dict[str, str]:
+    """What every public answer carries, pixel and redirect included."""
+    headers = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"}
+    if public_url.startswith("https://"):
+        headers["Strict-Transport-Security"] = HSTS
+    return headers
+
+
+def templates_folder() -> Path:
+    """Where the templates are: inside the installed package, or at the root of the checkout."""
+    package = Path(tracker.__file__).parent
+    installed = package / "templates"
+    return installed if installed.is_dir() else package.parent / "templates"
+
+
+def _contact_link(contact: str) -> Markup:
+    if contact.startswith(("https://", "http://")):
+        return Markup('<a href="{}" rel="noreferrer">{}</a>').format(contact, contact)
+    if "@" in contact:
+        return Markup('<a href="mailto:{}">{}</a>').format(contact, contact)
+    return Markup.escape(contact)

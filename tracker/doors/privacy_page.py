@@ -1,0 +1,124 @@
+"""The page behind the link in the notice: GET shows what is stored in general, POST withdraws (promise 6)."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Final
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from tracker.core.tokens import StopToken
+from tracker.doors.pages import Pages, chosen
+from tracker.doors.raw_routes import Captured
+from tracker.flows.consent import Consents
+from tracker.model import MAIL_PURPOSES, BadRequest, BadToken, FormTooLarge, InvalidField, NotRecorded, Purpose
+
+LARGEST_FORM: Final = 16 * 1024
+"""Bytes; the buttons send a few dozen."""
+SLOWEST_FORM: Final = 10.0
+"""Seconds for a form to arrive."""
+MOST_FIELDS: Final = 20
+_BOUNDARY: Final = re.compile(r'boundary="?([^";,\s]{1,70})', re.IGNORECASE)
+_FIELD_NAME: Final = re.compile(rb'[; ]name="?([^";\r\n]*)', re.IGNORECASE)
+
+
+class PrivacyPage:
+    """Shows and acts for whoever holds a stop token; no row and, for showing, no store is needed."""
+
+    def __init__(self, consents: Consents, pages: Pages, clock: Callable[[], datetime]) -> None:
+        self._consents = consents
+        self._pages = pages
+        self._clock = clock
+
+    async def show(self, request: web.Request, captured: Captured) -> web.StreamResponse:
+        """The page with the button. Raises BadToken."""
+        stop = self._read(captured["token"])
+        language = self._pages.language_of(request, stop.language)
+        return self._pages.answer("privacy.html", language, {"action": _action(request, captured)})
+
+    async def withdraw(self, request: web.Request, captured: Captured) -> web.StreamResponse:
+        """Record the no; the same answer whether it was news or not, and no redirect (RFC 8058 section 3.2).
+
+        The POST itself is the no; its body can only narrow it to some purposes. Raises BadToken, and InvalidField,
+        BadRequest or FormTooLarge when the body says something that we cannot follow.
+        """
+        stop = self._read(captured["token"])
+        purposes = await _purposes(request)
+        language = self._pages.language_of(request, stop.language)
+        try:
+            await self._consents.withdraw_by_link(captured["token"], purposes, self._clock())
+        except NotRecorded as error:
+            values = {
+                **self._pages.error_texts(error, language),
+                "action": _action(request, captured),
+                "purposes": sorted(purposes) if purposes < MAIL_PURPOSES else (),
+            }
+            answer = self._pages.answer("not-recorded.html", language, values, status=error.status)
+            answer.headers["Retry-After"] = "120"
+            return answer
+        which = "all" if purposes == MAIL_PURPOSES else next(iter(purposes)).value
+        return self._pages.answer("withdrawn.html", language, {"which": which})
+
+    def _read(self, token: str) -> StopToken:
+        stop = self._consents.read_stop(token) if token.isascii() else None
+        if stop is None:
+            raise BadToken
+        return stop
+
+
+def _action(request: web.Request, captured: Captured) -> str:
+    language = chosen(request)
+    query = "" if language is None else f"?lang={language.value}"
+    return f"/privacy/{captured['token']}/withdraw{query}"
+
+
+async def _purposes(request: web.Request) -> frozenset[Purpose]:
+    named = [
+        value
+        for name, value in _fields(request.headers.get("Content-Type", ""), await _body(request))
+        if name == "purpose"
+    ]
+    try:
+        purposes = frozenset(Purpose(value) for value in named)
+    except ValueError:
+        raise InvalidField("purpose") from None
+    if not purposes <= MAIL_PURPOSES:
+        raise InvalidField("purpose")
+    return purposes or MAIL_PURPOSES
+
+
+async def _body(request: web.Request) -> bytes:
+    if (request.content_length or 0) > LARGEST_FORM:
+        raise FormTooLarge
+    try:
+        async with asyncio.timeout(SLOWEST_FORM):
+            return await request.read()  # the application's client_max_size bounds what comes in chunks
+    except (TimeoutError, web.RequestPayloadError):
+        raise BadRequest from None
+
+
+def _fields(content_type: str, body: bytes) -> Iterable[tuple[str, str]]:
+    """Names and values in a BODY; none in one of another kind."""
+    # Our own few lines, because aiohttp's reader writes large parts to a temporary file (promise 7).
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        boundary = _BOUNDARY.search(content_type)
+        return () if boundary is None else _parts(body, boundary.group(1))
+    if kind != "application/x-www-form-urlencoded":
+        return ()
+    try:
+        return parse_qsl(body.decode("utf-8", "replace").strip(), keep_blank_values=True, max_num_fields=MOST_FIELDS)
+    except ValueError:
+        raise BadRequest from None
+
+
+def _parts(body: bytes, boundary: str) -> Iterable[tuple[str, str]]:
+    for part in body.split(b"--" + boundary.encode("utf-8", "replace"), MOST_FIELDS + 1)[1:]:
+        head, _, value = part.partition(b"\r\n\r\n")
+        name = _FIELD_NAME.search(head)
+        if name is not None:
+            yield name.group(1).decode("utf-8", "replace"), value.removesuffix(b"\r\n").decode("utf-8", "replace")

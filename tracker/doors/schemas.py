@@ -1,0 +1,147 @@
+"""The bodies that the API takes, field by field, and how it names what is wrong with one.
+
+The law: what a caller sent is never quoted, not even the name of a field that does not exist (promise 7).
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Self
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from tracker.model import MAIL_PURPOSES, Evidence, Language, Method, Purpose
+
+MOST_PEOPLE: Final = 100
+LONGEST_TEXT: Final = 1_000
+"""Characters of any value; the flows are stricter where it matters."""
+_RFC_3339: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+_OURS: Final = "tracker"
+"""The type of the errors that are raised here, whose texts may be shown."""
+
+
+def _written_out(value: Any) -> Any:
+    # pydantic also reads "1700000000" and a space for the T; in a proof of consent there is one way to write a time.
+    if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
+        raise PydanticCustomError(_OURS, "needs a date and time with a time zone, such as 2026-11-01T09:00:00Z")
+    return value
+
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise PydanticCustomError(_OURS, "is a date that no calendar holds") from None
+
+
+def _about_mail(purposes: frozenset[Purpose]) -> frozenset[Purpose]:
+    if not purposes or not purposes <= MAIL_PURPOSES:
+        raise PydanticCustomError(_OURS, "needs one or both of open, click")
+    return purposes
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_utc)]
+Purposes = Annotated[frozenset[Purpose], AfterValidator(_about_mail)]
+Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
+Reference = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}\z")]
+
+
+class Body(BaseModel):
+    """A JSON object whose fields are all named here and have the type that is named here."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class EvidenceBody(Body):
+    """What shows that a person agreed."""
+
+    source: Text | None = None
+    confirmed_at: Instant | None = None
+    confirmed_by: Text | None = None
+    document: Text | None = None
+    call_started_at: Instant | None = None
+    call_seconds: Annotated[int, Field(ge=0, le=86_400)] | None = None
+    call_again: bool | None = None
+
+    def evidence(self) -> Evidence:
+        """As the flows know it."""
+        return Evidence(**self.model_dump())
+
+
+class ConsentBody(Body):
+    """`POST /v1/consents`."""
+
+    address: Text
+    purposes: Purposes
+    method: Method
+    given_at: Instant
+    notice_version: Text
+    language: Language
+    evidence: EvidenceBody = EvidenceBody()
+    reference: Text | None = None
+    requested: bool = False
+
+
+class LookupBody(Body):
+    """`POST /v1/consents/lookup`."""
+
+    address: Text
+
+
+class WithdrawBody(Body):
+    """`POST /v1/consents/withdraw`; without purposes everything that concerns mail is withdrawn."""
+
+    address: Text
+    purposes: Purposes | None = None
+
+
+class RecipientsBody(Body):
+    """`POST /v1/stats/recipients`: people by address, or by the caller's own references."""
+
+    addresses: Annotated[list[Text], Field(min_length=1, max_length=MOST_PEOPLE)] | None = None
+    references: Annotated[list[Reference], Field(min_length=1, max_length=MOST_PEOPLE)] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if (self.addresses is None) == (self.references is None):
+            raise PydanticCustomError(_OURS, "needs either addresses or references")
+        return self
+
+
+_WORDS: Final = {
+    "missing": "is missing",
+    "string_type": "needs a text",
+    "string_too_long": "is too long",
+    "int_type": "needs a whole number",
+    "bool_type": "needs true or false",
+    "frozen_set_type": "needs a list",
+    "list_type": "needs a list",
+    "too_short": "is empty",
+    "too_long": f"holds more than {MOST_PEOPLE}",
+    "model_type": "needs a JSON object",
+}
+_NAMES: Final = frozenset(
+    name for body in (EvidenceBody, ConsentBody, LookupBody, WithdrawBody, RecipientsBody) for name in body.model_fields
+)
+
+
+def explain(body: type[Body], error: ErrorDetails) -> str:
+    """Where in a BODY the ERROR is, and what it is, without a word of what the caller sent."""
+    path = ".".join(str(part) for part in error["loc"] if isinstance(part, int) or part in _NAMES)
+    kind = error["type"]
+    if kind == "extra_forbidden":
+        # The last step of the path is the caller's own word, so it is left out, and what there is is named instead.
+        inner = EvidenceBody if error["loc"][0] == "evidence" and len(error["loc"]) > 1 else body
+        parent = ".".join(str(part) for part in error["loc"][:-1] if part in _NAMES)
+        return f"{parent or 'the body'} has an unknown field; known are {', '.join(inner.model_fields)}"
+    if kind == "enum":
+        reason = f"needs {error['ctx']['expected']}"  # the values that we know, not the one that came
+    elif kind == _OURS:
+        reason = error["msg"]
+    else:
+        reason = _WORDS.get(kind, "has an impossible value")
+    return f"{path or 'the body'} {reason}"

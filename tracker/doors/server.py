@@ -1,0 +1,122 @@
+"""Runs a web application so that nothing a client sent reaches a log or comes back in an error.
+
+aiohttp logs the peer and the broken line of a malformed request, and quotes the line in its 400 answer and the
+`Expect` field in its 417 (promise 7). Here such a request gets a constant answer and leaves no line; of what fails
+inside, only the exception's type and the place in our code are logged.
+"""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+PLAIN_HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+LIMITS: Final[dict[str, Any]] = {
+    "keepalive_timeout": 60.0,  # seconds; also ends connections that never send a whole request
+    "lingering_time": 5.0,  # seconds to read on after an early answer
+    "max_line_size": 8190,  # bytes of the request line; our URLs are under 2,000
+    "max_field_size": 8190,
+    "access_log": None,  # ours is a middleware that knows the route's template, see doors/middlewares
+}
+_PACKAGE: Final = Path(__file__).parent.parent
+_log = logging.getLogger("tracker.http")
+
+
+async def listen(app: web.Application, host: str, port: int, *, shutdown_timeout: float = 10.0) -> web.AppRunner:
+    """Serve APP on HOST and PORT (0: any free one); `cleanup()` of the returned runner stops it.
+
+    SHUTDOWN_TIMEOUT: seconds that requests in progress have to finish then. Raises OSError when the port is taken.
+    """
+    runner = QuietRunner(app, shutdown_timeout=shutdown_timeout)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError:
+        await runner.cleanup()
+        raise
+    return runner
+
+
+def place(error: BaseException) -> str:
+    """What may be logged of ERROR: its type, and the last line of our own code that it passed. Never its text."""
+    return f"{type(error).__qualname__} at {_last_own_line(error.__traceback__)}"
+
+
+def plain(status: int) -> web.Response:
+    """An answer with STATUS and its standard phrase, the same for every client."""
+    answer = web.Response(status=status, text=f"{status} {HTTPStatus(status).phrase}\n", headers=PLAIN_HEADERS)
+    answer.force_close()
+    return answer
+
+
+class QuietHandler(RequestHandler):
+    """One connection; answers what is malformed without a word about it."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The constant answer to what cannot be parsed (400), took too long (504) or failed outside all else."""
+        if exc is not None and status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            _log.error("request failed: %s", place(exc))
+        if request.writer.output_size > 0:
+            raise ConnectionError("part of the answer has left already")
+        return plain(status)
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """Log type and place of an exception, none of aiohttp's words about it."""
+        error = kw.get("exc_info")
+        _log.error("connection failed: %s", place(error) if isinstance(error, BaseException) else "no exception")
+
+    def log_debug(self, *args: Any, **kw: Any) -> None:
+        """Nothing: debug lines of the library are no use to an operator."""
+
+
+class QuietServer(web.Server):
+    """Makes quiet handlers for the requests that another server was made for."""
+
+    def __init__(self, server: web.Server) -> None:
+        self._answer = server.request_handler
+        super().__init__(self._guarded, request_factory=server.request_factory, **LIMITS)
+
+    def __call__(self) -> RequestHandler:
+        """A handler for a new connection."""
+        return QuietHandler(self, loop=self._loop, **self._kwargs)
+
+    async def _guarded(self, request: web.BaseRequest) -> web.StreamResponse:
+        answer: web.StreamResponse
+        try:
+            answer = await self._answer(request)
+        except web.HTTPException as error:  # raised before any middleware, such as 417
+            answer = plain(error.status)
+        if not answer.prepared:
+            answer.headers["Server"] = "tracker"  # instead of the versions of Python and aiohttp
+        return answer
+
+
+class QuietRunner(web.AppRunner):
+    """Runs an application on a quiet server."""
+
+    async def _make_server(self) -> web.Server:
+        return QuietServer(await super()._make_server())
+
+
+def _last_own_line(trace: TracebackType | None) -> str:
+    found = "a library"
+    while trace is not None:
+        path = Path(trace.tb_frame.f_code.co_filename)
+        if path.is_relative_to(_PACKAGE):
+            found = f"{path.relative_to(_PACKAGE.parent).as_posix()}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return found

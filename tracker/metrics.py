@@ -1,0 +1,148 @@
+"""Counts what the tracker does, for Prometheus; a label is one of a few words of ours, never anybody's data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from tracker.core.calendar import instant_of
+from tracker.model import Agent, Hour, Left, Purpose, Reason
+
+KINDS: Final = {Purpose.OPEN: "pixel", Purpose.CLICK: "redirect"}
+RESULTS: Final = ("recorded", "early", "refused", "uncounted", "forged")
+"""Of a hit, as flows/hit names them; `early` was answered before the commit."""
+SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class EventCounts:
+    """What the store says about its queue of events."""
+
+    written: int
+    dropped: int
+    waiting: int
+
+
+class Metrics:
+    """All counts of one process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self._copies = self._counter("tracker_copies", "Copies of messages, by outcome and reason", "outcome", "reason")
+        self._left = self._counter("tracker_links_left", "http links of tracked copies that were left alone", "reason")
+        self._seconds = Histogram(
+            "tracker_rewrite_duration_seconds",
+            "From the end of a copy's body to its answer",
+            ("outcome",),
+            registry=self._registry,
+            buckets=SECONDS,
+        )
+        self._hits = self._counter("tracker_hits", "Requests for pixels and links", "kind", "agent", "result")
+        self._early = self._counter(
+            "tracker_events_answered_before_commit", "Hits answered while the store was still writing", "kind"
+        )
+        self._problems = self._counter("tracker_problems", "API requests refused or failed, by problem", "problem")
+        self._answers = self._counter("tracker_http_answers", "HTTP answers", "route", "method", "status")
+        self._deleted = self._counter("tracker_rows_expired", "Rows deleted because their last day passed", "table")
+        self._jobs = self._counter("tracker_job_runs", "Runs of background work", "job", "result")
+        self._start_at_zero()
+
+    # --- what flows and doors tell ---
+
+    def rewrote(self, reason: Reason | None, left: Mapping[Left, int], seconds: float) -> None:
+        """One copy was answered after SECONDS: tracked, with links LEFT alone, or untouched for REASON."""
+        outcome = "tracked" if reason is None else "untouched"
+        self._copies.labels(outcome, reason or "").inc()
+        self._seconds.labels(outcome).observe(seconds)
+        for why, count in left.items():
+            self._left.labels(why).inc(count)
+
+    def hit(self, purpose: Purpose, agent: Agent | None, result: str) -> None:
+        """One request for a pixel or a link; AGENT is None where nobody was told apart, RESULT one of RESULTS."""
+        kind = KINDS[purpose]
+        self._hits.labels(kind, _class(agent), result).inc()
+        if result == "early":
+            self._early.labels(kind).inc()
+
+    def problem(self, slug: str) -> None:
+        """A request to the API was answered with the problem SLUG."""
+        self._problems.labels(slug).inc()
+
+    def answered(self, route: str, method: str, status: int) -> None:
+        """A request was answered with STATUS; ROUTE is the template, not the path."""
+        self._answers.labels(route, method, str(status)).inc()
+
+    def swept(self, deleted: Mapping[str, int]) -> None:
+        """A sweep DELETED so many rows of each table."""
+        for table, rows in deleted.items():
+            self._deleted.labels(table).inc(rows)
+
+    def job(self, description: str, result: str) -> None:
+        """A piece of background work ended; RESULT is `done` or `failed`."""
+        self._jobs.labels(description, result).inc()
+
+    # --- what is asked for when somebody looks ---
+
+    def watch_events(self, counts: Callable[[], EventCounts]) -> None:
+        """Ask COUNTS for the store's queue whenever metrics are read."""
+        self._registry.register(_EventQueue(counts))
+
+    def watch_oldest_event(self, oldest: Callable[[], Hour | None], clock: Callable[[], datetime]) -> None:
+        """Tell the age of the OLDEST event by CLOCK whenever metrics are read; None when there is no event."""
+        age = Gauge(
+            "tracker_oldest_event_age_seconds", "Age of the oldest event that is stored", registry=self._registry
+        )
+
+        def seconds() -> float:
+            hour = oldest()
+            return 0.0 if hour is None else max(0.0, (clock() - instant_of(hour)).total_seconds())
+
+        age.set_function(seconds)
+
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """All metrics as the Accept field ACCEPT asks for (Prometheus text or OpenMetrics), and the content type."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self._registry)
+
+    def _start_at_zero(self) -> None:
+        # A counter that appears with its first increment hides that increment from rate().
+        self._copies.labels("tracked", "")
+        for reason in Reason:
+            self._copies.labels("untouched", reason)
+        for why in Left:
+            self._left.labels(why)
+        for kind in KINDS.values():
+            self._early.labels(kind)
+            for result in RESULTS:
+                for agent in (*Agent, None):
+                    self._hits.labels(kind, _class(agent), result)
+
+
+class _EventQueue(Collector):
+    """The store's queue of events as metrics."""
+
+    def __init__(self, counts: Callable[[], EventCounts]) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterable[Metric]:
+        """The three numbers of this moment."""
+        counts = self._counts()
+        yield CounterMetricFamily("tracker_events_written", "Events committed", value=counts.written)
+        yield CounterMetricFamily("tracker_events_dropped", "Events lost because the queue was full", counts.dropped)
+        yield GaugeMetricFamily("tracker_events_waiting", "Events waiting to be written", value=counts.waiting)
+
+
+def _class(agent: Agent | None) -> str:
+    return "unknown" if agent is None else agent.name.lower()

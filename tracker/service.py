@@ -1,0 +1,254 @@
+"""Builds the parts from the settings, starts them in order and stops them in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import signal
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Final
+
+from aiohttp import web
+
+from tracker.config import Settings
+from tracker.core.consent import ConsentPolicy
+from tracker.core.survey import SurveyPolicy
+from tracker.core.tokens import Tokens
+from tracker.doors import api, public
+from tracker.doors.operations import Readiness
+from tracker.doors.pages import Pages, Site
+from tracker.doors.server import listen
+from tracker.flows.access import Access
+from tracker.flows.consent import Consents
+from tracker.flows.hit import Hits
+from tracker.flows.report import Figures
+from tracker.flows.send import Sender, SendPolicy
+from tracker.flows.sweep import Job, jobs
+from tracker.keyfile import KeyFile
+from tracker.metrics import EventCounts, Metrics
+from tracker.model import BadKeyFile, StoreUnavailable, TrackerError
+from tracker.planner import Planner
+from tracker.store.store import Store
+
+log = logging.getLogger(__name__)
+
+Clock = Callable[[], datetime]
+
+LOCK_PATIENCE: Final = 2.0
+"""Seconds that a statement waits for another process; senders wait 5 s before they send what they have."""
+
+
+def utc_now() -> datetime:
+    """The one place where the time of day is read."""
+    return datetime.now(UTC)
+
+
+class KeySource:
+    """The tokens of the key file as it was read last; servers read it again every minute."""
+
+    def __init__(self, file: KeyFile) -> None:
+        self._file = file
+        self._tokens = Tokens(file.load())
+        self.trouble = ""
+
+    def __call__(self) -> Tokens:
+        """The tokens to sign and verify with."""
+        return self._tokens
+
+    async def reload(self, _now: datetime) -> None:
+        """Read the file again; while it cannot be read the old keys stay in use and readiness says so."""
+        try:
+            ring = self._file.load()
+        except BadKeyFile as error:
+            self.trouble = error.detail
+            raise
+        self.trouble = ""
+        if ring != self._tokens.ring:
+            self._tokens = Tokens(ring)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that runs, built once."""
+
+    settings: Settings
+    store: Store
+    keys: KeySource
+    metrics: Metrics
+    sender: Sender
+    hits: Hits
+    consents: Consents
+    figures: Figures
+    access: Access
+
+
+@asynccontextmanager
+async def built(settings: Settings) -> AsyncIterator[Parts]:
+    """The parts for SETTINGS, with the store open; on the way out what is queued is written first.
+
+    Raises SetupError and StoreUnavailable.
+    """
+    keys = KeySource(KeyFile(settings.key_file))
+    ring = keys().ring
+    metrics = Metrics()
+    async with AsyncExitStack() as stack:
+        store = await Store.open(
+            settings.database_url,
+            ledger_key=ring.ledger_key,
+            fingerprint=ring.fingerprint,
+            retention_days=settings.retention_days,
+            busy_seconds=LOCK_PATIENCE,
+        )
+        stack.push_async_callback(store.close)
+        metrics.watch_events(partial(_event_counts, store))
+        planner = Planner(survey_policy(settings))
+        stack.callback(planner.close)
+        yield Parts(
+            settings=settings,
+            store=store,
+            keys=keys,
+            metrics=metrics,
+            sender=Sender(store, keys, planner, secrets.token_bytes, send_policy(settings)),
+            hits=Hits(store, keys, metrics),
+            consents=Consents(store, keys, consent_policy(settings)),
+            figures=Figures(store, keys),
+            access=Access(store),
+        )
+
+
+def survey_policy(settings: Settings) -> SurveyPolicy:
+    """What SETTINGS say about which messages and links are tracked."""
+    return SurveyPolicy(
+        public_urls=(settings.public_url, *settings.former_public_urls),
+        text_links=settings.text_links,
+        sender_domains=frozenset(settings.sender_domains),
+    )
+
+
+def send_policy(settings: Settings) -> SendPolicy:
+    """What SETTINGS say about sending."""
+    return SendPolicy(
+        public_url=settings.public_url,
+        max_message=settings.max_message,
+        retention_days=settings.retention_days,
+        language=settings.language,
+    )
+
+
+def consent_policy(settings: Settings) -> ConsentPolicy:
+    """What SETTINGS say about how long consents and proofs last."""
+    return ConsentPolicy(consent_days=settings.consent_days, proof_days=settings.proof_days)
+
+
+async def serve(
+    settings: Settings, ready: Callable[[], None], *, clock: Clock = utc_now, stop: asyncio.Event | None = None
+) -> None:
+    """Run both listeners and the background work until SIGTERM, SIGINT or STOP; then finish what was begun.
+
+    READY is called once, when requests are answered. Raises SetupError, StoreUnavailable, OSError.
+    """
+    stopping = stop or asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with AsyncExitStack() as stack:
+        parts = await stack.enter_async_context(built(settings))
+        private, public = applications(parts, clock)
+        for application, where in ((private, settings.private_listen), (public, settings.public_listen)):
+            runner = await listen(application, where.host, where.port)
+            stack.push_async_callback(runner.cleanup)
+        work = [asyncio.create_task(_repeat(job, parts.metrics, clock)) for job in background(parts)]
+        stack.push_async_callback(_cancel, work)
+        log.info("serving")
+        ready()
+        await stopping.wait()
+        log.info("stopping: finishing what was begun")
+
+
+def applications(parts: Parts, clock: Clock) -> tuple[web.Application, web.Application]:
+    """What the private and the public listener serve."""
+    settings = parts.settings
+    private = api.build(
+        sender=parts.sender,
+        consents=parts.consents,
+        figures=parts.figures,
+        access=parts.access,
+        metrics=parts.metrics,
+        ready=partial(readiness, parts),
+        clock=clock,
+        max_message=settings.max_message,
+        public_url=settings.public_url,
+    )
+    strangers = public.build(
+        parts.hits,
+        parts.consents,
+        Pages(site(settings)),
+        clock,
+        trusted_proxies=settings.trusted_proxies,
+        answered=parts.metrics.answered,
+    )
+    return private, strangers
+
+
+def site(settings: Settings) -> Site:
+    """What SETTINGS say that recipients read."""
+    return Site(
+        controller=settings.controller,
+        contact=settings.contact,
+        public_url=settings.public_url,
+        retention_days=settings.retention_days,
+        consent_days=settings.consent_days,
+        proof_days=settings.proof_days,
+        language=settings.language,
+    )
+
+
+def background(parts: Parts) -> Iterable[Job]:
+    """The table of background work."""
+    return (
+        Job("read the key file again", parts.keys.reload, timedelta(minutes=1)),
+        *jobs(parts.store, parts.settings.proof_days, parts.metrics.swept),
+    )
+
+
+async def readiness(parts: Parts) -> Readiness:
+    """Whether mail would be tracked just now, and if not why."""
+    trouble = {}
+    try:
+        await parts.store.ping()
+    except StoreUnavailable as error:
+        trouble["store"] = error.title
+    if parts.keys.trouble:
+        trouble["keys"] = parts.keys.trouble
+    return Readiness(trouble)
+
+
+def _event_counts(store: Store) -> EventCounts:
+    counters = store.counters
+    return EventCounts(counters.written, counters.dropped, counters.waiting)
+
+
+async def _repeat(job: Job, metrics: Metrics, clock: Clock) -> None:
+    while True:
+        try:
+            await job.run(clock())
+        except TrackerError as error:
+            metrics.job(job.description, "failed")
+            log.warning("background work failed: %s: %s", job.description, error.slug)
+        except Exception:
+            metrics.job(job.description, "failed")
+            log.exception("background work failed: %s", job.description)
+        else:
+            metrics.job(job.description, "done")
+        await asyncio.sleep(job.period.total_seconds())
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

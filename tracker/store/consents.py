@@ -1,0 +1,296 @@
+"""Keeps who agreed to what, who said no, and under which references senders know them; each change is in the ledger."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import delete, func, insert, select, union_all, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tracker.core.calendar import day_of
+from tracker.core.ledger import Statement, instant_text
+from tracker.model import (
+    ConsentReport,
+    Day,
+    Grant,
+    Language,
+    LedgerEvent,
+    Method,
+    Notice,
+    PendingGrant,
+    Pseudonym,
+    Purpose,
+    Standing,
+)
+from tracker.store.ledger import append, unsupported
+from tracker.store.notices import read_notice
+from tracker.store.schema import external_ids, grants, is_live, pending, recipients, suppressions
+
+
+class ConsentBook:
+    """One transaction on what people agreed to; commits when its block ends, and not at all when that raises."""
+
+    def __init__(self, connection: AsyncConnection, ledger_key: bytes) -> None:
+        self._connection = connection
+        self._ledger_key = ledger_key
+
+    async def standing(self, pseudonym: Pseudonym, today: Day) -> Standing:
+        """Where the person stands on TODAY."""
+        return await read_standing(self._connection, pseudonym, today)
+
+    async def notice(self, version: str, language: Language) -> Notice | None:
+        """The notice of that VERSION in LANGUAGE, superseded or not."""
+        return await read_notice(self._connection, version, language)
+
+    async def give(
+        self,
+        report: ConsentReport,
+        purposes: frozenset[Purpose],
+        *,
+        grant_last_day: Day,
+        content_last_day: Day,
+        today: Day,
+        now: datetime,
+        notice_hash: str,
+    ) -> int:
+        """Make live grants for PURPOSES, or renew them; the number of the ledger's entry.
+
+        A renewed grant keeps its row, so that the events that hang on it stay.
+        """
+        recipient = await self._recipient(report.pseudonym)
+        entry = await self._report(LedgerEvent.GIVEN, report, purposes, recipient, content_last_day, now, notice_hash)
+        grant = upsert(grants)
+        values = ("entry", "last_day", "given_at", "notice_version")
+        await self._connection.execute(
+            grant.on_conflict_do_update(
+                index_elements=["recipient", "purpose"], set_={name: grant.excluded[name] for name in values}
+            ),
+            [
+                {
+                    "recipient": recipient,
+                    "purpose": purpose,
+                    "entry": entry,
+                    "last_day": grant_last_day,
+                    "given_at": instant_text(report.given_at),
+                    "notice_version": report.notice_version,
+                }
+                for purpose in purposes
+            ],
+        )
+        await self._connection.execute(
+            delete(pending).where(pending.c.recipient == recipient, pending.c.purpose.in_(purposes))
+        )
+        await self._settle_references(recipient, today)
+        return entry
+
+    async def hold(
+        self,
+        report: ConsentReport,
+        purposes: frozenset[Purpose],
+        *,
+        last_day: Day,
+        content_last_day: Day,
+        now: datetime,
+        notice_hash: str | None = None,
+    ) -> int:
+        """Note that PURPOSES wait until LAST_DAY for the person's own word; the number of the ledger's entry."""
+        recipient = await self._recipient(report.pseudonym)
+        entry = await self._report(
+            LedgerEvent.REQUESTED, report, purposes, recipient, content_last_day, now, notice_hash
+        )
+        wait = upsert(pending)
+        await self._connection.execute(
+            wait.on_conflict_do_update(
+                index_elements=["recipient", "purpose"],
+                set_={name: wait.excluded[name] for name in ("entry", "method", "last_day")},
+            ),
+            [
+                {
+                    "recipient": recipient,
+                    "purpose": purpose,
+                    "entry": entry,
+                    "method": report.method,
+                    "last_day": last_day,
+                }
+                for purpose in purposes
+            ],
+        )
+        return entry
+
+    async def withdraw(
+        self,
+        pseudonym: Pseudonym,
+        purposes: frozenset[Purpose],
+        *,
+        now: datetime,
+        actor: str,
+        language: Language | None,
+        content_last_day: Day,
+        suppression_last_day: Day,
+    ) -> bool:
+        """End PURPOSES and suppress them until SUPPRESSION_LAST_DAY, also for a person never heard of.
+
+        True when it was news; a second no writes nothing.
+        """
+        today = day_of(now)
+        standing = await self.standing(pseudonym, today)
+        open_for = standing.grants.keys() | standing.pending.keys()
+        if purposes <= standing.suppressed.keys() and not purposes & open_for:
+            return False
+        recipient = await self._recipient(pseudonym)
+        ended = await self._connection.execute(  # events, tracked: they go by the schema's cascades
+            delete(grants).where(grants.c.recipient == recipient, grants.c.purpose.in_(purposes))
+        )
+        await self._connection.execute(
+            delete(pending).where(pending.c.recipient == recipient, pending.c.purpose.in_(purposes))
+        )
+        await self._suppress(recipient, purposes, today, suppression_last_day)
+        statement = Statement(
+            recipient=recipient,
+            event=LedgerEvent.WITHDRAWN if ended.rowcount else LedgerEvent.REFUSED,
+            purposes=purposes,
+            last_day=content_last_day,
+            recorded_at=now,
+            actor=actor,
+            language=language,
+            ends=await unsupported(self._connection, recipient),
+        )
+        await append(self._connection, self._ledger_key, statement)
+        await self._settle_references(recipient, today)
+        return True
+
+    async def prolong_suppression(self, pseudonym: Pseudonym, purposes: frozenset[Purpose], last_day: Day) -> None:
+        """Let a no that is there last until LAST_DAY at least."""
+        recipient = await recipient_of(self._connection, pseudonym)
+        prolonged = update(suppressions).where(
+            suppressions.c.recipient == recipient,
+            suppressions.c.purpose.in_(purposes),
+            suppressions.c.last_day < last_day,
+        )
+        references = update(external_ids).where(
+            external_ids.c.recipient == recipient, external_ids.c.last_day < last_day
+        )
+        await self._connection.execute(prolonged.values(last_day=last_day))
+        await self._connection.execute(references.values(last_day=last_day))
+
+    async def remember_reference(self, source: str, reference: str, pseudonym: Pseudonym, last_day: Day) -> None:
+        """Note that SOURCE knows the person as REFERENCE, until LAST_DAY at least."""
+        recipient = await self._recipient(pseudonym)
+        await remember_references(
+            self._connection,
+            [{"source": source, "reference": reference, "recipient": recipient, "last_day": last_day}],
+        )
+
+    async def _recipient(self, pseudonym: Pseudonym) -> int:
+        known = await recipient_of(self._connection, pseudonym)
+        if known is not None:
+            return known
+        drawn = secrets.randbits(63)
+        await self._connection.execute(insert(recipients).values(id=drawn, pseudonym=pseudonym))
+        return drawn
+
+    async def _report(
+        self,
+        event: LedgerEvent,
+        report: ConsentReport,
+        purposes: frozenset[Purpose],
+        recipient: int,
+        last_day: Day,
+        now: datetime,
+        notice_hash: str | None,
+    ) -> int:
+        statement = Statement(
+            recipient=recipient,
+            event=event,
+            purposes=purposes,
+            last_day=last_day,
+            recorded_at=now,
+            actor=report.actor,
+            method=report.method,
+            given_at=report.given_at,
+            notice_version=report.notice_version,
+            notice_hash=notice_hash,
+            language=report.language,
+            evidence=report.evidence,
+        )
+        return await append(self._connection, self._ledger_key, statement)
+
+    async def _suppress(self, recipient: int, purposes: Iterable[Purpose], since: Day, last_day: Day) -> None:
+        no = upsert(suppressions)
+        await self._connection.execute(
+            no.on_conflict_do_update(
+                index_elements=["recipient", "purpose"],
+                set_={"last_day": func.max(suppressions.c.last_day, no.excluded.last_day)},
+            ),
+            [
+                {"recipient": recipient, "purpose": purpose, "since_day": since, "last_day": last_day}
+                for purpose in purposes
+            ],
+        )
+
+    async def _settle_references(self, recipient: int, today: Day) -> None:
+        """Give the person's references the last day of what they stand for."""
+        days = union_all(
+            *(
+                select(table.c.last_day).where(table.c.recipient == recipient)
+                for table in (grants, pending, suppressions)
+            )
+        ).subquery()
+        await self._connection.execute(
+            update(external_ids)
+            .where(external_ids.c.recipient == recipient)
+            .values(last_day=func.coalesce(select(func.max(days.c.last_day)).scalar_subquery(), today))
+        )
+
+
+async def recipient_of(connection: AsyncConnection, pseudonym: Pseudonym) -> int | None:
+    """The id of the person behind PSEUDONYM, if there is one."""
+    found = await connection.execute(select(recipients.c.id).where(recipients.c.pseudonym == pseudonym))
+    return found.scalar_one_or_none()
+
+
+async def read_standing(connection: AsyncConnection, pseudonym: Pseudonym, today: Day) -> Standing:
+    """Where the person behind PSEUDONYM stands on TODAY."""
+    recipient = await recipient_of(connection, pseudonym)
+    if recipient is None:
+        return Standing()
+    given = await connection.execute(select(grants).where(grants.c.recipient == recipient, is_live(today)))
+    waiting = await connection.execute(
+        select(pending).where(pending.c.recipient == recipient, pending.c.last_day >= today)
+    )
+    refused = await connection.execute(
+        select(suppressions).where(suppressions.c.recipient == recipient, suppressions.c.last_day >= today)
+    )
+    return Standing(
+        grants={
+            row.purpose: Grant(
+                row.purpose,
+                Day(row.last_day),
+                datetime.fromisoformat(row.given_at),
+                row.notice_version,
+                row.entry,
+            )
+            for row in given
+        },
+        pending={
+            row.purpose: PendingGrant(row.purpose, Day(row.last_day), Method(row.method), row.entry) for row in waiting
+        },
+        suppressed={row.purpose: Day(row.last_day) for row in refused},
+    )
+
+
+async def remember_references(connection: AsyncConnection, rows: list[dict[str, object]]) -> None:
+    """Write rows of `external_ids`; one that says nothing new is not written."""
+    reference = upsert(external_ids)
+    known, new = external_ids.c, reference.excluded
+    await connection.execute(
+        reference.on_conflict_do_update(
+            index_elements=["source", "reference"],
+            set_={"recipient": new.recipient, "last_day": new.last_day},
+            where=(known.recipient != new.recipient) | (known.last_day < new.last_day),
+        ),
+        rows,
+    )

@@ -1,0 +1,216 @@
+"""Reads grants and registers tracked copies, many at a time, so that events can hang on them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import bindparam, case, func, literal, or_, select, tuple_, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tracker.model import Day, DeliveryId, DeliveryRef, Pseudonym, Purpose, Registration
+from tracker.store.consents import remember_references
+from tracker.store.engine import Database
+from tracker.store.schema import deliveries, grants, is_live, links, messages, recipients, tracked
+
+NOTHING: frozenset[Purpose] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class _Person:
+    """A recipient with a live grant."""
+
+    id: int
+    purposes: frozenset[Purpose]
+    last_day: Day
+    """The latest of the grants' last days."""
+
+
+async def read_grants(database: Database, items: Sequence[tuple[Pseudonym, Day]]) -> list[frozenset[Purpose]]:
+    """The purposes for which each person has a live grant on the day named with it. Raises StoreUnavailable."""
+    today = max(day for _, day in items)
+    async with database.read() as connection:
+        people = await _people(connection, {pseudonym for pseudonym, _ in items}, today)
+    return [people[pseudonym].purposes if pseudonym in people else NOTHING for pseudonym, _ in items]
+
+
+async def register_copies(database: Database, items: Sequence[tuple[Registration, Day]]) -> list[frozenset[Purpose]]:
+    """Write copies that are about to leave, in one transaction; the purposes for which each is now tracked.
+
+    A copy for somebody without a live grant leaves no row; one that was registered before changes nothing.
+    Raises StoreUnavailable.
+    """
+    today = max(day for _, day in items)
+    async with database.write() as connection:
+        people = await _people(connection, {item.recipient for item, _ in items}, today)
+        copies = [
+            (item, people[item.recipient])
+            for item, _ in items
+            if item.recipient in people and item.purposes & people[item.recipient].purposes
+        ]
+        if not copies:
+            return [NOTHING] * len(items)
+        await _write(connection, copies, today)
+        found = await _tracked(connection, [item for item, _ in copies])
+    answers = []
+    for item, _ in items:
+        person = people.get(item.recipient)
+        on_file = found[item.last_day, item.delivery, person.id] if person else NOTHING
+        answers.append(item.purposes & on_file)
+    return answers
+
+
+async def close_deliveries(database: Database, refs: Sequence[DeliveryRef], recipient: Pseudonym, today: Day) -> None:
+    """Take no more opens of deliveries that a copy for RECIPIENT quotes, and no clicks if they were somebody else's.
+
+    Raises StoreUnavailable.
+    """
+    known = [{"at_day": ref.last_day, "at_delivery": ref.delivery} for ref in refs if ref.last_day >= today]
+    if not known:
+        return
+    own = select(recipients.c.id).where(recipients.c.pseudonym == recipient)
+    async with database.write() as connection:
+        await connection.execute(
+            update(tracked)
+            .where(
+                tracked.c.last_day == bindparam("at_day"),
+                tracked.c.delivery == bindparam("at_delivery"),
+                tracked.c.closed == 0,
+                or_(tracked.c.purpose == Purpose.OPEN, tracked.c.recipient.not_in(own)),
+            )
+            .values(closed=1),
+            known,
+        )
+
+
+async def _people(connection: AsyncConnection, pseudonyms: set[Pseudonym], today: Day) -> Mapping[Pseudonym, _Person]:
+    rows = await connection.execute(
+        select(recipients.c.pseudonym, recipients.c.id, grants.c.purpose, grants.c.last_day)
+        .join(grants, grants.c.recipient == recipients.c.id)
+        .where(recipients.c.pseudonym.in_(pseudonyms), is_live(today))
+    )
+    people: dict[Pseudonym, _Person] = {}
+    for pseudonym, recipient, purpose, last_day in rows:
+        known = people.get(pseudonym, _Person(recipient, NOTHING, last_day))
+        people[pseudonym] = _Person(recipient, known.purposes | {purpose}, max(known.last_day, last_day))
+    return people
+
+
+async def _write(connection: AsyncConnection, copies: Sequence[tuple[Registration, _Person]], today: Day) -> None:
+    await connection.execute(_MESSAGE, [_message(item) for item, _ in copies])
+    found = {
+        (item.message, link.number): {
+            "message": item.message,
+            "number": link.number,
+            "host": link.host,
+            "path": link.path,
+        }
+        for item, _ in copies
+        for link in item.links
+    }
+    if found:
+        await connection.execute(upsert(links).on_conflict_do_nothing(), list(found.values()))
+    await connection.execute(
+        upsert(deliveries).on_conflict_do_nothing(),
+        [
+            {
+                "last_day": item.last_day,
+                "id": item.delivery,
+                "recipient": person.id,
+                "message": item.message,
+                "sent_hour": item.sent_hour,
+            }
+            for item, person in copies
+        ],
+    )
+    await connection.execute(
+        _TRACKED,
+        [
+            {
+                "at_day": item.last_day,
+                "at_delivery": item.delivery,
+                "at_recipient": person.id,
+                "at_purpose": purpose,
+                "today": today,
+            }
+            for item, person in copies
+            for purpose in item.purposes & person.purposes
+        ],
+    )
+    references: list[dict[str, object]] = [
+        {"source": item.source, "reference": item.reference, "recipient": person.id, "last_day": person.last_day}
+        for item, person in copies
+        if item.reference is not None
+    ]
+    if references:
+        await remember_references(connection, references)
+
+
+async def _tracked(
+    connection: AsyncConnection, items: Sequence[Registration]
+) -> defaultdict[tuple[Day, DeliveryId, int], frozenset[Purpose]]:
+    rows = await connection.execute(
+        select(tracked.c.last_day, tracked.c.delivery, tracked.c.recipient, tracked.c.purpose).where(
+            tuple_(tracked.c.last_day, tracked.c.delivery).in_({(item.last_day, item.delivery) for item in items})
+        )
+    )
+    found: defaultdict[tuple[Day, DeliveryId, int], frozenset[Purpose]] = defaultdict(frozenset)
+    for last_day, delivery, recipient, purpose in rows:
+        found[last_day, delivery, recipient] |= {purpose}
+    return found
+
+
+def _message(item: Registration) -> dict[str, Any]:
+    return {
+        "id": item.message,
+        "owner": item.owner,
+        "label": item.label,
+        "first_hour": item.sent_hour,
+        "last_hour": item.sent_hour,
+        "last_day": item.last_day,
+    }
+
+
+def _message_statement() -> Any:
+    statement = upsert(messages)
+    known, new = messages.c, statement.excluded
+    first = func.coalesce(known.first_hour, new.first_hour)
+    return statement.on_conflict_do_update(
+        index_elements=["id"],
+        set_={
+            "label": func.coalesce(known.label, new.label),
+            "first_hour": case((new.first_hour < first, new.first_hour), else_=first),
+            "last_hour": case((new.last_hour > known.last_hour, new.last_hour), else_=known.last_hour),
+            "last_day": case((new.last_day > known.last_day, new.last_day), else_=known.last_day),
+        },
+        where=or_(  # a copy that says nothing new about its message writes nothing
+            known.first_hour.is_(None),
+            new.first_hour < known.first_hour,
+            new.last_hour > known.last_hour,
+            new.last_day > known.last_day,
+            known.label.is_(None) & new.label.is_not(None),
+        ),
+    )
+
+
+_MESSAGE = _message_statement()
+
+_TRACKED = (
+    upsert(tracked)
+    .from_select(
+        ["last_day", "delivery", "purpose", "recipient", "closed"],
+        select(deliveries.c.last_day, deliveries.c.id, grants.c.purpose, grants.c.recipient, literal(0))
+        .join(grants, grants.c.recipient == deliveries.c.recipient)
+        .where(
+            deliveries.c.last_day == bindparam("at_day"),
+            deliveries.c.id == bindparam("at_delivery"),
+            deliveries.c.recipient == bindparam("at_recipient"),
+            grants.c.purpose == bindparam("at_purpose"),
+            is_live(bindparam("today", type_=deliveries.c.last_day.type)),
+        ),
+    )
+    .on_conflict_do_nothing()
+)

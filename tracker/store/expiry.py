@@ -1,0 +1,134 @@
+"""Deletes every row whose last day has passed, in chunks, and ends the grants that no longer hold.
+
+The law: a row goes on the day after its last; the ledger's contents too, in a transaction that knows the day.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import ColumnElement, Table, delete, exists, func, not_, or_, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tracker.core.calendar import later
+from tracker.core.ledger import Statement
+from tracker.model import Day, Hour, LedgerEvent, Purpose
+from tracker.store.engine import Database
+from tracker.store.ledger import append, is_due, unsupported
+from tracker.store.schema import (
+    deliveries,
+    events,
+    external_ids,
+    grants,
+    is_live,
+    ledger_contents,
+    ledger_ends,
+    messages,
+    metadata,
+    pending,
+    recipients,
+    suppressions,
+    tracked,
+    untouched,
+)
+
+CHUNK: Final = 1_000
+"""The most rows that one transaction deletes: between two of them others can write."""
+GRANTS: Final = 100
+"""The most grants that one transaction ends: each takes its events along, and some write to the ledger."""
+ACTOR: Final = "tracker"
+"""Who ends a grant on its day."""
+
+BY_DAY: Final = (events, tracked, deliveries, pending, suppressions, external_ids, messages, untouched)
+"""Tables that a last day alone decides about, children first."""
+
+
+async def sweep(database: Database, ledger_key: bytes, today: Day, now: datetime, proof_days: int) -> dict[str, int]:
+    """Delete all that is past its day; rows deleted by table, without those that went along by a cascade.
+
+    Raises StoreUnavailable; what was deleted before stays so.
+    """
+    deleted = {grants.name: await end_grants(database, ledger_key, today, now, proof_days)}
+    for table in BY_DAY:
+        deleted[table.name] = await _delete(database, table, table.c.last_day < today, today)
+    for table in (ledger_contents, ledger_ends):
+        deleted[table.name] = await _delete(database, table, _due(table, today), today)
+    deleted[recipients.name] = await _delete(database, recipients, _unneeded(), today)
+    return deleted
+
+
+async def end_grants(database: Database, ledger_key: bytes, today: Day, now: datetime, proof_days: int) -> int:
+    """End the grants that are past their day or rest on a superseded notice; how many. Raises StoreUnavailable."""
+    ended = 0
+    dead = select(grants.c.recipient, grants.c.purpose).where(not_(is_live(today))).limit(GRANTS)
+    while True:
+        async with database.write() as connection:
+            purposes: dict[int, set[Purpose]] = defaultdict(set)
+            for recipient, purpose in await connection.execute(dead):
+                purposes[recipient].add(purpose)
+            for recipient, theirs in purposes.items():
+                await _expire(connection, ledger_key, recipient, frozenset(theirs), now, later(today, proof_days))
+        if not purposes:
+            return ended
+        ended += sum(map(len, purposes.values()))
+
+
+async def overdue(connection: AsyncConnection, today: Day) -> dict[str, int]:
+    """How many rows of each table are past their day."""
+    counts = {}
+    for table in (*BY_DAY, grants, ledger_contents):
+        query = select(func.count()).select_from(table).where(_due(table, today))
+        counts[table.name] = (await connection.execute(query)).scalar_one()
+    return counts
+
+
+async def oldest_event_hour(connection: AsyncConnection) -> Hour | None:
+    """The hour of the oldest event among those that go first."""
+    first = select(func.min(events.c.last_day)).scalar_subquery()
+    found = await connection.execute(select(func.min(events.c.hour)).where(events.c.last_day == first))
+    hour: int | None = found.scalar_one()
+    return None if hour is None else Hour(hour)
+
+
+async def _expire(
+    connection: AsyncConnection,
+    ledger_key: bytes,
+    recipient: int,
+    purposes: frozenset[Purpose],
+    now: datetime,
+    last_day: Day,
+) -> None:
+    await connection.execute(delete(grants).where(grants.c.recipient == recipient, grants.c.purpose.in_(purposes)))
+    statement = Statement(
+        recipient=recipient,
+        event=LedgerEvent.EXPIRED,
+        purposes=purposes,
+        last_day=last_day,
+        recorded_at=now,
+        actor=ACTOR,
+        ends=await unsupported(connection, recipient),
+    )
+    await append(connection, ledger_key, statement)
+
+
+async def _delete(database: Database, table: Table, due: ColumnElement[bool], today: Day) -> int:
+    deleted, key = 0, list(table.primary_key)
+    chunk = delete(table).where(tuple_(*key).in_(select(*key).where(due).limit(CHUNK)))
+    while True:
+        async with database.write(sweep_day=today) as connection:
+            count = (await connection.execute(chunk)).rowcount
+        deleted += count
+        if count < CHUNK:
+            return deleted
+
+
+def _due(table: Table, today: Day) -> ColumnElement[bool]:
+    return is_due(table, today) if table is ledger_contents else table.c.last_day < today
+
+
+def _unneeded() -> ColumnElement[bool]:
+    """Whether nothing hangs on a recipient any more."""
+    holders = [table for table in metadata.sorted_tables if "recipient" in table.c]
+    return ~or_(*(exists().where(table.c.recipient == recipients.c.id) for table in holders))

@@ -1,0 +1,65 @@
+"""Keeps API keys: their names, what they may do, and digests of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Row, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tracker.model import ApiKey, Day, Scope
+from tracker.store.schema import api_keys
+
+
+async def add_key(connection: AsyncConnection, key: ApiKey, digest: bytes) -> bool:
+    """Put KEY on file; False when there is, or was, one of that name."""
+    added = await connection.execute(
+        upsert(api_keys)
+        .values(
+            name=key.name,
+            digest=digest,
+            scopes=" ".join(sorted(key.scopes)),
+            owner=key.owner,
+            created_day=key.created_day,
+            revoked_day=key.revoked_day,
+        )
+        .on_conflict_do_nothing(index_elements=["name"])
+    )
+    return bool(added.rowcount)
+
+
+async def key_by_digest(connection: AsyncConnection, digest: bytes, today: Day) -> ApiKey | None:
+    """The key with that DIGEST, unless it was revoked on TODAY or before."""
+    found = await connection.execute(
+        select(api_keys).where(
+            api_keys.c.digest == digest, api_keys.c.revoked_day.is_(None) | (api_keys.c.revoked_day > today)
+        )
+    )
+    row = found.first()
+    return None if row is None else _key(row)
+
+
+async def all_keys(connection: AsyncConnection) -> tuple[ApiKey, ...]:
+    """Every key by name, revoked ones too."""
+    return tuple(_key(row) for row in await connection.execute(select(api_keys).order_by(api_keys.c.name)))
+
+
+async def revoke_key(connection: AsyncConnection, name: str, today: Day) -> bool:
+    """Let the key NAME open nothing from TODAY on; False when there is none."""
+    revoked = await connection.execute(
+        update(api_keys).where(api_keys.c.name == name, api_keys.c.revoked_day.is_(None)).values(revoked_day=today)
+    )
+    if revoked.rowcount:
+        return True
+    return (await connection.execute(select(api_keys.c.name).where(api_keys.c.name == name))).first() is not None
+
+
+def _key(row: Row[Any]) -> ApiKey:
+    return ApiKey(
+        name=row.name,
+        scopes=frozenset(Scope(scope) for scope in row.scopes.split()),
+        created_day=Day(row.created_day),
+        owner=row.owner,
+        revoked_day=None if row.revoked_day is None else Day(row.revoked_day),
+    )

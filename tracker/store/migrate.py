@@ -1,0 +1,61 @@
+"""Makes the database of a new installation, and tells whether one is of this release."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, insert, select, text
+
+from tracker.model import Notice, SchemaBehind, SetupError, WrongKey
+from tracker.store.engine import Database, make_private_file, table_names
+from tracker.store.notices import add_notice
+from tracker.store.schema import HEAD, installation
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+FINGERPRINT: Final = "fingerprint"
+
+
+async def create(path: Path, fingerprint: bytes, notices: Sequence[Notice]) -> None:
+    """Make the database at PATH, bound to the key file with FINGERPRINT, with the first NOTICES.
+
+    Raises SetupError when there is one already, StoreUnavailable.
+    """
+    make_private_file(path)
+    database = Database(path)
+    try:
+        async with database.write() as connection:
+            if await table_names(connection):
+                raise SetupError("database_url: there is a database already; it was not touched")
+            await connection.run_sync(_upgrade)
+            await connection.execute(insert(installation).values(name=FINGERPRINT, value=fingerprint))
+            for notice in notices:
+                await add_notice(connection, notice)
+    finally:
+        await database.close()
+
+
+async def check(database: Database, fingerprint: bytes) -> None:
+    """Raise SchemaBehind or WrongKey unless DATABASE is of this release and of the key file with FINGERPRINT."""
+    async with database.read() as connection:
+        if "alembic_version" not in await table_names(connection):
+            raise SchemaBehind("database_url: no tables there")
+        version = (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar_one_or_none()
+        if version != HEAD:
+            raise SchemaBehind("database_url")
+        query = select(installation.c.value).where(installation.c.name == FINGERPRINT)
+        known = (await connection.execute(query)).scalar_one_or_none()
+    if known is None or not hmac.compare_digest(known, fingerprint):
+        raise WrongKey("key_file")
+
+
+def _upgrade(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, HEAD)

@@ -1,0 +1,287 @@
+"""Names the tables and what holds them together; the migrations make them.
+
+The law (promise 5): an event hangs on a tracked delivery, that on a delivery and on a grant of the same person, by
+foreign keys with ON DELETE CASCADE. Every row that concerns a person has a last day or goes with one that has.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ColumnElement,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    and_,
+    select,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+from tracker.model import Day, Purpose
+
+HEAD: Final = "0001"
+"""The migration that this release works with."""
+
+
+class PurposeCode(TypeDecorator[Purpose]):
+    """A purpose as one letter, its first: an event costs less than 60 bytes on disk."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Purpose | None, dialect: Dialect) -> str | None:
+        """The letter of a purpose."""
+        return None if value is None else Purpose(value).value[0]
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Purpose | None:
+        """The purpose of a letter."""
+        return None if value is None else _PURPOSES[value]
+
+
+_PURPOSES: Final = {purpose.value[0]: purpose for purpose in Purpose}
+
+Number: Final = BigInteger().with_variant(Integer(), "sqlite")
+"""64 bits on every engine."""
+
+metadata: Final = MetaData()
+
+
+def _table(name: str, *parts: Any, rowid: bool = False) -> Table:
+    return Table(name, metadata, *parts, sqlite_strict=True, sqlite_with_rowid=rowid)
+
+
+def _column(name: str, kind: Any = Integer, *parts: Any, null: bool = False) -> Column[Any]:
+    return Column(name, kind, *parts, nullable=null)
+
+
+def _purpose() -> Column[Any]:
+    return _column("purpose", PurposeCode(), CheckConstraint("purpose IN ('o', 'c', 'p')"))
+
+
+def _recipient() -> Column[Any]:
+    return _column("recipient", Number, ForeignKey("recipients.id"))
+
+
+# --- people and what they agreed to ----------------------------------------------------------------
+
+recipients = _table(
+    "recipients",
+    Column("id", Number, primary_key=True, autoincrement=False),
+    _column("pseudonym", LargeBinary),
+    UniqueConstraint("pseudonym"),
+    rowid=True,
+)
+ledger = _table(
+    "ledger",
+    Column("entry", Number, primary_key=True, autoincrement=False),
+    _column("last_day"),
+    _column("content_digest", LargeBinary),
+    _column("previous", LargeBinary),
+    _column("digest", LargeBinary),
+    UniqueConstraint("entry", "last_day"),
+    rowid=True,
+)
+ledger_contents = _table(
+    "ledger_contents",
+    Column("entry", Number, primary_key=True, autoincrement=False),
+    _column("last_day"),
+    _column("salt", LargeBinary),
+    _recipient(),
+    _column("event", Text),
+    _column("purposes", Text),
+    _column("method", Text, null=True),
+    _column("given_at", Text, null=True),
+    _column("notice_version", Text, null=True),
+    _column("notice_hash", Text, null=True),
+    _column("language", Text, null=True),
+    _column("recorded_at", Text),
+    _column("actor", Text),
+    _column("evidence", Text),
+    ForeignKeyConstraint(["entry", "last_day"], ["ledger.entry", "ledger.last_day"]),
+    Index("ledger_contents_by_recipient", "recipient"),
+    Index("ledger_contents_by_last_day", "last_day"),
+    rowid=True,
+)
+ledger_ends = _table(
+    "ledger_ends",
+    _column("ended", Number, ForeignKey("ledger.entry")),
+    _column("entry", Number, ForeignKey("ledger.entry")),
+    _column("last_day"),  # the later of the two
+    PrimaryKeyConstraint("ended", "entry"),
+    Index("ledger_ends_by_entry", "entry"),
+    Index("ledger_ends_by_last_day", "last_day"),
+)
+grants = _table(
+    "grants",
+    _recipient(),
+    _purpose(),
+    _column("entry", Number, ForeignKey("ledger.entry")),
+    _column("last_day"),
+    _column("given_at", Text),
+    _column("notice_version", Text),
+    PrimaryKeyConstraint("recipient", "purpose"),
+    Index("grants_by_last_day", "last_day"),
+)
+pending = _table(
+    "pending",
+    _recipient(),
+    _purpose(),
+    _column("entry", Number, ForeignKey("ledger.entry")),
+    _column("method", Text),
+    _column("last_day"),
+    PrimaryKeyConstraint("recipient", "purpose"),
+    Index("pending_by_last_day", "last_day"),
+)
+suppressions = _table(
+    "suppressions",
+    _recipient(),
+    _purpose(),
+    _column("since_day"),
+    _column("last_day"),
+    PrimaryKeyConstraint("recipient", "purpose"),
+    Index("suppressions_by_last_day", "last_day"),
+)
+external_ids = _table(
+    "external_ids",
+    _column("source", Text),
+    _column("reference", Text),
+    _recipient(),
+    _column("last_day"),
+    PrimaryKeyConstraint("source", "reference"),
+    Index("external_ids_by_recipient", "recipient"),
+    Index("external_ids_by_last_day", "last_day"),
+)
+
+# --- messages and what became of them ---------------------------------------------------------------
+
+messages = _table(
+    "messages",
+    _column("id", LargeBinary),
+    _column("owner", LargeBinary),
+    _column("label", Text, null=True),
+    _column("first_hour", null=True),  # none while no copy was tracked: untouched ones are counted by the day
+    _column("last_hour"),
+    _column("last_day"),
+    PrimaryKeyConstraint("id"),
+    Index("messages_by_owner", "owner", "last_hour"),
+    Index("messages_by_last_hour", "last_hour"),
+    Index("messages_by_last_day", "last_day"),
+)
+message_untouched = _table(
+    "message_untouched",
+    _column("message", LargeBinary, ForeignKey("messages.id", ondelete="CASCADE")),
+    _column("reason", Text),
+    _column("worker"),
+    _column("count"),
+    PrimaryKeyConstraint("message", "reason", "worker"),
+)
+links = _table(
+    "links",
+    _column("message", LargeBinary, ForeignKey("messages.id", ondelete="CASCADE")),
+    _column("number", Number),
+    _column("host", Text),
+    _column("path", Text),
+    PrimaryKeyConstraint("message", "number"),
+)
+deliveries = _table(
+    "deliveries",
+    _column("last_day"),
+    _column("id", LargeBinary),
+    _recipient(),
+    _column("message", LargeBinary, ForeignKey("messages.id")),
+    _column("sent_hour"),
+    PrimaryKeyConstraint("last_day", "id"),
+    UniqueConstraint("last_day", "id", "recipient"),
+    Index("deliveries_by_message", "message"),
+    Index("deliveries_by_recipient", "recipient"),
+)
+tracked = _table(
+    "tracked",
+    _column("last_day"),
+    _column("delivery", LargeBinary),
+    _purpose(),
+    _column("recipient", Number),
+    _column("closed", Integer, CheckConstraint("closed IN (0, 1)")),
+    PrimaryKeyConstraint("last_day", "delivery", "purpose"),
+    ForeignKeyConstraint(
+        ["last_day", "delivery", "recipient"],
+        ["deliveries.last_day", "deliveries.id", "deliveries.recipient"],
+        ondelete="CASCADE",
+    ),
+    ForeignKeyConstraint(["recipient", "purpose"], ["grants.recipient", "grants.purpose"], ondelete="CASCADE"),
+    Index("tracked_by_grant", "recipient", "purpose"),
+)
+events = _table(
+    "events",
+    _column("last_day"),
+    _column("delivery", LargeBinary),
+    _purpose(),
+    _column("link", Number),
+    _column("hour"),
+    _column("agent", Integer, CheckConstraint("agent IN (1, 2, 3)")),
+    PrimaryKeyConstraint("last_day", "delivery", "purpose", "link", "hour", "agent"),
+    ForeignKeyConstraint(
+        ["last_day", "delivery", "purpose"],
+        ["tracked.last_day", "tracked.delivery", "tracked.purpose"],
+        ondelete="CASCADE",
+    ),
+)
+untouched = _table(
+    "untouched",
+    _column("owner", LargeBinary),
+    _column("day"),
+    _column("reason", Text),
+    _column("worker"),
+    _column("count"),
+    _column("last_day"),
+    PrimaryKeyConstraint("owner", "day", "reason", "worker"),
+    Index("untouched_by_last_day", "last_day"),
+)
+
+# --- nothing personal -------------------------------------------------------------------------------
+
+notices = _table(
+    "notices",
+    _column("version", Text),
+    _column("language", Text),
+    _column("text", Text),
+    _column("sha256", Text),
+    _column("features", Text),
+    _column("superseded_day", null=True),
+    PrimaryKeyConstraint("version", "language"),
+)
+installation = _table(
+    "installation",
+    _column("name", Text),
+    _column("value", LargeBinary),
+    PrimaryKeyConstraint("name"),
+)
+api_keys = _table(
+    "api_keys",
+    _column("name", Text),
+    _column("digest", LargeBinary),
+    _column("scopes", Text),
+    _column("owner", Text, null=True),
+    _column("created_day"),
+    _column("revoked_day", null=True),
+    PrimaryKeyConstraint("name"),
+    UniqueConstraint("digest"),
+)
+
+
+def is_live(today: Day | ColumnElement[int]) -> ColumnElement[bool]:
+    """Whether a row of `grants` permits anything on TODAY: its day has not passed, its notice was not superseded."""
+    superseded = select(notices.c.version).where(notices.c.superseded_day <= today)
+    return and_(grants.c.last_day >= today, grants.c.notice_version.not_in(superseded))

@@ -1,0 +1,281 @@
+"""The store as the flows see it: model values in, model values out, StoreUnavailable for whatever fails."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Self
+
+from sqlalchemy import select
+
+from tracker.core.calendar import day_of
+from tracker.model import (
+    ApiKey,
+    Day,
+    DeliveryRef,
+    Event,
+    Hour,
+    LedgerContent,
+    MessageFigures,
+    MessageKey,
+    Notice,
+    Owner,
+    PersonFigures,
+    Pseudonym,
+    Purpose,
+    Registration,
+    SchemaBehind,
+    Standing,
+    UntouchedCopy,
+)
+from tracker.store import deliveries, expiry, figures, keys, ledger, migrate, notices, people
+from tracker.store.consents import ConsentBook, read_standing, recipient_of
+from tracker.store.engine import BUSY_SECONDS, Database, database_path
+from tracker.store.events import record_events
+from tracker.store.group import CAPACITY, PAUSE, Group, PatientGroup
+from tracker.store.schema import installation
+from tracker.store.untouched import Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What became of events since the start, for the operator."""
+
+    written: int
+    """Events that the store accepted."""
+    dropped: int
+    """Events and untouched copies that were lost because the store was away for too long."""
+    waiting: int
+    """Events that are not written yet."""
+
+
+class Store:
+    """The database. Every method raises StoreUnavailable when it cannot be reached just now.
+
+    Hot methods run in groups: `grants_of`, `register` and `record` of many callers share a statement each.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        ledger_key: bytes,
+        *,
+        worker: int = 0,
+        retention_days: int = 90,
+        capacity: int = CAPACITY,
+        pause: float = PAUSE,
+    ) -> None:
+        self._database = database
+        self._ledger_key = ledger_key
+        self._grants = Group(partial(deliveries.read_grants, database))
+        self._registrations = Group(partial(deliveries.register_copies, database))
+        self._events = PatientGroup(partial(record_events, database), capacity, pause)
+        self._untouched = Tally(database, worker, retention_days)
+
+    @staticmethod
+    async def create(url: str, *, fingerprint: bytes, notices: Sequence[Notice]) -> None:
+        """Make the database that URL names (mode 0600), bound to the key file with FINGERPRINT.
+
+        Raises SetupError when there is one already, BadSetting, StoreUnavailable.
+        """
+        await migrate.create(database_path(url), fingerprint, notices)
+
+    @classmethod
+    async def open(
+        cls,
+        url: str,
+        *,
+        ledger_key: bytes,
+        fingerprint: bytes,
+        worker: int = 0,
+        retention_days: int = 90,
+        busy_seconds: float = BUSY_SECONDS,
+        capacity: int = CAPACITY,
+        pause: float = PAUSE,
+    ) -> Self:
+        """Open the database that URL names.
+
+        RETENTION_DAYS is how long counts of untouched copies stay; a statement waits BUSY_SECONDS for another
+        process; up to CAPACITY events wait for a store that is away, tried again every PAUSE seconds.
+        Raises SchemaBehind, WrongKey, BadSetting, StoreUnavailable.
+        """
+        path = database_path(url)
+        if not path.exists():
+            raise SchemaBehind("database_url: no file there")
+        database = Database(path, busy_seconds)
+        try:
+            await migrate.check(database, fingerprint)
+        except BaseException:
+            await database.close()
+            raise
+        return cls(
+            database,
+            ledger_key,
+            worker=worker,
+            retention_days=retention_days,
+            capacity=capacity,
+            pause=pause,
+        )
+
+    async def close(self) -> None:
+        """Write what is waiting, then close. Nothing may be called afterwards."""
+        await self._grants.close()
+        await self._registrations.close()
+        await self._events.close()
+        await self._untouched.close()
+        await self._database.close()
+
+    async def ping(self) -> None:
+        """Return when the database can be read."""
+        async with self._database.read() as connection:
+            await connection.execute(select(installation.c.name).limit(1))
+
+    @property
+    def counters(self) -> Counters:
+        """What became of events since the start."""
+        return Counters(self._events.written, self._events.dropped + self._untouched.dropped, self._events.waiting)
+
+    # --- what many requests wait for, in groups ----------------------------------------------------
+
+    async def grants_of(self, pseudonym: Pseudonym, today: Day) -> frozenset[Purpose]:
+        """The purposes for which the person has a live grant on TODAY. Never cached: a withdrawal counts at once."""
+        return await self._grants.submit((pseudonym, today))
+
+    async def register(self, registration: Registration, today: Day) -> frozenset[Purpose]:
+        """Let events hang on a copy that is about to leave; the purposes for which it is tracked.
+
+        Empty, and nothing written, when no grant is live any more. The same delivery again changes nothing.
+        """
+        return await self._registrations.submit((registration, today))
+
+    async def record(self, event: Event, today: Day) -> bool:
+        """Write EVENT; True when it found an open delivery with a live grant, also when it was there already.
+
+        Returns after the commit. While the store is away it waits in a queue; raises StoreUnavailable when it had
+        to be dropped. Who cannot wait may cancel: the event stays in the queue.
+        """
+        return await self._events.submit((event, today))
+
+    def count_untouched(self, copy: UntouchedCopy) -> None:
+        """Count COPY within a second: for its message when that is known or a campaign, else for its owner and day."""
+        self._untouched.add(copy)
+
+    async def close_deliveries(self, refs: Sequence[DeliveryRef], recipient: Pseudonym, today: Day) -> None:
+        """Take no more opens of the deliveries that a copy for RECIPIENT quotes, nor clicks of other people's."""
+        await deliveries.close_deliveries(self._database, refs, recipient, today)
+
+    # --- consent -----------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def consents(self) -> AsyncIterator[ConsentBook]:
+        """One transaction on what people agreed to, alone at it; committed unless the block raises."""
+        async with self._database.write() as connection:
+            yield ConsentBook(connection, self._ledger_key)
+
+    async def standing(self, pseudonym: Pseudonym, today: Day) -> Standing:
+        """Where the person stands on TODAY."""
+        async with self._database.read() as connection:
+            return await read_standing(connection, pseudonym, today)
+
+    async def history(self, pseudonym: Pseudonym, today: Day) -> tuple[LedgerContent, ...]:
+        """What the ledger says of the person, oldest first, as far as it has not passed its day."""
+        async with self._database.read() as connection:
+            recipient = await recipient_of(connection, pseudonym)
+            return () if recipient is None else await ledger.history(connection, recipient, today)
+
+    async def broken_entry(self, today: Day) -> int | None:
+        """The first entry of the ledger that does not fit its chain or was changed; None when all is well."""
+        async with self._database.read() as connection:
+            return await ledger.first_broken(connection, self._ledger_key, today)
+
+    # --- figures -----------------------------------------------------------------------------------
+
+    async def messages(
+        self, owner: Owner | None, today: Day, limit: int = 50, after: str | None = None
+    ) -> tuple[tuple[MessageFigures, ...], str | None]:
+        """Up to LIMIT messages of OWNER (None: of all), newest first, and where the next page begins.
+
+        Raises InvalidField for an AFTER that no page gave.
+        """
+        async with self._database.read() as connection:
+            return await figures.message_page(connection, owner, today, limit, after)
+
+    async def message(self, key: MessageKey, owner: Owner | None, today: Day) -> MessageFigures | None:
+        """The message KEY; None when it is unknown or another owner's."""
+        async with self._database.read() as connection:
+            return await figures.one_message(connection, key, owner, today)
+
+    async def person(self, pseudonym: Pseudonym, owner: Owner | None, today: Day) -> PersonFigures:
+        """What the person did with messages of OWNER; empty for somebody unknown."""
+        async with self._database.read() as connection:
+            return await people.one_person(connection, await recipient_of(connection, pseudonym), owner, today)
+
+    async def person_by_reference(
+        self, source: str, reference: str, owner: Owner | None, today: Day
+    ) -> PersonFigures | None:
+        """The same for the person whom SOURCE calls REFERENCE; None when it never gave that one."""
+        async with self._database.read() as connection:
+            recipient = await people.person_of_reference(connection, source, reference, today)
+            return None if recipient is None else await people.one_person(connection, recipient, owner, today)
+
+    # --- expiry ------------------------------------------------------------------------------------
+
+    async def sweep(self, today: Day, now: datetime, proof_days: int) -> dict[str, int]:
+        """Delete all that is past its day; rows by table. A grant that ends leaves a proof for PROOF_DAYS."""
+        return await expiry.sweep(self._database, self._ledger_key, today, now, proof_days)
+
+    async def vacuum(self) -> None:
+        """Rewrite the file, so that no page keeps a fragment of what was deleted, and empty the write-ahead log."""
+        await self._database.run_alone("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)")
+
+    async def overdue(self, today: Day) -> dict[str, int]:
+        """Rows that are past their day and not deleted yet, by table."""
+        async with self._database.read() as connection:
+            return await expiry.overdue(connection, today)
+
+    async def oldest_event_hour(self) -> Hour | None:
+        """The hour of the oldest event among those that go first; None when there is none."""
+        async with self._database.read() as connection:
+            return await expiry.oldest_event_hour(connection)
+
+    # --- API keys and notices ----------------------------------------------------------------------
+
+    async def add_key(self, key: ApiKey, digest: bytes) -> bool:
+        """Put KEY on file under the DIGEST of its text; False when there is, or was, one of that name."""
+        async with self._database.write() as connection:
+            return await keys.add_key(connection, key, digest)
+
+    async def key_by_digest(self, digest: bytes, today: Day) -> ApiKey | None:
+        """The key with that DIGEST, unless it was revoked by TODAY."""
+        async with self._database.read() as connection:
+            return await keys.key_by_digest(connection, digest, today)
+
+    async def keys(self) -> tuple[ApiKey, ...]:
+        """Every key by name, revoked ones too."""
+        async with self._database.read() as connection:
+            return await keys.all_keys(connection)
+
+    async def revoke_key(self, name: str, today: Day) -> bool:
+        """Let the key NAME open nothing any more; False when there is none."""
+        async with self._database.write() as connection:
+            return await keys.revoke_key(connection, name, today)
+
+    async def add_notice(self, notice: Notice) -> bool:
+        """Put NOTICE on file; False when there is one of that version and language, which stays as it is."""
+        async with self._database.write() as connection:
+            return await notices.add_notice(connection, notice)
+
+    async def notices(self) -> tuple[Notice, ...]:
+        """Every notice by version and language, superseded ones too."""
+        async with self._database.read() as connection:
+            return await notices.all_notices(connection)
+
+    async def supersede(self, version: str, now: datetime, proof_days: int) -> bool:
+        """End the notice VERSION in all languages, and every grant that rests on it; False when none was in force."""
+        async with self._database.write() as connection:
+            marked = await notices.mark_superseded(connection, version, day_of(now))
+        await expiry.end_grants(self._database, self._ledger_key, day_of(now), now, proof_days)
+        return marked
