@@ -48,8 +48,9 @@ def load(config: Path | None, environ: Mapping[str, str]) -> Settings:
         settings = Settings(**merged)
         return _located(settings, folder.absolute())
     except ValidationError as error:
-        faults = [_fault(each, origins) for each in error.errors(include_url=False, include_input=False)]
-        if from_file is None:
+        errors = error.errors(include_url=False, include_input=False)
+        faults = [_fault(each, origins) for each in errors]
+        if from_file is None and any(each["type"] == "missing" for each in errors):
             faults.append("there is no tracker.toml here (`tracker init` makes one, --config names another)")
         raise BadSetting("; ".join(faults)) from None
 

@@ -24,12 +24,14 @@ _PART_FIELD = re.compile(
 _JUNK = re.compile(rb"(?m)^(?![ \t\r\n]|[!-9;-~]++[ \t]*+:|\Z)|\A[ \t]|\r(?!\n)")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`{|}~0-9a-z-]++\Z")
 _PARAMETER = re.compile(
-    r""";[ \t\r\n]*+(?:([^=;"\s]++)[ \t\r\n]*+=[ \t\r\n]*+(?:"((?:[^"\\]|\\.)*)"|([^;"]*+)))?[^;"]*+(?:"[^"]*+"?)?""", re.S
+    r""";[ \t\r\n]*+(?:([^=;"\s]++)[ \t\r\n]*+=[ \t\r\n]*+(?:"((?:[^"\\]|\\.)*)"|([^;"]*+)))?[^;"]*+(?:"[^"]*+"?)?""",
+    re.DOTALL,
 )
 _COMMENT_AT_END = re.compile(r"[ \t\r\n]++\([^()]*+\)[ \t\r\n]*+\Z")
 _CONTINUED = re.compile(r"([^*]++)(?:\*([0-9]{1,3}))?(\*)?\Z")
 _ADDRESS_PIECES = re.compile(
-    rb"""(?P<quoted>"(?:[^"\\]|\\.)*")|(?P<angle><[^<>]*+>)|(?P<mark>[(),:;])|(?P<text>[^"<>(),:;]++)|(?P<stray>.)""", re.S
+    rb"""(?P<quoted>"(?:[^"\\]|\\.)*")|(?P<angle><[^<>]*+>)|(?P<mark>[(),:;])|(?P<text>[^"<>(),:;]++)|(?P<stray>.)""",
+    re.DOTALL,
 )
 
 

@@ -59,22 +59,25 @@ _NAME_END: Final = rb"(?=[\t\n\f\r />])"
 _VALUE: Final = rb"""(?:"[^"]*+"|'[^']*+'|[^\t\n\f\r "'>][^\t\n\f\r >]*+|(?=>))"""
 _ATTRIBUTES: Final = (
     rb"(?:[\t\n\f\r /]*+[^\t\n\f\r />][^\t\n\f\r />=]*+"  # a name may begin with "="
-    rb"(?:[\t\n\f\r ]*+=[\t\n\f\r ]*+" + _VALUE + rb"|(?![\t\n\f\r ]*+=)))*"
+    rb'(?:="[^"]*+"|[\t\n\f\r ]*+(?:=[\t\n\f\r ]*+' + _VALUE + rb"|(?!=))))*"
 )
 _TAG_END: Final = rb"[\t\n\f\r /]*+>"
+_REST: Final = rb"(?:>|" + _ATTRIBUTES + _TAG_END + rb")"
 _RAW: Final = rb"script|style|textarea|title|xmp|iframe|noembed|noframes|plaintext"
 
-_CONSTRUCT: Final = re.compile(
-    rb"<(?:"
-    rb"(?P<link>(?i:a|area|v:[a-z0-9]++))" + _NAME_END + rb"(?P<attributes>" + _ATTRIBUTES + rb")" + _TAG_END +
-    rb"|(?P<end>/(?i:a|body|html))" + _NAME_END + _ATTRIBUTES + _TAG_END +
-    rb"|(?P<open>(?i:body|" + _RAW + rb"))" + _NAME_END + _ATTRIBUTES + _TAG_END +
-    rb"|/?[A-Za-z][^\t\n\f\r />]*+" + _ATTRIBUTES + _TAG_END +
-    rb"|!--(?:-?>|(?P<comment>(?s:.*?))--!?>)"
-    rb"|(?:[?]|!(?!--)|/(?![A-Za-z]))[^>]*+>"
-    rb"|(?P<broken>[A-Za-z!?/])"
-    rb")"
+_TAGS: Final = (
+    rb"(?:(?=[aAvV])(?P<link>(?i:a|area|v:[a-z0-9]++))" + _NAME_END + rb"(?P<attributes>" + _ATTRIBUTES + rb")" + _TAG_END +
+    rb"|/(?P<end>(?=[aAbBhH])(?i:a|body|html))" + _NAME_END + _REST +
+    rb"|(?=[bBsStTxXiInNpP])(?P<open>(?i:body|" + _RAW + rb"))" + _NAME_END + _REST +
+    rb"|/?[A-Za-z][^\t\n\f\r />]*+" + _REST
 )  # fmt: skip
+_BOGUS: Final = rb"|(?:[?]|!(?!--)|/(?![A-Za-z]))[^>]*+>"  # bogus comments, and the doctype
+_BROKEN: Final = rb"|(?P<broken>[A-Za-z!?/]))"
+_CONSTRUCT: Final = re.compile(
+    rb"<" + _TAGS + rb"|!--(?:-?>|(?P<comment>(?s:.*?))--!?>)" + _BOGUS + _BROKEN,
+)
+_CONSTRUCT_IN_COMMENT: Final = re.compile(rb"<" + _TAGS + _BOGUS + _BROKEN)
+"""A comment in a comment cannot end: "broken" finds its beginning."""
 _ATTRIBUTE: Final = re.compile(
     rb"[\t\n\f\r /]*+(?P<name>[^\t\n\f\r />][^\t\n\f\r />=]*+)"
     rb"(?:[\t\n\f\r ]*+=[\t\n\f\r ]*+"
@@ -88,11 +91,11 @@ _CUT_TAG: Final = re.compile(rb"<[^<>]*+\Z")
 
 _BREAKS: Final = re.compile(rb"(?i:<(?=/?(?:br|img|p|div|table|tr|td|th|li|ul|ol|h[1-6]|hr)[\t\n\f\r />]))")
 
-_MARK_HINT: Final = re.compile(rb"(?i:no-track|clicktracking|disable-tracking)")
+_MARK_NAMES: Final = (b"no-track", b"clicktracking", b"disable-tracking")
 _OFF: Final = frozenset({b"off", b"false", b"no", b"0"})
 _VOID: Final = frozenset(b"area base br col embed hr img input link meta param source track wbr".split())
 _RAW_ENDS: Final = {
-    name: re.compile(rb"(?i:</" + name + rb")" + _NAME_END) for name in _RAW.split(b"|") if name != b"plaintext"
+    name: re.compile(rb"</(?i:" + name + rb")" + _NAME_END) for name in _RAW.split(b"|") if name != b"plaintext"
 }
 
 
@@ -118,16 +121,17 @@ class _Scanner:
         self.body_starts: int | None = None
         self.body_ends: int | None = None
         self.html_ends: int | None = None
-        self.shelter = _Shelter() if _MARK_HINT.search(body) else None
+        self.shelter = _Shelter() if _may_have_mark(body) else None
 
     def read(self, start: int, end: int, *, live: bool) -> bool:
         """Read from START to END; LIVE is false within a conditional comment. False: it ends inside a construct."""
+        constructs = _CONSTRUCT if live else _CONSTRUCT_IN_COMMENT
         opened: _Link | None = None
         position: int | None = start
         complete = True
         while position is not None:
             restart: int | None = None
-            for found in _CONSTRUCT.finditer(self.body, position, end):
+            for found in constructs.finditer(self.body, position, end):
                 kind = found.lastgroup
                 if self.shelter is not None and kind != "comment":
                     self.shelter.pass_by(found.group())
@@ -142,10 +146,10 @@ class _Scanner:
                         self._keep(link, link.tag_ends)
                 elif kind == "end":
                     name = found["end"].lower()
-                    if name == b"/a":
+                    if name == b"a":
                         self._keep(opened, found.start())
                         opened = None
-                    elif live and name == b"/body":
+                    elif live and name == b"body":
                         self.body_ends = found.start()
                     elif live:
                         self.html_ends = found.start()
@@ -256,7 +260,12 @@ class _Shelter:
 
 def _has_mark(attributes: bytes) -> bool:
     """Whether one of ATTRIBUTES asks not to track: ours, or that of Mailgun, SendGrid, Postmark or SES."""
-    return _MARK_HINT.search(attributes) is not None and any(map(_is_mark, _ATTRIBUTE.finditer(attributes)))
+    return _may_have_mark(attributes) and any(map(_is_mark, _ATTRIBUTE.finditer(attributes)))
+
+
+def _may_have_mark(markup: bytes) -> bool:
+    lowered = markup.lower()
+    return any(name in lowered for name in _MARK_NAMES)
 
 
 def _is_mark(attribute: re.Match[bytes]) -> bool:
@@ -298,4 +307,3 @@ def _visible_text(body: bytes, start: int, end: int) -> bytes:
     if end - start > _LOOKED_AT:
         inside = _CUT_TAG.sub(b"", inside)
     return _CONSTRUCT.sub(b"", _BREAKS.sub(b" <", inside))[:VISIBLE]
-

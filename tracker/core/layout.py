@@ -62,10 +62,7 @@ def lay_out(survey: Survey, purposes: Set[Purpose], texts: NoticeTexts, urls: Pl
     tracked = 0
     for number, body in enumerate(survey.bodies):
         edits = _link_edits(body, urls, left) if Purpose.CLICK in wanted else []
-        if number:
-            notice = None
-        else:
-            notice = _html_notice(body, edits, wanted, texts, urls)
+        notice = None if number else _html_notice(body, edits, wanted, texts, urls)
         kept = body.transfer.fitting(edits, notice)
         links = len(kept) - (notice is not None)
         left[Left.TOO_LONG] += len(edits) - links

@@ -260,8 +260,8 @@ def _text_alternative(message: bytes, structure: Structure, first_html: Leaf) ->
         if leaf.parent == at and leaf.is_body and leaf.type.kind == "text/plain":
             transfer = _transfer(message, leaf)
             view = None if transfer is None else _view(transfer, leaf)
-            if transfer is None or view is None:
-                return None
+            if transfer is None or view is None or not view.text.strip():
+                return None  # nobody reads it, or it cannot be changed exactly
             return TextBody(leaf.start, leaf.end, transfer, view)
     return None
 

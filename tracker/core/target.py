@@ -9,16 +9,23 @@ from __future__ import annotations
 
 import html.entities
 import re
+from hashlib import blake2b
 from typing import Final
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 
 import idna
 
-_REFERENCE: Final = re.compile(r"&(?:#(?P<decimal>[0-9]++);?|#[xX](?P<hex>[0-9A-Fa-f]++);?|(?P<name>[A-Za-z][A-Za-z0-9]*+;?))")
+from tracker.core.address import contains_address
+from tracker.model import Link, LinkNumber
+
+_REFERENCE: Final = re.compile(
+    r"&(?:#(?P<decimal>[0-9]++);?|#[xX](?P<hex>[0-9A-Fa-f]++);?|(?P<name>[A-Za-z][A-Za-z0-9]*+;?))"
+)
 _LEGACY: Final = frozenset(name for name in html.entities.html5 if not name.endswith(";"))
-_LONGEST_LEGACY: Final = max(map(len, _LEGACY))
 # 13.2.5.80: references to C1 controls mean what Windows-1252 has there
-_C1: Final = {code: bytes([code]).decode("cp1252") for code in range(0x80, 0xA0) if code not in (0x81, 0x8D, 0x8F, 0x90, 0x9D)}
+_C1: Final = {
+    code: bytes([code]).decode("cp1252") for code in range(0x80, 0xA0) if code not in (0x81, 0x8D, 0x8F, 0x90, 0x9D)
+}
 
 _C0_OR_SPACE: Final = "".join(map(chr, range(0x21)))
 _TAB_OR_NEWLINE: Final = str.maketrans("", "", "\t\n\r")
@@ -26,11 +33,25 @@ _UNCERTAIN: Final = re.compile("[\x00\x80-\x9f\ud800-\udfff\ufffd]")
 _WEB: Final = re.compile(r"[Hh][Tt][Tt][Pp][Ss]?:")
 _URL: Final = re.compile(
     r"(?P<scheme>[Hh][Tt][Tt][Pp][Ss]?)://(?P<user>(?:[^/?#\\]*@)?)(?P<host>\[[0-9A-Fa-f:.]++\]|[^/?#\\@:\[\]]++)"
-    r"(?P<port>(?::[0-9]*+)?)(?P<rest>(?:[/?#\\](?s:.*+))?)"
+    r"(?P<port>(?::[0-9]*+)?)(?P<rest>(?:[/?#](?s:.*+))?)"
 )
 _ASCII_HOST: Final = re.compile(r"[A-Za-z0-9._~-]++")
 _NOT_SENT: Final = re.compile("[\x00-\x20\x7f-\U0010ffff]")
 _SAFE: Final = re.compile(r"[\x21-\x7e]++")
+
+HIDDEN: Final = "..."
+"""Stands for what is not reported of a path."""
+LONGEST_PATH: Final = 200
+_NUMBERS: Final = 1 << 47
+_PATH_ENDS: Final = re.compile(r"[?#]")
+_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}")
+_RUN: Final = re.compile(r"[A-Za-z0-9]{10,}")
+_TURN: Final = re.compile(
+    r"[a-z](?=[A-Z0-9])|[A-Z](?=[0-9])|[0-9](?=[A-Za-z])"
+)  # from one kind of character to another
+_SEPARATOR: Final = re.compile(r"[^A-Za-z0-9]+")
+_HEXADECIMAL: Final = re.compile(r"[0-9A-Fa-f]+")
+_ALL_KINDS: Final = re.compile(r"(?=[^a-z]*[a-z])(?=[^A-Z]*[A-Z])[^0-9]*[0-9]")
 
 
 def read(raw: bytes, charset: str) -> str | None:
@@ -84,6 +105,46 @@ def authority_host(url: str) -> str:
     return parts["host"].strip("[]").lower() if parts else ""
 
 
+def report(url: str) -> Link:
+    """URL as figures name it: host and path, without the query, addresses and whatever looks like a secret masked.
+
+    The number is an unkeyed digest of that name, so that the copies of a campaign agree on it.
+    """
+    parts = _URL.fullmatch(url)
+    path = _PATH_ENDS.split(parts["rest"], maxsplit=1)[0] if parts else ""
+    host = authority_host(url)
+    masked = "/".join(map(_reported, path.split("/"))) or "/"
+    if contains_address(host + masked):
+        masked = "/" + HIDDEN
+    digest = blake2b(f"{host}{masked}".encode(), digest_size=8, person=b"link number").digest()
+    number = LinkNumber(int.from_bytes(digest, "big") % (_NUMBERS - 1) + 1)
+    shown = masked if len(masked) <= LONGEST_PATH else masked[:LONGEST_PATH] + HIDDEN
+    return Link(number, host, shown)
+
+
+def _reported(segment: str) -> str:
+    return HIDDEN if contains_address(segment) or _looks_secret(unquote(segment)) else segment
+
+
+def _looks_secret(segment: str) -> bool:
+    """Whether SEGMENT is something nobody would say: a UUID, digits without end, letters and digits at random.
+
+    Rather a name too many than a password reset link in the figures.
+    """
+    if len(segment) < 10:
+        return False
+    if _UUID.search(segment):
+        return True
+    for run in _RUN.findall(segment):
+        turns = len(_TURN.findall(run))
+        if len(run) >= 20 or (len(run) >= 14 and run.isdecimal()) or (len(run) >= 10 and turns >= 3):
+            return True
+        if len(run) >= 12 and turns and _HEXADECIMAL.fullmatch(run):
+            return True
+    turns = len(_TURN.findall(_SEPARATOR.sub("", segment)))
+    return len(segment) >= 20 and turns * 4 >= len(segment) and _ALL_KINDS.match(segment) is not None
+
+
 def _trimmed(text: str) -> str:
     return text.strip(_C0_OR_SPACE).translate(_TAB_OR_NEWLINE)
 
@@ -124,7 +185,9 @@ def _host_to_ascii(host: str) -> str | None:
     try:
         text = unquote_to_bytes(host).decode("utf-8") if "%" in host else host
         mapped = idna.uts46_remap(text, std3_rules=False, transitional=False)
-        labels = [label if label.isascii() else "xn--" + label.encode("punycode").decode() for label in mapped.split(".")]
+        labels = [
+            label if label.isascii() else "xn--" + label.encode("punycode").decode() for label in mapped.split(".")
+        ]
     except (UnicodeError, idna.IDNAError):
         return None
     ascii_host = ".".join(labels)

@@ -6,13 +6,15 @@ English is the language of the texts themselves; each other language is one file
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
+from math import inf
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 
+from babel.dates import format_timedelta
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po
-from babel.units import format_unit
 
 from tracker.model import Language
 
@@ -51,10 +53,9 @@ def choose(accept_language: str) -> Language | None:
 
 def period(days: int, language: Language) -> str:
     """DAYS in words: `90 days`, or whole years where they are."""
-    years, rest = divmod(days, _DAYS_OF_A_YEAR)
-    if years and not rest:
-        return format_unit(years, "duration-year", length="long", locale=language.value)
-    return format_unit(days, "duration-day", length="long", locale=language.value)
+    # An infinite threshold makes Babel use that unit and no larger or smaller one.
+    unit: Literal["year", "day"] = "day" if days % _DAYS_OF_A_YEAR else "year"
+    return format_timedelta(timedelta(days=days), granularity=unit, threshold=inf, locale=language.value)
 
 
 def _read(file: Path) -> Mapping[str, str]:

@@ -74,7 +74,7 @@ class Pages:
         """The texts of ERROR in LANGUAGE, for a template."""
         text = self.languages.text
         return {
-            "title": text(language, error.title),
+            "title": text(language, error.title).rstrip("."),  # a heading ends without a full stop
             "meaning": text(language, error.meaning),
             "remedy": text(language, error.remedy),
         }

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime
-from typing import Final
-from urllib.parse import parse_qsl
 
 from aiohttp import web
 
 from tracker.core.tokens import StopToken
+from tracker.doors.forms import read_form
 from tracker.doors.pages import Pages, chosen
 from tracker.doors.raw_routes import Captured
 from tracker.flows.consent import Consents
-from tracker.model import MAIL_PURPOSES, BadRequest, BadToken, FormTooLarge, InvalidField, NotRecorded, Purpose
-
-LARGEST_FORM: Final = 16 * 1024
-"""Bytes; the buttons send a few dozen."""
-SLOWEST_FORM: Final = 10.0
-"""Seconds for a form to arrive."""
-MOST_FIELDS: Final = 20
-_BOUNDARY: Final = re.compile(r'boundary="?([^";,\s]{1,70})', re.IGNORECASE)
-_FIELD_NAME: Final = re.compile(rb'[; ]name="?([^";\r\n]*)', re.IGNORECASE)
+from tracker.model import MAIL_PURPOSES, BadToken, InvalidField, NotRecorded, Purpose
 
 
 class PrivacyPage:
@@ -77,11 +66,7 @@ def _action(request: web.Request, captured: Captured) -> str:
 
 
 async def _purposes(request: web.Request) -> frozenset[Purpose]:
-    named = [
-        value
-        for name, value in _fields(request.headers.get("Content-Type", ""), await _body(request))
-        if name == "purpose"
-    ]
+    named = [value for name, value in await read_form(request) if name == "purpose"]
     try:
         purposes = frozenset(Purpose(value) for value in named)
     except ValueError:
@@ -89,36 +74,3 @@ async def _purposes(request: web.Request) -> frozenset[Purpose]:
     if not purposes <= MAIL_PURPOSES:
         raise InvalidField("purpose")
     return purposes or MAIL_PURPOSES
-
-
-async def _body(request: web.Request) -> bytes:
-    if (request.content_length or 0) > LARGEST_FORM:
-        raise FormTooLarge
-    try:
-        async with asyncio.timeout(SLOWEST_FORM):
-            return await request.read()  # the application's client_max_size bounds what comes in chunks
-    except (TimeoutError, web.RequestPayloadError):
-        raise BadRequest from None
-
-
-def _fields(content_type: str, body: bytes) -> Iterable[tuple[str, str]]:
-    """Names and values in a BODY; none in one of another kind."""
-    # Our own few lines, because aiohttp's reader writes large parts to a temporary file (promise 7).
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind == "multipart/form-data":
-        boundary = _BOUNDARY.search(content_type)
-        return () if boundary is None else _parts(body, boundary.group(1))
-    if kind != "application/x-www-form-urlencoded":
-        return ()
-    try:
-        return parse_qsl(body.decode("utf-8", "replace").strip(), keep_blank_values=True, max_num_fields=MOST_FIELDS)
-    except ValueError:
-        raise BadRequest from None
-
-
-def _parts(body: bytes, boundary: str) -> Iterable[tuple[str, str]]:
-    for part in body.split(b"--" + boundary.encode("utf-8", "replace"), MOST_FIELDS + 1)[1:]:
-        head, _, value = part.partition(b"\r\n\r\n")
-        name = _FIELD_NAME.search(head)
-        if name is not None:
-            yield name.group(1).decode("utf-8", "replace"), value.removesuffix(b"\r\n").decode("utf-8", "replace")

@@ -10,10 +10,11 @@ from typing import Final
 
 from aiohttp import web
 
+from tracker.doors.forms import LARGEST_FORM
 from tracker.doors.middlewares import Answered, access_log, errors
 from tracker.doors.pages import Pages, answer_headers
 from tracker.doors.peers import HitReader, Network
-from tracker.doors.privacy_page import LARGEST_FORM, PrivacyPage
+from tracker.doors.privacy_page import PrivacyPage
 from tracker.doors.raw_routes import Captured, RawRoute, RawRoutes
 from tracker.doors.server import place
 from tracker.flows.consent import Consents

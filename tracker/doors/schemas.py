@@ -9,7 +9,7 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from tracker.model import MAIL_PURPOSES, Evidence, Language, Method, Purpose
@@ -24,18 +24,14 @@ _OURS: Final = "tracker"
 """The type of the errors that are raised here, whose texts may be shown."""
 
 
-def _written_out(value: Any) -> Any:
+def _instant(value: Any) -> datetime:
     # pydantic also reads "1700000000" and a space for the T; in a proof of consent there is one way to write a time.
-    if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
-        raise PydanticCustomError(_OURS, "needs a date and time with a time zone, such as 2026-11-01T09:00:00Z")
-    return value
-
-
-def _in_utc(value: datetime) -> datetime:
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise PydanticCustomError(_OURS, "is a date that no calendar holds") from None
+    if isinstance(value, str) and _RFC_3339.fullmatch(value):
+        try:
+            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+        except (ValueError, OverflowError):  # no such day, or none that a calendar holds
+            pass
+    raise PydanticCustomError(_OURS, "needs a date and time with a time zone, such as 2026-11-01T09:00:00Z")
 
 
 def _about_mail(purposes: frozenset[Purpose]) -> frozenset[Purpose]:
@@ -44,7 +40,7 @@ def _about_mail(purposes: frozenset[Purpose]) -> frozenset[Purpose]:
     return purposes
 
 
-Instant = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_utc)]
+Instant = Annotated[datetime, BeforeValidator(_instant)]
 Purposes = Annotated[frozenset[Purpose], AfterValidator(_about_mail)]
 Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
 Reference = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}\z")]

@@ -16,7 +16,9 @@ from typing import Any, Final
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-PLAIN_HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+NAME: Final = "tracker"
+"""What the Server field says, instead of the versions of Python and aiohttp."""
+PLAIN_HEADERS: Final = {"Server": NAME, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 LIMITS: Final[dict[str, Any]] = {
     "keepalive_timeout": 60.0,  # seconds; also ends connections that never send a whole request
     "lingering_time": 5.0,  # seconds to read on after an early answer
@@ -101,7 +103,7 @@ class QuietServer(web.Server):
         except web.HTTPException as error:  # raised before any middleware, such as 417
             answer = plain(error.status)
         if not answer.prepared:
-            answer.headers["Server"] = "tracker"  # instead of the versions of Python and aiohttp
+            answer.headers["Server"] = NAME
         return answer
 
 

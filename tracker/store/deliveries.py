@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, case, func, literal, or_, select, tuple_, update
+from sqlalchemy import bindparam, case, func, literal, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.model import Day, DeliveryId, DeliveryRef, Pseudonym, Purpose, Registration
-from tracker.store.consents import remember_references
 from tracker.store.engine import Database
 from tracker.store.schema import deliveries, grants, is_live, links, messages, recipients, tracked
+from tracker.store.standing import remember_references
 
 NOTHING: frozenset[Purpose] = frozenset()
 
@@ -154,7 +154,8 @@ async def _tracked(
 ) -> defaultdict[tuple[Day, DeliveryId, int], frozenset[Purpose]]:
     rows = await connection.execute(
         select(tracked.c.last_day, tracked.c.delivery, tracked.c.recipient, tracked.c.purpose).where(
-            tuple_(tracked.c.last_day, tracked.c.delivery).in_({(item.last_day, item.delivery) for item in items})
+            tracked.c.last_day.in_({item.last_day for item in items}),
+            tracked.c.delivery.in_({item.delivery for item in items}),
         )
     )
     found: defaultdict[tuple[Day, DeliveryId, int], frozenset[Purpose]] = defaultdict(frozenset)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, bindparam, select, tuple_
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -57,7 +57,12 @@ def _open(columns: Sequence[Any], today: Any) -> Select[Any]:
 
 
 async def _accepted(connection: AsyncConnection, keys: set[tuple[Any, ...]], today: Day) -> set[tuple[Any, ...]]:
-    rows = await connection.execute(_open(_TARGET, today).where(tuple_(*_TARGET).in_(keys)))
+    rows = await connection.execute(
+        # Two lists, since SQLite finds a list of pairs only by reading the whole table. Who asks compares the keys.
+        _open(_TARGET, today).where(
+            tracked.c.last_day.in_({key[0] for key in keys}), tracked.c.delivery.in_({key[1] for key in keys})
+        )
+    )
     return {tuple(row) for row in rows}
 
 

@@ -6,29 +6,30 @@ The law: a row goes on the day after its last; the ledger's contents too, in a t
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Table, delete, exists, func, not_, or_, select, tuple_
+from sqlalchemy import Column, ColumnElement, Row, Table, and_, bindparam, delete, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.core.calendar import later
 from tracker.core.ledger import Statement
 from tracker.model import Day, Hour, LedgerEvent, Purpose
 from tracker.store.engine import Database
-from tracker.store.ledger import append, is_due, unsupported
+from tracker.store.ledger import append, ended_by, unsupported
 from tracker.store.schema import (
     deliveries,
     events,
     external_ids,
     grants,
-    is_live,
     ledger_contents,
     ledger_ends,
     messages,
     metadata,
     pending,
     recipients,
+    superseded,
     suppressions,
     tracked,
     untouched,
@@ -55,14 +56,18 @@ async def sweep(database: Database, ledger_key: bytes, today: Day, now: datetime
         deleted[table.name] = await _delete(database, table, table.c.last_day < today, today)
     for table in (ledger_contents, ledger_ends):
         deleted[table.name] = await _delete(database, table, _due(table, today), today)
-    deleted[recipients.name] = await _delete(database, recipients, _unneeded(), today)
+    deleted[recipients.name] = await _delete_unneeded(database)
     return deleted
 
 
 async def end_grants(database: Database, ledger_key: bytes, today: Day, now: datetime, proof_days: int) -> int:
     """End the grants that are past their day or rest on a superseded notice; how many. Raises StoreUnavailable."""
     ended = 0
-    dead = select(grants.c.recipient, grants.c.purpose).where(not_(is_live(today))).limit(GRANTS)
+    dead = (
+        select(grants.c.recipient, grants.c.purpose)
+        .where(or_(grants.c.last_day < today, grants.c.notice_version.in_(superseded(today))))
+        .limit(GRANTS)
+    )
     while True:
         async with database.write() as connection:
             purposes: dict[int, set[Purpose]] = defaultdict(set)
@@ -114,21 +119,51 @@ async def _expire(
 
 
 async def _delete(database: Database, table: Table, due: ColumnElement[bool], today: Day) -> int:
-    deleted, key = 0, list(table.primary_key)
-    chunk = delete(table).where(tuple_(*key).in_(select(*key).where(due).limit(CHUNK)))
+    key = list(table.primary_key)
+    by_key = delete(table).where(and_(*(column == bindparam(f"at_{column.name}") for column in key)))
+    deleted = 0
     while True:
         async with database.write(sweep_day=today) as connection:
-            count = (await connection.execute(chunk)).rowcount
-        deleted += count
-        if count < CHUNK:
+            rows = (await connection.execute(select(*key).where(due).limit(CHUNK))).all()
+            if rows:
+                await connection.execute(by_key, [_named(key, row) for row in rows])
+        deleted += len(rows)
+        if len(rows) < CHUNK:
             return deleted
 
 
+async def _delete_unneeded(database: Database) -> int:
+    """Delete recipients on whom nothing hangs any more. They are looked for without holding up writers."""
+    unneeded = ~or_(*(exists().where(table.c.recipient == recipients.c.id) for table in _HOLDERS))
+    deleted, reached = 0, -1
+    while True:
+        page = select(recipients.c.id).where(recipients.c.id > reached).order_by(recipients.c.id).limit(CHUNK)
+        async with database.read() as connection:
+            seen = (await connection.execute(page)).scalars().all()
+            found = (
+                (await connection.execute(select(recipients.c.id).where(recipients.c.id.in_(seen), unneeded)))
+                .scalars()
+                .all()
+            )
+        if found:
+            async with database.write() as connection:
+                gone = await connection.execute(delete(recipients).where(recipients.c.id.in_(found), unneeded))
+                deleted += gone.rowcount
+        if len(seen) < CHUNK:
+            return deleted
+        reached = seen[-1]
+
+
+def _named(key: Sequence[Column[Any]], row: Row[Any]) -> dict[str, Any]:
+    return {f"at_{column.name}": value for column, value in zip(key, row, strict=True)}
+
+
 def _due(table: Table, today: Day) -> ColumnElement[bool]:
-    return is_due(table, today) if table is ledger_contents else table.c.last_day < today
+    past = table.c.last_day < today
+    return or_(past, table.c.entry.in_(ended_by(today))) if table is ledger_contents else past
 
 
-def _unneeded() -> ColumnElement[bool]:
-    """Whether nothing hangs on a recipient any more."""
-    holders = [table for table in metadata.sorted_tables if "recipient" in table.c]
-    return ~or_(*(exists().where(table.c.recipient == recipients.c.id) for table in holders))
+_HOLDERS: Final = (  # first those that hold most people, so that the search for others ends there
+    ledger_contents,
+    *(table for table in metadata.sorted_tables if "recipient" in table.c and table is not ledger_contents),
+)

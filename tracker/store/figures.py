@@ -136,7 +136,7 @@ async def _figures(connection: AsyncConnection, rows: Sequence[Row[Any]], today:
                 opened_by_machines_only=opened_by_machines,
                 clicked=clicked,
                 clicked_by_machines_only=clicked_by_machines,
-                tracked=sent[row.id],
+                tracked=sent.get(row.id, 0),
                 untouched=left[row.id],
                 links=of_links.get(row.id, ()),
             )
@@ -151,10 +151,7 @@ async def _sent(connection: AsyncConnection, keys: Sequence[bytes], today: Day) 
         .where(deliveries.c.message.in_(keys), deliveries.c.last_day >= today)
         .group_by(deliveries.c.message)
     )
-    sent: dict[bytes, int] = defaultdict(int)
-    for message, count in rows:
-        sent[message] = count
-    return sent
+    return {message: count for message, count in rows.all()}  # noqa: C416 - rows are no mapping
 
 
 async def _untouched(connection: AsyncConnection, keys: Sequence[bytes]) -> Mapping[bytes, dict[Reason, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, TypeVar
@@ -12,6 +13,8 @@ from tracker.store.engine import RowRefused
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+
+log = logging.getLogger(__name__)
 
 SIZE: Final = 500
 """The most that goes into one group."""
@@ -60,9 +63,10 @@ class Group(Generic[Item, Answer]):
                 answers = await self._answers([item for item, _ in batch])
             except StoreUnavailable as error:
                 await self._failed(batch, error)
-            except BaseException:
-                _refuse(batch, StoreUnavailable("interrupted"))  # nobody may wait for ever
-                raise
+            except Exception as error:
+                # A fault of our own: nobody may wait for ever, and the text of the error may hold values.
+                log.error("a group of %d could not be run: %s", len(batch), type(error).__name__)
+                self._lost(batch)
             else:
                 self._succeeded(answers)
                 for (_, future), answer in zip(batch, answers, strict=True):
@@ -81,6 +85,9 @@ class Group(Generic[Item, Answer]):
 
     async def _failed(self, batch: list[tuple[Item, asyncio.Future[Answer]]], error: StoreUnavailable) -> None:
         _refuse(batch, error)
+
+    def _lost(self, batch: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
+        _refuse(batch, StoreUnavailable("internal"))
 
     def _succeeded(self, answers: Sequence[Answer | StoreUnavailable]) -> None:
         """One group was committed."""
@@ -128,6 +135,10 @@ class PatientGroup(Group[Item, bool]):
             await asyncio.wait_for(self._hurry.wait(), self._pause)
         except TimeoutError:
             return
+
+    def _lost(self, batch: list[tuple[Item, asyncio.Future[bool]]]) -> None:
+        self.dropped += len(batch)
+        super()._lost(batch)
 
     def _succeeded(self, answers: Sequence[bool | StoreUnavailable]) -> None:
         self.written += sum(answer is True for answer in answers)

@@ -9,7 +9,7 @@ from datetime import datetime
 from hmac import compare_digest
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Table, case, exists, insert, or_, select
+from sqlalchemy import ColumnElement, Row, Select, Table, case, exists, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.core.ledger import (
@@ -75,23 +75,21 @@ async def history(connection: AsyncConnection, recipient: int, today: Day) -> tu
     """What the ledger says of RECIPIENT, oldest first, as far as its day has not passed on TODAY."""
     rows = await connection.execute(
         select(ledger_contents)
-        .where(ledger_contents.c.recipient == recipient, ~is_due(ledger_contents, today))
+        .where(ledger_contents.c.recipient == recipient, ~_is_due(ledger_contents, today))
         .order_by(ledger_contents.c.entry)
     )
     return tuple(_content(row) for row in rows)
 
 
-def is_due(entries: Table, today: Day) -> ColumnElement[bool]:
-    """Whether the content of one of ENTRIES (`ledger` or `ledger_contents`) has passed its day on TODAY.
-
-    It has when its own day has, or that of the entry which ended it.
-    """
+def ended_by(today: Day) -> Select[tuple[int]]:
+    """The entries that were ended by one which has passed its own day on TODAY: their content goes with it."""
     ender = ledger.alias("ender")
-    ended = (
-        select(ledger_ends.c.ended)
-        .join(ender, ender.c.entry == ledger_ends.c.entry)
-        .where(ledger_ends.c.ended == entries.c.entry, ender.c.last_day < today)
-    )
+    return select(ledger_ends.c.ended).join(ender, ender.c.entry == ledger_ends.c.entry).where(ender.c.last_day < today)
+
+
+def _is_due(entries: Table, today: Day) -> ColumnElement[bool]:
+    """Whether the content of one of ENTRIES (`ledger` or `ledger_contents`) has passed its day on TODAY."""
+    ended = ended_by(today).where(ledger_ends.c.ended == entries.c.entry)
     return or_(entries.c.last_day < today, ended.exists())
 
 
@@ -115,7 +113,7 @@ async def first_broken(connection: AsyncConnection, key: bytes, today: Day) -> i
 
 
 async def _chain(connection: AsyncConnection, reached: int, today: Day) -> Sequence[Row[Any]]:
-    entries = select(ledger, is_due(ledger, today).label("due")).where(ledger.c.entry > reached)
+    entries = select(ledger, _is_due(ledger, today).label("due")).where(ledger.c.entry > reached)
     return (await connection.execute(entries.order_by(ledger.c.entry).limit(_CHUNK))).all()
 
 

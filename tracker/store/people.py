@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import FromClause, Row, case, func, select
+from sqlalchemy import FromClause, Row, Select, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.model import Agent, Day, Engagement, Hour, MessageKey, Owner, PersonFigures, Purpose
@@ -33,7 +33,7 @@ async def one_person(
     mine = sent.where(deliveries.c.recipient == recipient, deliveries.c.last_day >= today)
     if owner is not None:
         mine = mine.where(messages.c.owner == owner)
-    newest = mine.group_by(messages.c.id, messages.c.label).order_by(
+    newest: Select[Any] = mine.group_by(messages.c.id, messages.c.label).order_by(
         func.max(deliveries.c.sent_hour).desc(), messages.c.id.desc()
     )
     rows = (await connection.execute(newest.limit(LONGEST))).all()

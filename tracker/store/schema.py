@@ -20,6 +20,7 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
+    Select,
     Table,
     Text,
     UniqueConstraint,
@@ -133,6 +134,7 @@ grants = _table(
     _column("notice_version", Text),
     PrimaryKeyConstraint("recipient", "purpose"),
     Index("grants_by_last_day", "last_day"),
+    Index("grants_by_notice_version", "notice_version"),
 )
 pending = _table(
     "pending",
@@ -281,7 +283,11 @@ api_keys = _table(
 )
 
 
+def superseded(today: Day | ColumnElement[int]) -> Select[tuple[str]]:
+    """The versions of notices on which nothing rests any more on TODAY."""
+    return select(notices.c.version).where(notices.c.superseded_day <= today)
+
+
 def is_live(today: Day | ColumnElement[int]) -> ColumnElement[bool]:
     """Whether a row of `grants` permits anything on TODAY: its day has not passed, its notice was not superseded."""
-    superseded = select(notices.c.version).where(notices.c.superseded_day <= today)
-    return and_(grants.c.last_day >= today, grants.c.notice_version.not_in(superseded))
+    return and_(grants.c.last_day >= today, grants.c.notice_version.not_in(superseded(today)))

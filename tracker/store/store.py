@@ -32,11 +32,12 @@ from tracker.model import (
     UntouchedCopy,
 )
 from tracker.store import deliveries, expiry, figures, keys, ledger, migrate, notices, people
-from tracker.store.consents import ConsentBook, read_standing, recipient_of
+from tracker.store.consents import ConsentBook
 from tracker.store.engine import BUSY_SECONDS, Database, database_path
 from tracker.store.events import record_events
 from tracker.store.group import CAPACITY, PAUSE, Group, PatientGroup
 from tracker.store.schema import installation
+from tracker.store.standing import read_standing, recipient_of
 from tracker.store.untouched import Tally
 
 

@@ -68,11 +68,13 @@ def read(encoded: bytes, eol: bytes) -> Base64 | None:
     lines = eol in text
     width = text.find(eol) if lines else len(text)
     regular = width <= LONGEST_LINE and _is_regular(text, eol, width)
-    return Base64(encoded, body, eol, width, regular, width if regular and lines and width >= _LEAST_WIDTH else _USUAL_WIDTH)
+    return Base64(
+        encoded, body, eol, width, regular, width if regular and lines and width >= _LEAST_WIDTH else _USUAL_WIDTH
+    )
 
 
 def _is_regular(text: bytes, eol: bytes, width: int) -> bool:
-    if not width or width % 4 and eol in text:
+    if not width or (width % 4 and eol in text):
         return False
     step = width + len(eol)
     count = (len(text) - 1) // step

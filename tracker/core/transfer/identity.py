@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from tracker.core.transfer.pieces import LONGEST_LINE, Edit, Encoded, Form, Slot, in_order
 
-
 _NOTICE_TAIL = 8
 """Octets of the notice that share its neighbours' line."""
 
@@ -76,8 +75,10 @@ class _Line:
         """NOTICE as its line takes it: without line ends where the line is too long anyway."""
         self._go(notice.start)
         if self.end - self.start + self.grown > LONGEST_LINE:
-            flat = tuple(b" ".join(one.split(b"\n")).replace(b"\r", b"") if isinstance(one, bytes) else one
-                         for one in notice.content)
+            flat = tuple(
+                b" ".join(one.split(b"\n")).replace(b"\r", b"") if isinstance(one, bytes) else one
+                for one in notice.content
+            )
             notice = replace(notice, content=flat)
             self.grown += notice.size
         else:

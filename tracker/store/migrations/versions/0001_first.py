@@ -127,6 +127,7 @@ def _make_people() -> None:
     )
     for table in ("grants", "pending", "suppressions", "external_ids"):
         _index(table, "last_day", "last_day")
+    _index("grants", "notice_version", "notice_version")
     _index("external_ids", "recipient", "recipient")
 
 

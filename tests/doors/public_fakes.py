@@ -1,0 +1,90 @@
+"""Flows that remember what the public door asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import cast
+
+from tests.doors.wire import Wire, serving
+from tracker.core.tokens import StopToken
+from tracker.doors.pages import Pages, Site
+from tracker.doors.peers import Network
+from tracker.doors.public import build
+from tracker.flows.consent import Consents
+from tracker.flows.hit import Destination, Hits
+from tracker.model import BadToken, Hit, Language, NotRecorded, Pseudonym, Purpose
+
+NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
+STOP = "A0de" + "s" * 80
+DELIVERY = "A" + "d" * 65
+TARGET = "https://shop.example.com/a%2Fb/%EF%bf?x=1&y=%20#/route"
+SITE = Site("Example Ltd", "privacy@example.com", "https://t.example.com", 90, 730, 1095)
+
+
+@dataclass
+class FakeHits:
+    """Knows one delivery and one link."""
+
+    opens: list[tuple[str, Hit]] = field(default_factory=list)
+    clicks: list[tuple[str, str, str, Hit]] = field(default_factory=list)
+    ask: bool = False
+    broken: bool = False
+
+    async def opened(self, token: str, hit: Hit) -> None:
+        self.opens.append((token, hit))
+        if self.broken:
+            raise RuntimeError("anna@example.org")
+
+    async def clicked(self, token: str, part: str, host: str, hit: Hit) -> Destination | None:
+        self.clicks.append((token, part, host, hit))
+        if (token, part, host) != (DELIVERY, "part.mac", "shop.example.com"):
+            return None
+        return Destination(TARGET, ask=self.ask)
+
+
+@dataclass
+class FakeConsents:
+    """Knows one stop token."""
+
+    withdrawn: list[tuple[frozenset[Purpose], datetime]] = field(default_factory=list)
+    away: bool = False
+
+    def read_stop(self, token: str) -> StopToken | None:
+        return StopToken(Pseudonym(bytes(32)), Language.DE) if token == STOP else None
+
+    async def withdraw_by_link(self, token: str, purposes: frozenset[Purpose], now: datetime) -> bool:
+        if token != STOP:
+            raise BadToken
+        if self.away:
+            raise NotRecorded
+        self.withdrawn.append((purposes, now))
+        return len(self.withdrawn) == 1
+
+
+@dataclass
+class Public:
+    """The public door on a real socket, before fakes."""
+
+    wire: Wire
+    hits: FakeHits
+    consents: FakeConsents
+    answered: list[tuple[str, str, int]]
+
+
+@asynccontextmanager
+async def public_door(*, trusted: Sequence[Network] = ()) -> AsyncIterator[Public]:
+    hits, consents = FakeHits(), FakeConsents()
+    answered: list[tuple[str, str, int]] = []
+    app = build(
+        cast(Hits, hits),
+        cast(Consents, consents),
+        Pages(SITE),
+        lambda: NOW,
+        trusted_proxies=trusted,
+        answered=lambda template, method, status: answered.append((template, method, status)),
+    )
+    async with serving(app) as wire:
+        yield Public(wire, hits, consents, answered)

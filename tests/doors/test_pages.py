@@ -1,0 +1,195 @@
+"""The pages are complete in every language and load nothing from anywhere."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from hashlib import sha256
+from html import unescape
+from html.parser import HTMLParser
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+from babel.messages.extract import extract
+from babel.messages.pofile import read_po
+
+from tracker.doors.pages import Pages, Site, templates_folder
+from tracker.model import (
+    BadRequest,
+    BadToken,
+    FormTooLarge,
+    InvalidField,
+    Language,
+    NotAllowed,
+    NotFound,
+    NotRecorded,
+    PageFailed,
+    TrackerError,
+)
+
+ERRORS = (BadRequest, BadToken, FormTooLarge, InvalidField, NotAllowed, NotFound, NotRecorded, PageFailed)
+"""What can happen at the public door."""
+OPTIONS = {
+    "trimmed": "true",
+    "newstyle_gettext": "true",
+    "trim_blocks": "true",
+    "lstrip_blocks": "true",
+    "silent": "false",
+}
+FOLDER = templates_folder()
+PLACEHOLDER = re.compile(r"%\(\w+\)s")
+PAGES: dict[str, dict[str, object]] = {
+    "privacy.html": {"action": "/privacy/x/withdraw"},
+    "withdrawn.html": {"which": "all"},
+    "error.html": {"title": "Title", "meaning": "Meaning.", "remedy": "Remedy."},
+    "not-recorded.html": {
+        "title": "Title",
+        "meaning": "Meaning.",
+        "remedy": "Remedy.",
+        "action": "/privacy/x/withdraw",
+        "purposes": ("open",),
+    },
+    "destination.html": {"url": "https://shop.example.com/a?b=1&c=2", "host": "shop.example.com"},
+}
+
+
+def site(contact: str = "privacy@example.com", public_url: str = "https://t.example.com") -> Site:
+    return Site("Example & Sons <Ltd>", contact, public_url, retention_days=91, consent_days=730, proof_days=1095)
+
+
+def texts() -> set[str]:
+    """Every English text that a page can show."""
+    found = {text for error in ERRORS for text in (error.title, error.meaning, error.remedy)}
+    for template in FOLDER.glob("*.html"):
+        with template.open("rb") as stream:
+            for _, message, _, _ in extract(
+                "jinja2.ext:babel_extract", stream, keywords=dict.fromkeys(("_", "gettext")), options=OPTIONS
+            ):
+                assert isinstance(message, str)
+                found.add(message)
+    return found
+
+
+@pytest.mark.parametrize("language", [language for language in Language if language is not Language.EN])
+def test_each_catalogue_is_complete_and_has_nothing_left_over(language: Language) -> None:
+    with (FOLDER / "locale" / f"{language}.po").open("rb") as stream:
+        catalogue = read_po(stream, abort_invalid=True)
+    translated = {str(message.id): str(message.string) for message in catalogue if message.id and not message.fuzzy}
+    assert set(translated) == texts()
+    assert not catalogue.obsolete
+    for english, translation in translated.items():
+        assert translation.strip()
+        assert sorted(PLACEHOLDER.findall(translation)) == sorted(PLACEHOLDER.findall(english)), english
+
+
+class Outline(HTMLParser):
+    """The elements of a page, and what they point at."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+@pytest.mark.parametrize("language", list(Language))
+@pytest.mark.parametrize("template", list(PAGES))
+def test_a_page_is_whole_semantic_and_loads_nothing(template: str, language: Language) -> None:
+    answer = Pages(site()).answer(template, language, PAGES[template])
+    assert answer.text is not None
+    outline = Outline(answer.text)
+    names = [tag for tag, _ in outline.tags]
+    assert names.count("h1") == names.count("main") == names.count("title") == 1
+    assert dict(outline.tags)["html"]["lang"] == language == answer.headers["Content-Language"]
+    assert not {"script", "img", "link", "iframe", "object", "embed", "base"} & set(names)
+    assert not any("src" in attributes or "style" in attributes for _, attributes in outline.tags)
+    assert not any(name.startswith("on") for _, attributes in outline.tags for name in attributes)
+    assert "url(" not in answer.text
+    assert "Example &amp; Sons &lt;Ltd&gt;" in answer.text
+    assert "mailto:privacy@example.com" in answer.text
+
+
+def test_every_template_is_looked_at_here() -> None:
+    assert {template.name for template in FOLDER.glob("*.html")} == {"base.html", *PAGES}
+
+
+def test_the_policy_allows_the_one_style_and_nothing_else() -> None:
+    answer = Pages(site()).answer("privacy.html", Language.EN, PAGES["privacy.html"])
+    assert answer.text is not None
+    style = answer.text.partition("<style>")[2].partition("</style>")[0]
+    digest = b64encode(sha256(style.encode()).digest()).decode()
+    assert answer.headers["Content-Security-Policy"].split("; ") == [
+        "default-src 'none'",
+        "object-src 'none'",
+        f"style-src 'sha256-{digest}'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    ]
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["X-Robots-Tag"] == "noindex, nofollow"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+    assert "Set-Cookie" not in answer.headers
+
+
+def test_without_https_no_browser_is_told_to_insist_on_it() -> None:
+    assert "Strict-Transport-Security" not in Pages(site(public_url="http://127.0.0.1:8080")).headers
+
+
+@pytest.mark.parametrize("language", list(Language))
+def test_the_page_names_the_periods_in_force(language: Language) -> None:
+    text = unescape(Pages(site()).answer("privacy.html", language, PAGES["privacy.html"]).text or "")
+    numbers = [int(number) for number in re.findall(r"\b\d+\b", text.partition("<main>")[2].partition("</main>")[0])]
+    assert numbers == [91, 2, 3]
+
+
+@pytest.mark.parametrize("which", ["open", "click", "all"])
+def test_the_answer_to_a_withdrawal_says_what_was_withdrawn(which: str) -> None:
+    page = Pages(site()).answer("withdrawn.html", Language.EN, {"which": which}).text or ""
+    heading = page.partition("<h1>")[2].partition("</h1>")[0]
+    expected = {"open": "Opens are no longer", "click": "Clicks are no longer", "all": "Your consent is withdrawn"}
+    assert heading.startswith(expected[which])
+    assert f"<title>{heading} – " in page
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_an_error_says_what_happened_what_it_means_and_what_to_do_but_no_detail(error: type[TrackerError]) -> None:
+    request = make_mocked_request("GET", "/", headers={"Accept-Language": "en"})
+    answer = Pages(site()).error(request, error("anna@example.org"))
+    text = unescape(answer.text or "")
+    assert answer.status == error.status
+    for said in (error.title.rstrip("."), error.meaning, error.remedy):
+        assert said in text
+    assert "anna@" not in text
+
+
+@pytest.mark.parametrize(
+    ("contact", "shown"),
+    [
+        ("https://example.com/privacy", '<a href="https://example.com/privacy" rel="noreferrer">'),
+        ("Hauptstr. 1 <b>", "Hauptstr. 1 &lt;b&gt;"),
+        ('"a b"@example.com', '<a href="mailto:&#34;a b&#34;@example.com">'),
+    ],
+)
+def test_the_contact_is_a_link_where_it_can_be_one(contact: str, shown: str) -> None:
+    assert shown in (Pages(site(contact)).answer("withdrawn.html", Language.EN, {"which": "all"}).text or "")
+
+
+@pytest.mark.parametrize(
+    ("target", "accept", "otherwise", "language"),
+    [
+        ("/privacy/x?lang=it", "fr", Language.DE, "it"),
+        ("/privacy/x", "fr", Language.DE, "fr"),
+        ("/privacy/x", "nl", Language.DE, "de"),
+        ("/privacy/x?lang=xx", "", None, "en"),
+    ],
+)
+def test_a_link_on_the_page_outranks_the_browser_and_the_browser_the_token(
+    target: str, accept: str, otherwise: Language | None, language: str
+) -> None:
+    request = make_mocked_request("GET", target, headers={"Accept-Language": accept})
+    assert Pages(site()).language_of(request, otherwise) == language

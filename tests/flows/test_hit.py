@@ -1,0 +1,95 @@
+"""What happens when a pixel or a link is requested: promise 4, and when an event is written."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.flows.conftest import NOW, TOKENS, Flows, hit, locked
+from tests.flows.test_send import ANNA, envelope, mail, tokens_in
+from tracker.core.keys import KeyRing
+from tracker.core.tokens import Tokens
+from tracker.flows.hit import Destination, Hits
+from tracker.model import Agent, Purpose
+
+
+async def sent(flows: Flows) -> tuple[str, str, str]:
+    """Token, link part and host of a tracked copy for Anna."""
+    await flows.grant(ANNA)
+    answer = await flows.sender.rewrite(envelope(), mail(), NOW)
+    url = answer.message.decode().split("/c/")[1].split('"')[0]
+    token, part, host, _ = url.split("/")
+    assert token == tokens_in(answer.message)[0]
+    return token, part, host
+
+
+async def test_a_click_leads_exactly_where_the_author_pointed(flows: Flows) -> None:
+    token, part, host = await sent(flows)
+    destination = await flows.hits.clicked(token, part, host, hit())
+    assert destination == Destination("https://shop.example/a?b=1&c=2", ask=False)
+    assert flows.counted.hits == [(Purpose.CLICK, Agent.HUMAN, "recorded")]
+
+
+async def test_an_altered_link_leads_nowhere_and_records_nothing(flows: Flows) -> None:
+    token, part, host = await sent(flows)
+    for altered in ((token[:-1] + "A", part, host), (token, part[:-1] + "A", host), (token, part, "evil.example")):
+        if altered != (token, part, host):
+            assert await flows.hits.clicked(*altered, hit()) is None
+    await flows.hits.opened("A" * 66, hit())
+    assert {result for _, _, result in flows.counted.hits} == {"forged"}
+
+
+async def test_a_link_outlives_its_delivery_the_grant_and_the_store(flows: Flows, tmp_path: Path) -> None:
+    token, part, host = await sent(flows)
+    after = NOW + timedelta(days=1_000)
+    await flows.store.sweep(int(after.timestamp() // 86_400), after, 1095)  # type: ignore[arg-type]
+    assert await flows.hits.clicked(token, part, host, hit(after))
+    await flows.consents.withdraw(ANNA, frozenset(), "cli", NOW)
+    assert await flows.hits.clicked(token, part, host, hit())
+    with locked(tmp_path):
+        assert await flows.hits.clicked(token, part, host, hit())
+
+
+async def test_nothing_is_recorded_after_the_last_day(flows: Flows) -> None:
+    token, _, _ = await sent(flows)
+    await flows.hits.opened(token, hit(NOW + timedelta(days=90)))
+    await flows.hits.opened(token, hit(NOW + timedelta(days=91)))
+    assert [result for _, _, result in flows.counted.hits] == ["recorded", "uncounted"]
+
+
+async def test_head_and_privacy_control_are_not_counted(flows: Flows) -> None:
+    token, _, _ = await sent(flows)
+    await flows.hits.opened(token, hit(method="HEAD"))
+    await flows.hits.opened(token, hit(sec_gpc="1"))
+    assert {result for _, _, result in flows.counted.hits} == {"uncounted"}
+
+
+async def test_a_link_of_a_retired_key_asks_and_records_nothing(flows: Flows) -> None:
+    token, part, host = await sent(flows)
+    ring = TOKENS.ring
+    key = ring.signing[0]
+    retired = type(key)(key.id, key.secret, key.signs_from, retired=True)
+    newer = type(key)("B", b"n" * 32, NOW)
+    tokens = Tokens(KeyRing(ring.pseudonym_keys, ring.ledger_key, (retired, newer)))
+    hits = Hits(flows.store, lambda: tokens, flows.counted)
+    destination = await hits.clicked(token, part, host, hit())
+    assert destination is not None
+    assert destination.ask
+    assert [result for _, _, result in flows.counted.hits] == ["uncounted"]
+
+
+async def test_a_reader_never_waits_long_for_the_store(flows: Flows, monkeypatch: pytest.MonkeyPatch) -> None:
+    token, part, host = await sent(flows)
+    stuck = asyncio.Event()
+
+    async def slow(*_: object) -> bool:
+        await stuck.wait()
+        return True
+
+    monkeypatch.setattr(flows.store, "record", slow)
+    assert await flows.hits.clicked(token, part, host, hit())
+    assert [result for _, _, result in flows.counted.hits] == ["early"]
+    stuck.set()

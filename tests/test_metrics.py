@@ -1,0 +1,123 @@
+"""What is counted appears under a fitting name, from zero on, and no label holds anybody's data."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tracker.core.calendar import hour_of
+from tracker.metrics import EventCounts, Metrics
+from tracker.model import Agent, Hour, Left, Purpose, Reason
+
+NOW = datetime(2026, 11, 23, 12, 30, tzinfo=UTC)
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    """The value of one series in the exposition, None when it is not there."""
+    body, _ = metrics.exposition("")
+    for family in text_string_to_metric_families(body.decode()):
+        for sample in family.samples:
+            if sample.name == name and sample.labels == labels:
+                return float(sample.value)
+    return None
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+def test_two_instances_count_apart(metrics: Metrics) -> None:
+    metrics.problem("bad-json")
+    assert value(Metrics(), "tracker_problems_total", problem="bad-json") is None
+
+
+def test_copies_are_counted_by_outcome_and_reason(metrics: Metrics) -> None:
+    metrics.rewrote(None, {Left.VISIBLE_URL: 2}, 0.004)
+    metrics.rewrote(Reason.NO_GRANT, {}, 0.002)
+    assert value(metrics, "tracker_copies_total", outcome="tracked", reason="") == 1
+    assert value(metrics, "tracker_copies_total", outcome="untouched", reason="no-grant") == 1
+    assert value(metrics, "tracker_links_left_total", reason="visible-url") == 2
+    assert value(metrics, "tracker_rewrite_duration_seconds_count", outcome="tracked") == 1
+    assert value(metrics, "tracker_rewrite_duration_seconds_bucket", outcome="tracked", le="0.005") == 1
+    assert value(metrics, "tracker_rewrite_duration_seconds_bucket", outcome="tracked", le="0.0025") == 0
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_stands_there_from_the_start(metrics: Metrics, reason: Reason) -> None:
+    assert value(metrics, "tracker_copies_total", outcome="untouched", reason=reason.value) == 0
+
+
+def test_hits_are_counted_by_kind_agent_and_result(metrics: Metrics) -> None:
+    metrics.hit(Purpose.OPEN, Agent.PROXY, "recorded")
+    metrics.hit(Purpose.CLICK, Agent.HUMAN, "early")
+    metrics.hit(Purpose.CLICK, None, "forged")
+    assert value(metrics, "tracker_hits_total", kind="pixel", agent="proxy", result="recorded") == 1
+    assert value(metrics, "tracker_hits_total", kind="redirect", agent="human", result="early") == 1
+    assert value(metrics, "tracker_hits_total", kind="redirect", agent="unknown", result="forged") == 1
+    assert value(metrics, "tracker_hits_total", kind="redirect", agent="machine", result="recorded") == 0
+    assert value(metrics, "tracker_events_answered_before_commit_total", kind="redirect") == 1
+    assert value(metrics, "tracker_events_answered_before_commit_total", kind="pixel") == 0
+
+
+def test_background_work_and_expired_rows_are_counted(metrics: Metrics) -> None:
+    metrics.swept({"events": 3, "grants": 0})
+    metrics.swept({"events": 4})
+    metrics.job("delete what has passed its last day", "done")
+    assert value(metrics, "tracker_rows_expired_total", table="events") == 7
+    assert value(metrics, "tracker_rows_expired_total", table="grants") == 0
+    assert value(metrics, "tracker_job_runs_total", job="delete what has passed its last day", result="done") == 1
+
+
+def test_answers_are_counted_by_template(metrics: Metrics) -> None:
+    metrics.answered("/v1/stats/messages/{id}", "GET", 404)
+    route = {"route": "/v1/stats/messages/{id}", "method": "GET", "status": "404"}
+    assert value(metrics, "tracker_http_answers_total", **route) == 1
+
+
+def test_the_queue_of_events_is_asked_when_somebody_looks(metrics: Metrics) -> None:
+    counts = [EventCounts(written=10, dropped=1, waiting=3)]
+    metrics.watch_events(lambda: counts[-1])
+    counts.append(EventCounts(written=12, dropped=1, waiting=0))
+    assert value(metrics, "tracker_events_written_total") == 12
+    assert value(metrics, "tracker_events_dropped_total") == 1
+    assert value(metrics, "tracker_events_waiting") == 0
+
+
+def test_the_oldest_event_ages_between_two_looks(metrics: Metrics) -> None:
+    hours: list[Hour | None] = [None]
+    metrics.watch_oldest_event(lambda: hours[-1], lambda: NOW)
+    assert value(metrics, "tracker_oldest_event_age_seconds") == 0
+    hours.append(Hour(hour_of(NOW) - 2))
+    assert value(metrics, "tracker_oldest_event_age_seconds") == 2.5 * 3600
+    hours.append(Hour(hour_of(NOW) + 5))
+    assert value(metrics, "tracker_oldest_event_age_seconds") == 0
+
+
+@pytest.mark.parametrize(
+    ("accept", "format"),
+    [
+        ("", "text/plain"),
+        ("*/*", "text/plain"),
+        ("application/openmetrics-text;version=1.0.0", "application/openmetrics-text"),
+    ],
+)
+def test_both_formats_are_spoken(metrics: Metrics, accept: str, format: str) -> None:
+    metrics.watch_events(lambda: EventCounts(1, 2, 3))
+    body, content_type = metrics.exposition(accept)
+    assert content_type.startswith(format)
+    assert b"tracker_events_written_total 1.0" in body
+
+
+def test_names_follow_the_conventions(metrics: Metrics) -> None:
+    metrics.watch_events(lambda: EventCounts(1, 2, 3))
+    metrics.watch_oldest_event(lambda: None, lambda: NOW)
+    body, _ = metrics.exposition("")
+    for family in text_string_to_metric_families(body.decode()):
+        assert re.fullmatch(r"(tracker|process)_[a-z_]+", family.name)
+        assert family.documentation
+        if family.name.startswith("tracker_") and family.type == "counter":
+            assert {sample.name for sample in family.samples} <= {f"{family.name}_total", f"{family.name}_created"}

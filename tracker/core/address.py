@@ -1,0 +1,117 @@
+"""Finds e-mail addresses in text, in clear and in the encodings that links and identifiers carry them in.
+
+The law: what `mask_addresses` returns contains no address as far as `contains_address` can see. Time is linear.
+"""
+
+from __future__ import annotations
+
+import binascii
+import html
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import unquote
+
+MASK: Final = "[address]"
+
+_LOCAL: Final = r"[\w.!#$%'*+^`{|}~-]"
+_PLAIN: Final = re.compile(
+    r"(?:(?<!" + _LOCAL + ")" + _LOCAL + r'++|"[^"\r\n]{1,64}")'
+    r"@(?!\d(?:\.\d)?x\.(?:png|jpe?g|gif|webp|svg|avif)\b)"  # logo@2x.png is a picture
+    r"(?:\w[\w-]*(?:[.\u3002][\w-]+)*[.\u3002](?:xn--[\w-]+|[^\W\d_]{2,})|\[(?:IPv6:)?[0-9A-Fa-f:.]+\])"
+)
+# Text in which none of these stands holds no address in any encoding that is looked for.
+# "@" in base64 is Q[A-P], [EUk0][A-D] or [BFJ...]A, by its place in the triple; in hexadecimal, percent and
+# quoted-printable encoding it is 40.
+_HINT: Final = re.compile(r"[@%&]|40|Q[A-P]|[EUk0][A-D]|[BFJNRVZdhlptx159]A|[^\x00-\x7f]")
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{11,}")
+_BASE64_AT: Final = re.compile(r"Q[A-P]|[EUk0][A-D]|[BFJNRVZdhlptx159]A")
+_HEX: Final = re.compile(r"[0-9A-Fa-f]{12,}")
+_TO_STANDARD: Final = str.maketrans("-_", "+/")
+_PARAMETER: Final = re.compile(r"([?&;][^=&?;#]*)=")
+_QUOTED_PRINTABLE: Final = re.compile(r"=([0-9A-Fa-f]{2})")
+
+_ROUNDS: Final = 6
+"""How many layers of percent encoding and character references are taken off."""
+_DEPTH: Final = 2
+"""How many layers of base64 or hexadecimal are taken off."""
+
+_AUTHORITY: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[/\\]{2}(?:(?P<user>[^/?#\\]*)@)?[^/?#\\@]*")
+
+
+def contains_address(text: str) -> bool:
+    """Whether TEXT contains an e-mail address: in clear, or percent-encoded (several times, too), as character
+    references, in quoted-printable, base64, base64url or hexadecimal, anywhere in it.
+    """
+    return _contains(text, _DEPTH)
+
+
+def contains_address_in_url(url: str) -> bool:
+    """Whether URL contains an e-mail address; before the host only the user name counts (RFC 3986, 3.2.1)."""
+    authority = _AUTHORITY.match(url)
+    if authority is None:
+        return contains_address(url)
+    name = (authority["user"] or "").partition(":")[0]
+    return contains_address(name) or contains_address(url[authority.end() :])
+
+
+def mask_addresses(text: str) -> str:
+    """TEXT with "[address]" for each address; a word that hides one in an encoding goes as a whole."""
+    if not contains_address(text):
+        return text
+    masked = _PLAIN.sub(MASK, text)
+    if contains_address(masked):
+        masked = re.sub(r"\S+", lambda word: MASK if contains_address(word.group()) else word.group(), masked)
+    return MASK if contains_address(masked) else masked
+
+
+def _contains(text: str, depth: int) -> bool:
+    if not _HINT.search(text):
+        return False
+    return any(_reads_as_address(layer, depth) for layer in _layers(text))
+
+
+def _layers(text: str) -> Iterator[str]:
+    """TEXT, and what is below its percent encoding and character references."""
+    for _ in range(_ROUNDS):
+        yield text
+        inner = unquote(html.unescape(text))
+        if inner == text:
+            return
+        text = inner
+
+
+def _reads_as_address(text: str, depth: int) -> bool:
+    plain = text if text.isascii() else unicodedata.normalize("NFKC", text)  # U+FF20 is an "@", too
+    if "@" in plain and _PLAIN.search(plain):
+        return True
+    if "=40" in plain and _PLAIN.search(_unquoted_printable(plain)):
+        return True
+    return depth > 0 and any(_contains(decoded, depth - 1) for decoded in _decoded(plain))
+
+
+def _unquoted_printable(text: str) -> str:
+    """TEXT without quoted-printable encoding; the "=" that follows a parameter's name is none."""
+    return _QUOTED_PRINTABLE.sub(lambda found: chr(int(found[1], 16)), _PARAMETER.sub(r"\1 ", text))
+
+
+def _decoded(text: str) -> Iterator[str]:
+    """What the runs of base64 and hexadecimal in TEXT say, wherever in the run the encoded text begins."""
+    if "40" in text:
+        for run in _HEX.findall(text):
+            for skipped in (0, 1):
+                digits = run[skipped:]
+                yield _text(binascii.unhexlify(digits[: len(digits) // 2 * 2]))
+    if _BASE64_AT.search(text):
+        for run in _BASE64.findall(text):
+            if _BASE64_AT.search(run):
+                letters = run.translate(_TO_STANDARD)
+                for skipped in range(4):
+                    part = letters[skipped:]
+                    part = part[:-1] if len(part) % 4 == 1 else part
+                    yield _text(binascii.a2b_base64(part + "=" * (-len(part) % 4)))
+
+
+def _text(octets: bytes) -> str:
+    return octets.replace(b"\0", b"").decode("utf-8", "replace")

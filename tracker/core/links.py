@@ -1,0 +1,133 @@
+"""Judges a link of an HTML body: where it leads, or why it is left as it stands."""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Final
+from urllib.parse import urlsplit
+
+from tracker.core import target
+from tracker.core.address import contains_address_in_url
+from tracker.core.html import Anchor
+from tracker.model import Left
+
+# Template languages whose placeholders somebody may still fill in on the way, also as editors percent-encode them.
+_PLACEHOLDER: Final = re.compile(
+    r"\{\{|%7[Bb]%7[Bb]"  # Handlebars, Liquid, Jinja, SendGrid, SES
+    r"|\{%|%7[Bb]%25"
+    r"|\*(?:\||%7[Cc])[^|]*(?:\||%7[Cc])\*"  # Mailchimp, Mandrill
+    r"|%%[A-Za-z_][^%\s]*%%"  # Salesforce Marketing Cloud
+    r"|%(?![0-9A-Fa-f]{2})[A-Za-z_][\w.-]*%"  # Mailgun
+    r"|\[\[[^\]]*\]\]"
+    r"|\$\{|#\{"
+    r"|<%|&lt;%"
+)
+_INVISIBLE: Final = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
+_AROUND: Final = " \t\r\n\f\u00a0<>()[]{}\"'`«»„“”‚‘’›‹.,;:!?→»>…-–—|*•"
+_SHOWN_URL: Final = re.compile(r"(?i:https?:|www\d?\.\w)")
+_SHOWN_HOST: Final = re.compile(
+    r"(?:[\w-]+\.)+(?P<top>xn--[\w-]+|[^\W\d_]{2,})(?P<more>\.?(?::\d+)?(?:[/?#]\S*)?)|\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?(?:/\S*)?"
+)
+_FILE: Final = re.compile(r"(?i:pdf|docx?|xlsx?|pptx?|od[tsp]|rtf|txt|csv|jpe?g|png|gif|svg|html?|ics|js)")
+"""Ends of file names that are no top-level domains: `offer.pdf` is not a host."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRules:
+    """Which links of a message stay as they are."""
+
+    tracker_urls: tuple[str, ...]
+    """Base URLs of this tracker, the current one and former ones."""
+    unsubscribe: frozenset[str] = frozenset()
+    """URLs of the List-Unsubscribe header, as they stand there."""
+    rewrite_visible_urls: bool = False
+    excluded_hosts: tuple[str, ...] = ()
+    """Hosts (their subdomains with them), or patterns of host and path such as `accounts.example.org/login*`."""
+    _trackers: tuple[tuple[str, str], ...] = field(init=False, repr=False, compare=False)
+    _unsubscribe: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_trackers", tuple(map(_authority_and_path, self.tracker_urls)))
+        object.__setattr__(self, "_unsubscribe", frozenset(map(_without_fragment, self.unsubscribe)))
+
+    def is_tracker(self, url: str) -> bool:
+        """Whether URL leads into this tracker, with whatever scheme."""
+        authority, path = _authority_and_path(url)
+        return any(authority == ours and (path + "/").startswith(base + "/") for ours, base in self._trackers)
+
+    def unsubscribes(self, url: str) -> bool:
+        """Whether URL is one of the List-Unsubscribe header."""
+        return bool(self._unsubscribe) and _without_fragment(url) in self._unsubscribe
+
+    def excludes(self, url: str) -> bool:
+        """Whether a setting excludes URL."""
+        if not self.excluded_hosts:
+            return False
+        host = target.authority_host(url)
+        where = host + urlsplit(url).path.lower()
+        return any(_matches(pattern.lower(), host, where) for pattern in self.excluded_hosts)
+
+
+def judge(anchor: Anchor, charset: str, rules: LinkRules) -> str | Left | None:
+    """Where ANCHOR of a body in CHARSET leads, as an ASCII URL; or why it is left; None when it is no http link."""
+    text = target.attribute_text(anchor.value, charset)
+    if text is None:
+        return Left.UNREADABLE if target.is_web(anchor.value.decode("latin-1")) else None
+    if not target.is_web(text):
+        return None
+    if anchor.marked:
+        return Left.NO_TRACK_MARK
+    if _PLACEHOLDER.search(text):
+        return Left.PLACEHOLDER
+    url = target.resolve(text)
+    if url is None:
+        return Left.UNREADABLE
+    if rules.is_tracker(url):
+        return Left.TRACKER_LINK
+    if rules.unsubscribes(url):
+        return Left.UNSUBSCRIBE
+    if rules.excludes(url):
+        return Left.EXCLUDED
+    if contains_address_in_url(url):
+        return Left.ADDRESS_IN_TARGET
+    if not rules.rewrite_visible_urls and anchor.text and shows_url(anchor.text, charset):
+        return Left.VISIBLE_URL
+    return url
+
+
+def shows_url(visible: bytes, charset: str) -> bool:
+    """Whether VISIBLE, a link's text in HTML without tags, reads as a URL or as the name of a host."""
+    try:
+        text = visible.decode(charset or "utf-8", "replace")
+    except LookupError:
+        text = visible.decode("utf-8", "replace")
+    text = _INVISIBLE.sub("", html.unescape(text)).strip(_AROUND)
+    if _SHOWN_URL.match(text):
+        return True
+    host = _SHOWN_HOST.fullmatch(text)
+    return host is not None and (bool(host["more"]) or not _FILE.fullmatch(host["top"] or ""))
+
+
+def _authority_and_path(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    authority = parts.netloc.rpartition("@")[2].lower()
+    default = ":80" if parts.scheme.lower() == "http" else ":443"
+    return authority.removesuffix(default), parts.path.rstrip("/")
+
+
+def _without_fragment(url: str) -> str:
+    """URL as it can be compared: as a browser opens it, scheme and host in lower case, no fragment."""
+    whole = (target.resolve(url) or url).partition("#")[0]
+    head, slashes, rest = whole.partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{head.lower()}{slashes}{authority.lower()}{slash}{path}"
+
+
+def _matches(pattern: str, host: str, where: str) -> bool:
+    if "/" in pattern or ("*" in pattern and not pattern.startswith("*.")):
+        return fnmatchcase(where, pattern)
+    name = pattern.removeprefix("*").strip(".")
+    return host == name or host.endswith("." + name)
