@@ -140,7 +140,8 @@ class Installation:
     def rewrite(self, message: bytes, recipient: str, **headers: str) -> Reply:
         """POST /v1/rewrite of one copy that goes to RECIPIENT alone."""
         named = {"content_type": "message/rfc822", "tracker_recipient": recipient, "tracker_copy": "single"}
-        return self.api("POST", "/v1/rewrite", message, **{**named, **headers})
+        given = {name.lower(): value for name, value in headers.items()}
+        return self.api("POST", "/v1/rewrite", message, **{**named, **given})
 
     def grant(self, address: str, *purposes: str, **more: object) -> Reply:
         """POST /v1/consents: confirmed by a web form."""

@@ -9,6 +9,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tracker.core.calendar import hour_of
+from tracker.doors.api import Meter
+from tracker.flows.hit import HitCounter
 from tracker.metrics import EventCounts, Metrics
 from tracker.model import Agent, Hour, Left, Purpose, Reason
 
@@ -28,6 +30,11 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
 @pytest.fixture
 def metrics() -> Metrics:
     return Metrics()
+
+
+def test_flows_and_doors_can_count_with_it(metrics: Metrics) -> None:
+    counters: tuple[Meter, HitCounter] = (metrics, metrics)  # what mypy says is the test
+    assert counters
 
 
 def test_two_instances_count_apart(metrics: Metrics) -> None:
@@ -87,14 +94,13 @@ def test_the_queue_of_events_is_asked_when_somebody_looks(metrics: Metrics) -> N
     assert value(metrics, "tracker_events_waiting") == 0
 
 
-def test_the_oldest_event_ages_between_two_looks(metrics: Metrics) -> None:
-    hours: list[Hour | None] = [None]
-    metrics.watch_oldest_event(lambda: hours[-1], lambda: NOW)
-    assert value(metrics, "tracker_oldest_event_age_seconds") == 0
-    hours.append(Hour(hour_of(NOW) - 2))
-    assert value(metrics, "tracker_oldest_event_age_seconds") == 2.5 * 3600
-    hours.append(Hour(hour_of(NOW) + 5))
-    assert value(metrics, "tracker_oldest_event_age_seconds") == 0
+@pytest.mark.parametrize(
+    ("hour", "seconds"), [(None, 0), (Hour(hour_of(NOW) - 2), 2.5 * 3600), (Hour(hour_of(NOW) + 5), 0)]
+)
+def test_the_age_of_the_oldest_event_is_told(metrics: Metrics, hour: Hour | None, seconds: float) -> None:
+    metrics.oldest_event(Hour(0), NOW)
+    metrics.oldest_event(hour, NOW)
+    assert value(metrics, "tracker_oldest_event_age_seconds") == seconds
 
 
 @pytest.mark.parametrize(
@@ -114,10 +120,16 @@ def test_both_formats_are_spoken(metrics: Metrics, accept: str, format: str) -> 
 
 def test_names_follow_the_conventions(metrics: Metrics) -> None:
     metrics.watch_events(lambda: EventCounts(1, 2, 3))
-    metrics.watch_oldest_event(lambda: None, lambda: NOW)
     body, _ = metrics.exposition("")
     for family in text_string_to_metric_families(body.decode()):
         assert re.fullmatch(r"(tracker|process)_[a-z_]+", family.name)
         assert family.documentation
         if family.name.startswith("tracker_") and family.type == "counter":
-            assert {sample.name for sample in family.samples} <= {f"{family.name}_total", f"{family.name}_created"}
+            assert {sample.name for sample in family.samples} <= {f"{family.name}_total"}
+
+
+@pytest.mark.parametrize("accept", ["", "application/openmetrics-text;version=1.0.0"])
+def test_no_instant_of_a_first_withdrawal_or_hit_is_told(metrics: Metrics, accept: str) -> None:
+    metrics.answered("/privacy/{token}/withdraw", "POST", 200)
+    metrics.rewrote(None, {}, 0.1)
+    assert b"_created" not in metrics.exposition(accept)[0]

@@ -54,6 +54,9 @@ class Metrics:
         self._answers = self._counter("tracker_http_answers", "HTTP answers", "route", "method", "status")
         self._deleted = self._counter("tracker_rows_expired", "Rows deleted because their last day passed", "table")
         self._jobs = self._counter("tracker_job_runs", "Runs of background work", "job", "result")
+        self._oldest = Gauge(
+            "tracker_oldest_event_age_seconds", "Age of the oldest event that is stored", registry=self._registry
+        )
         self._start_at_zero()
 
     # --- what flows and doors tell ---
@@ -90,28 +93,20 @@ class Metrics:
         """A piece of background work ended; RESULT is `done` or `failed`."""
         self._jobs.labels(description, result).inc()
 
+    def oldest_event(self, hour: Hour | None, now: datetime) -> None:
+        """The oldest event that is stored is of HOUR, None when there is none; told every minute or so."""
+        self._oldest.set(0 if hour is None else max(0.0, (now - instant_of(hour)).total_seconds()))
+
     # --- what is asked for when somebody looks ---
 
     def watch_events(self, counts: Callable[[], EventCounts]) -> None:
         """Ask COUNTS for the store's queue whenever metrics are read."""
         self._registry.register(_EventQueue(counts))
 
-    def watch_oldest_event(self, oldest: Callable[[], Hour | None], clock: Callable[[], datetime]) -> None:
-        """Tell the age of the OLDEST event by CLOCK whenever metrics are read; None when there is no event."""
-        age = Gauge(
-            "tracker_oldest_event_age_seconds", "Age of the oldest event that is stored", registry=self._registry
-        )
-
-        def seconds() -> float:
-            hour = oldest()
-            return 0.0 if hour is None else max(0.0, (clock() - instant_of(hour)).total_seconds())
-
-        age.set_function(seconds)
-
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """All metrics as the Accept field ACCEPT asks for (Prometheus text or OpenMetrics), and the content type."""
         encode, content_type = choose_encoder(accept)
-        return encode(self._registry), content_type
+        return encode(_Untimed(self._registry)), content_type
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self._registry)
@@ -128,6 +123,19 @@ class Metrics:
             for result in RESULTS:
                 for agent in (*Agent, None):
                     self._hits.labels(kind, _class(agent), result)
+
+
+class _Untimed(Collector):
+    """Metrics without the instants of their first counts: what one person did first is known to the hour at most."""
+
+    def __init__(self, metrics: Collector) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics, less their `_created` series."""
+        for metric in self._metrics.collect():
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric
 
 
 class _EventQueue(Collector):

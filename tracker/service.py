@@ -30,6 +30,7 @@ from tracker.flows.report import Figures
 from tracker.flows.send import Sender, SendPolicy
 from tracker.flows.sweep import Job, jobs
 from tracker.keyfile import KeyFile
+from tracker.logs import report_loop_error
 from tracker.metrics import EventCounts, Metrics
 from tracker.model import BadKeyFile, StoreUnavailable, TrackerError
 from tracker.planner import Planner
@@ -159,6 +160,7 @@ async def serve(
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(built(settings))
         private, public = applications(parts, clock)
+        loop.set_exception_handler(report_loop_error)
         for application, where in ((private, settings.private_listen), (public, settings.public_listen)):
             runner = await listen(application, where.host, where.port)
             stack.push_async_callback(runner.cleanup)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker.core.linkpart import LinkPart, LinkSigner
+from tracker.core.target import authority_host, resolve
 
 SIGNER = LinkSigner(b"k" * 32)
 PLAN = b"plan1"
@@ -35,6 +36,8 @@ TARGETS = {
     "https://exa!mple.com/": "exa%21mple.com",
     "https://shop.example.com//evil.example/": "shop.example.com",
     "https://shop.example.com/\\evil.example": "shop.example.com",
+    "HTTPS://shop.example.com/a": "shop.example.com",
+    "Http://Shop.example.com:80": "shop.example.com",
 }
 
 
@@ -50,7 +53,7 @@ def test_a_target_comes_back_exactly_and_its_host_is_shown(target: str) -> None:
     assert read(link) == target
 
 
-@given(st.from_regex(r"https?://[!-.0->@-\[\]-~]{1,40}([/?#][!-~]*)?", fullmatch=True))
+@given(st.from_regex(r"([Hh]ttp|HTTP)[Ss]?://[!-.0->@-\[\]-~]{1,40}([/?#][!-~]*)?", fullmatch=True))
 def test_any_target_comes_back_exactly(target: str) -> None:
     authority = re.split(r"[/?#]", target.split("://")[1])[0]
     if re.sub(r":[0-9]*\Z", "", authority.rpartition("@")[2]).strip("[]"):
@@ -61,7 +64,7 @@ def test_any_target_comes_back_exactly(target: str) -> None:
     "target",
     [
         "", "shop.example.com", "//shop.example.com/", "ftp://shop.example.com/", "javascript:alert(1)", "https://",
-        "https:///path", "https://user@/", "https://:80/", "HTTPS://shop.example.com/", "https://b\u00fccher.example/",
+        "https:///path", "https://user@/", "https://:80/", "https://b\u00fccher.example/",
         "https://shop.example.com/\r\nX: y", "https://shop.example.com/\x00", "https://shop.example.com/a b",
         "https://evil.example\\@shop.example.com/",
     ],
@@ -69,6 +72,15 @@ def test_any_target_comes_back_exactly(target: str) -> None:
 def test_what_cannot_stand_in_a_location_is_not_signed(target: str) -> None:
     with pytest.raises(ValueError, match="absolute"):
         SIGNER.sign(PLAN, target)
+
+
+@given(st.text(alphabet="htps:/\\@[]?#.%~!<>|^`{}\"'_ \t\u00e9\u3002xX1-", max_size=25))
+def test_whatever_target_a_message_names_can_be_signed_and_shows_its_host(text: str) -> None:
+    target = resolve("https://" + text)
+    if target is not None:
+        link = SIGNER.sign(PLAN, target)
+        assert read(link) == target
+        assert link.host.decode() == authority_host(target)
 
 
 def test_a_host_that_is_shown_is_not_repeated() -> None:

@@ -63,8 +63,12 @@ class Flow:
 
 
 class FakeAccess(Flow, Access):
+    wait: Callable[[], Awaitable[Any]] | None = None
+
     async def authenticate(self, bearer: str | None, today: Day) -> ApiKey:
-        if self.error is not None and bearer is not None:
+        if bearer is not None and self.wait is not None:
+            await self.wait()
+        if bearer is not None and self.error is not None:
             raise self.error
         if bearer not in KEYS:
             raise Unauthorized

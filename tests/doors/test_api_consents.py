@@ -171,6 +171,8 @@ async def test_each_refusal_of_the_flow_is_a_problem_of_its_own(api: Api, error:
         ("given_at", 1_700_000_000),
         ("given_at", CANARY),
         ("notice_version", 2026.1),
+        ("notice_version", ""),
+        ("notice_version", "canary\x00"),
         ("language", "es"),
         ("language", CANARY),
         ("evidence", CANARY),

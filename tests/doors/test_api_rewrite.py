@@ -150,6 +150,15 @@ async def test_a_flow_that_hangs_gives_the_message_back_before_the_caller_stops_
     assert answer == Answer(MESSAGE, Reason.ERROR)
 
 
+async def test_a_store_that_hangs_while_the_key_is_looked_up_holds_no_mail_up(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tracker.doors.api_rewrite.PATIENCE_FOR_KEY", 0.0)
+    api.access.wait = asyncio.Event().wait
+    reply = await api.rewrite(MESSAGE)
+    assert (reply.status, reply.body, reply.headers["Tracker-Reason"]) == (200, MESSAGE, "store-unavailable")
+
+
 # --- bad input ---
 
 
@@ -211,7 +220,7 @@ async def test_a_compressed_body_is_refused(api: Api) -> None:
     ],
 )
 async def test_a_malformed_header_is_named_and_not_quoted(api: Api, headers: dict[str, str]) -> None:
-    reply = await api.rewrite(**headers)
+    reply = await api.rewrite(b"", **headers)
     assert (reply.status, reply.slug) == (422, "invalid-field")
     (name,) = headers
     assert reply.json["detail"].startswith(name.replace("_", "-"))

@@ -39,21 +39,21 @@ async def test_one_press_of_the_button_withdraws_without_scripts(browser: Browse
     assert [purposes for purposes, _ in door.consents.withdrawn] == [MAIL_PURPOSES]
 
 
-async def test_the_page_fits_loads_nothing_else_and_breaks_no_policy(browser: Browser) -> None:
+@pytest.mark.parametrize(("width", "ratio"), SCALES)
+async def test_the_page_fits_loads_nothing_else_and_breaks_no_policy(browser: Browser, width: int, ratio: int) -> None:
+    said: list[str] = []
+    loaded: list[str] = []
     async with public_door() as door:
-        for width, ratio in SCALES:
-            page = await browser.new_page(viewport={"width": width, "height": 640}, device_scale_factor=ratio)
-            said: list[str] = []
-            loaded: list[str] = []
-            page.on("console", lambda message, said=said: said.append(message.text))
-            page.on("request", lambda request, loaded=loaded: loaded.append(request.url))
-            address = f"http://127.0.0.1:{door.wire.port}/privacy/{STOP}"
-            for language in Language:
-                await page.goto(f"{address}?lang={language}")
-                assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (width, language)
-            assert not said
-            assert loaded == [f"{address}?lang={language}" for language in Language]
-            await page.close()
+        page = await browser.new_page(viewport={"width": width, "height": 640}, device_scale_factor=ratio)
+        page.on("console", lambda message: said.append(message.text))
+        page.on("request", lambda request: loaded.append(request.url))
+        address = f"http://127.0.0.1:{door.wire.port}/privacy/{STOP}"
+        for language in Language:
+            await page.goto(f"{address}?lang={language}")
+            assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), language
+        await page.close()
+    assert not said
+    assert loaded == [f"{address}?lang={language}" for language in Language]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -101,7 +101,7 @@ async def test_chunked_forms_are_read_too() -> None:
     async with public_door() as door:
         answer = await door.wire.send(body)
     assert answer.status == 200
-    assert door.consents.withdrawn == [({Purpose.OPEN}, NOW)]
+    assert door.consents.withdrawn == [(frozenset({Purpose.OPEN}), NOW)]
 
 
 @pytest.mark.parametrize(("body", "again"), [(b"", b""), (b"purpose=click", b'name="purpose" value="click"')])

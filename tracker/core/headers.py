@@ -202,9 +202,12 @@ def unsubscribe_urls(fields: Fields) -> frozenset[str]:
     return frozenset(url.decode("utf-8", "replace") for url in found if url[:4].lower() == b"http")
 
 
+def message_id(fields: Fields) -> bytes | None:
+    """The Message-ID, folding removed; None without one."""
+    return b"".join(fields.get(b"message-id", (b"",))[0].split()) or None
+
+
 def identity(fields: Fields) -> bytes:
     """What tells this message from others: its Message-ID, or else Date, From and Subject; folding does not matter."""
-    message_id = b"".join(fields.get(b"message-id", (b"",))[0].split())
-    if message_id:
-        return message_id
-    return b"\0".join(unfolded(fields.get(name, (b"",))[0]) for name in (b"date", b"from", b"subject"))
+    parts = [unfolded(fields.get(name, (b"",))[0]) for name in (b"date", b"from", b"subject")]
+    return message_id(fields) or b"\0".join(parts)

@@ -64,6 +64,8 @@ def lay_out(survey: Survey, purposes: Set[Purpose], texts: NoticeTexts, urls: Pl
         edits = _link_edits(body, urls, left) if Purpose.CLICK in wanted else []
         notice = None if number else _html_notice(body, edits, wanted, texts, urls)
         kept = body.transfer.fitting(edits, notice)
+        if kept is None:
+            return None
         links = len(kept) - (notice is not None)
         left[Left.TOO_LONG] += len(edits) - links
         tracked += links
@@ -106,11 +108,17 @@ def _link_edits(body: HtmlBody, urls: PlanUrls, left: Counter[Left]) -> list[Edi
 
 
 def _edit(body: HtmlBody | TextBody, start: int, end: int, content: tuple[bytes | Slot, ...]) -> Edit:
-    """CONTENT, whose lines end with a line feed, as the body writes it."""
+    """CONTENT as the body writes it."""
     view = body.view
-    eol = line_end_of(view.text, body.transfer.eol)
-    written = tuple(one if isinstance(one, Slot) else view.written(one.replace(b"\n", eol)) for one in content)
-    return Edit(start, end, written, view.codec)
+    if view.codec is None:
+        return Edit(start, end, content)
+    return Edit(start, end, tuple(one if isinstance(one, Slot) else view.written(one) for one in content), view.codec)
+
+
+def _with_line_ends(body: HtmlBody | TextBody, content: tuple[bytes | Slot, ...]) -> tuple[bytes | Slot, ...]:
+    """CONTENT, whose lines end with a line feed, with the line ends of the body."""
+    eol = line_end_of(body.view.text, body.transfer.eol)
+    return tuple(one if isinstance(one, Slot) else one.replace(b"\n", eol) for one in content)
 
 
 def _html_notice(
@@ -134,7 +142,7 @@ def _html_notice(
     added = sum(edit.size - (edit.end - edit.start) for edit in edits) + sum(map(content_size, content))
     if body.body_starts is not None and len(body.transfer.body) + added > CLIPPED_AT:
         at = body.body_starts
-    return _edit(body, at, at, content)
+    return _edit(body, at, at, _with_line_ends(body, content))
 
 
 def _text_notice(body: TextBody, purposes: frozenset[Purpose], texts: NoticeTexts, urls: PlanUrls) -> Edit:
@@ -144,7 +152,7 @@ def _text_notice(body: TextBody, purposes: frozenset[Purpose], texts: NoticeText
     last = b"\n" if body.view.text.endswith(b"\n") else b""
     before = (last or b"\n\n") if at else b""
     content = (before + notice.before_link + urls.public_url + b"/privacy/", Slot.STOP, notice.after + last)
-    return _edit(body, at, at, content)
+    return _edit(body, at, at, _with_line_ends(body, content))
 
 
 def _assemble(

@@ -17,13 +17,15 @@ from urllib.parse import quote
 
 _HTTPS: Final = 1
 _HOST_OMITTED: Final = 2
+_WHOLE: Final = 4
+"""The segment holds the whole URL, for its scheme is not written in lower case."""
 
 _MAC_SIZE: Final = 15  # 20 characters of base64 without slack bits
 _PERSON: Final = b"tracker link"
 _SHAPE: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]{20})")
 _HOST: Final = re.compile(r"[A-Za-z0-9._~%:-]+")
 # A backslash before the path would be a slash to browsers, and so another host than the one shown.
-_TARGET: Final = re.compile(r"(https?)://([^/?#\\]+)([/?#].*)?")
+_TARGET: Final = re.compile(r"([Hh][Tt][Tt][Pp][Ss]?)://([^/?#\\]+)([/?#].*)?")
 _PRINTABLE: Final = re.compile(r"[!-~]+")
 _PORT: Final = re.compile(r":[0-9]*\Z")
 
@@ -45,16 +47,20 @@ class LinkSigner:
     def sign(self, plan: bytes, target: str) -> LinkPart:
         """The segments that lead to TARGET from the copies of PLAN (5 octets).
 
-        TARGET: an absolute URL in printable ASCII, scheme in lower case. Raises ValueError for anything else.
+        TARGET: an absolute http or https URL in printable ASCII. Raises ValueError for anything else.
         """
         match = _TARGET.fullmatch(target) if _PRINTABLE.fullmatch(target) else None
         host = "" if match is None else _shown(match[2])
         if match is None or not host:
             raise ValueError("a target is an absolute http or https URL in printable ASCII")
         scheme, authority, rest = match.groups("")
-        omitted = authority == host
-        flags = _HTTPS * (scheme == "https") | _HOST_OMITTED * omitted
-        payload = bytes((flags,)) + (rest if omitted else authority + rest).encode("ascii")
+        if not scheme.islower():
+            flags, said = _WHOLE, target
+        elif authority == host:
+            flags, said = _HTTPS * (scheme == "https") | _HOST_OMITTED, rest
+        else:
+            flags, said = _HTTPS * (scheme == "https"), authority + rest
+        payload = bytes((flags,)) + said.encode("ascii")
         shown = host.encode("ascii")
         return LinkPart(_base64(payload) + b"." + _base64(self._mac(plan, shown, payload)), shown)
 
@@ -73,6 +79,8 @@ class LinkSigner:
         if _base64(payload) != match[1].encode("ascii"):  # slack bits that decoding ignores
             return None
         flags, rest = payload[0], payload[1:].decode("ascii")
+        if flags & _WHOLE:
+            return rest
         return f"http{'s' * (flags & _HTTPS)}://{host if flags & _HOST_OMITTED else ''}{rest}"
 
     def _mac(self, plan: bytes, shown: bytes, payload: bytes) -> bytes:

@@ -8,7 +8,7 @@ section 5.1.2). What is ambiguous refuses the message.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tracker.core.headers import (
@@ -25,7 +25,7 @@ from tracker.core.headers import (
 from tracker.model import Reason
 
 _BLANK_LINE = re.compile(rb"\n\r?\n")
-_DASHES = re.compile(rb"(?m)^--[^\r\n]*+")
+_LINE = re.compile(rb"--([^\r\n]*+)")
 _NOTHING = re.compile(rb"\s*+\Z")
 _MBOX_LINE = re.compile(rb"\A>?From [^\n]*+\n")
 
@@ -170,11 +170,9 @@ def walk(message: bytes) -> Structure | Reason:
 def _walk_parts(state: _Walk, start: int) -> Reason | None:
     message = state.message
     body_from = start
-    for match in _DASHES.finditer(message, start):
-        at = match.start()
+    for at, line, after in _dashed_lines(message, start, len(message)):
         if not state.stack:
             break
-        line = match[0][2:].rstrip(b" \t")
         depth = state.depth.get(line)
         closes = depth is None
         if depth is None:
@@ -188,7 +186,7 @@ def _walk_parts(state: _Walk, start: int) -> Reason | None:
             state.close_multiparts(depth)
             continue
         state.close_multiparts(depth + 1)
-        refusal, body_from = _open_part(state, _after_line_end(message, match.end()))
+        refusal, body_from = _open_part(state, _after_line_end(message, after))
         if refusal is not None:
             return refusal
     if not state.leaves and state.pending is None:
@@ -219,11 +217,20 @@ def _open_part(state: _Walk, at: int) -> tuple[Reason | None, int]:
 
 
 def _first_delimiter(state: _Walk, start: int, end: int) -> int | None:
-    for match in _DASHES.finditer(state.message, start, end):
-        line = match[0][2:].rstrip(b" \t")
+    for at, line, _ in _dashed_lines(state.message, start, end):
         if line in state.depth or (line.endswith(b"--") and line[:-2] in state.depth):
-            return match.start()
+            return at
     return None
+
+
+def _dashed_lines(message: bytes, start: int, end: int) -> Iterator[tuple[int, bytes, int]]:
+    """Lines that begin with two dashes: where they begin, what follows the dashes, where they end."""
+    at = message.find(b"\n--", start - 1, end) + 1  # find, since it passes over base64 faster than a pattern
+    while at:
+        match = _LINE.match(message, at)
+        assert match is not None
+        yield at, match[1].rstrip(b" \t"), match.end()
+        at = message.find(b"\n--", match.end(), end) + 1
 
 
 def _before_line_end(message: bytes, at: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tracker.core import charset, headers, html, links, mime, target
 from tracker.core.headers import AMBIGUOUS, Fields
@@ -165,11 +165,10 @@ def survey(message: bytes, policy: SurveyPolicy) -> Survey | Refused:
         not senders or any(headers.host_of(sender) not in policy.sender_domains for sender in senders)
     )
     named = headers.addresses((*fields.get(b"to", ()), *fields.get(b"cc", ())))
-    message_id = fields.get(b"message-id")
     return Survey(
         message=message,
         identity=headers.identity(fields),
-        message_id=headers.unfolded(message_id[0]) or None if message_id else None,
+        message_id=headers.message_id(fields),
         from_address=senders[0] if senders else None,
         foreign_sender=foreign,
         named_recipients=len({name.casefold() for name in named}),
@@ -230,7 +229,10 @@ def _html_body(
     leaf: Leaf, transfer: Transfer, view: charset.View, scan: html.HtmlScan, rules: links.LinkRules, left: Counter[Left]
 ) -> HtmlBody:
     judged: list[tuple[int, int, str]] = []
-    for anchor in scan.anchors:
+    for seen in scan.anchors:
+        anchor = seen
+        if view.codec is None and view.text is not view.body:  # the value itself, not as the scanner sees it
+            anchor = replace(seen, value=view.body[seen.start : seen.end])
         verdict = links.judge(anchor, view.charset or "utf-8", rules)
         if isinstance(verdict, Left):
             left[verdict] += 1
@@ -240,6 +242,8 @@ def _html_body(
     found: list[FoundLink] = []
     for number, (_, _, url) in enumerate(judged):
         start, end = places[2 * number], places[2 * number + 1]
+        scheme, colon, rest = url.partition(":")
+        url = scheme.lower() + colon + rest
         if transfer.is_clear(start, end):
             found.append(FoundLink(start, end, url, target.report(url)))
         else:

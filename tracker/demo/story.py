@@ -141,6 +141,7 @@ class Story:
                 f"{one['label']}: {one['sent']} sent, {measurable} measurable, {one['opened']} opened, "
                 f"{one['clicked']} clicked; untouched: {one['untouched'] or 'none'}"
             )
+        self._expect(sum(one["sent"] for one in messages) == 4, "four copies went out, one of them untouched")
         self._expect(sum(one["opened"] for one in messages) == opened, f"opened by a person's mail program: {opened}")
         self._expect(sum(one["clicked"] for one in messages) == clicked, f"clicked: {clicked}")
 

@@ -64,6 +64,8 @@ def problems(count: Callable[[str], None], public_url: str) -> Middleware:
             page = f"{public_url}/ask"
             problem = Problem(error, ask=page, remedy=f"Only the person can change this, at {page}.")
         except TrackerError as error:
+            if error.status >= web.HTTPInternalServerError.status_code:
+                _log.warning("answered %d %s: %s", error.status, error.slug, place(error))
             problem = Problem(error)
         except web.HTTPMethodNotAllowed as error:
             problem = Problem(NotAllowed(), {"Allow": ", ".join(sorted(error.allowed_methods))})

@@ -20,13 +20,15 @@ from tracker.doors.api_headers import envelope_of
 from tracker.doors.api_problems import Problem
 from tracker.doors.server import place
 from tracker.flows.send import Answer, Sender
-from tracker.model import BadRequest, Envelope, Left, Reason, Scope, StoreUnavailable
+from tracker.model import ApiKey, BadRequest, Envelope, Left, Reason, Scope, StoreUnavailable
 
 MESSAGE: Final = "message/rfc822"
 HARD_LIMIT: Final = 4
 """Times max_message; what is larger is refused before it is read."""
-PATIENCE: Final = 4.5
-"""Seconds for a copy: callers wait 5 s and then send what they have."""
+PATIENCE: Final = 4.2
+"""Seconds for a copy: callers wait 5 s in all and then send what they have."""
+PATIENCE_FOR_KEY: Final = 0.5
+"""Seconds for looking up who calls."""
 _log = logging.getLogger("tracker.http")
 
 
@@ -72,12 +74,19 @@ class RewriteDoor:
     async def _envelope(self, request: web.Request) -> Envelope | Reason:
         """What the caller says about the copy; a reason when that cannot be told just now."""
         try:
-            return envelope_of(request.headers, await self._gate(request, Scope.REWRITE))
+            return envelope_of(request.headers, await self._caller(request))
         except (Problem, BadRequest):
             raise
         except Exception as error:
             # Without the store nobody's key is known: whoever it is gets their own bytes back, and mail flows.
             return _reason(error)
+
+    async def _caller(self, request: web.Request) -> ApiKey:
+        try:
+            async with asyncio.timeout(PATIENCE_FOR_KEY):
+                return await self._gate(request, Scope.REWRITE)
+        except TimeoutError:
+            raise StoreUnavailable from None
 
     async def _answer(self, envelope: Envelope | Reason, message: bytes) -> Answer:
         if isinstance(envelope, Reason):

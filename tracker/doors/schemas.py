@@ -43,6 +43,7 @@ def _about_mail(purposes: frozenset[Purpose]) -> frozenset[Purpose]:
 Instant = Annotated[datetime, BeforeValidator(_instant)]
 Purposes = Annotated[frozenset[Purpose], AfterValidator(_about_mail)]
 Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
+Version = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,64}\z")]
 Reference = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}\z")]
 
 
@@ -75,7 +76,7 @@ class ConsentBody(Body):
     purposes: Purposes
     method: Method
     given_at: Instant
-    notice_version: Text
+    notice_version: Version
     language: Language
     evidence: EvidenceBody = EvidenceBody()
     reference: Text | None = None

@@ -22,8 +22,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from tracker.model import BadSetting, Day, StoreUnavailable
 
 READERS: Final = 3
-BUSY_SECONDS: Final = 4.0
+BUSY_SECONDS: Final = 2.0
 """How long a statement waits for a lock that another process holds."""
+QUEUE_SECONDS: Final = 2.0
+"""How long a transaction waits for its turn. Together less than the 5 s after which a sender sends what it has."""
 
 
 class RowRefused(StoreUnavailable):
@@ -125,7 +127,7 @@ def _engine(path: Path, size: int, busy_seconds: float, begin: str, prepare: Cal
         hide_parameters=True,
         pool_size=size,
         max_overflow=0,
-        pool_timeout=2 * busy_seconds,
+        pool_timeout=QUEUE_SECONDS,
         connect_args={"timeout": busy_seconds},
     )
 

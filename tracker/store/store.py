@@ -201,11 +201,13 @@ class Store:
 
         Raises InvalidField for an AFTER that no page gave.
         """
+        await self._untouched.settle()
         async with self._database.read() as connection:
             return await figures.message_page(connection, owner, today, limit, after)
 
     async def message(self, key: MessageKey, owner: Owner | None, today: Day) -> MessageFigures | None:
         """The message KEY; None when it is unknown or another owner's."""
+        await self._untouched.settle()
         async with self._database.read() as connection:
             return await figures.one_message(connection, key, owner, today)
 

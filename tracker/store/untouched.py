@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
 from typing import Final
 
 from sqlalchemy import case, select
@@ -53,6 +54,11 @@ class Tally:
         except BaseException:
             self._counts.update(counts)
             raise
+
+    async def settle(self) -> None:
+        """Write what was counted so far, if the store can take it, so that who sent a copy sees it in the figures."""
+        with suppress(StoreUnavailable):
+            await self.flush()
 
     async def close(self) -> None:
         """Write what is left; what a store that is away cannot take is dropped and counted."""

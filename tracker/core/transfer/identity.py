@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tracker.core.transfer.pieces import LONGEST_LINE, Edit, Encoded, Form, Slot, in_order
+from tracker.core.transfer.pieces import LONGEST_LINE, Edit, Encoded, Form, Slot, content_size, in_order
 
 _NOTICE_TAIL = 8
 """Octets of the notice that share its neighbours' line."""
@@ -22,13 +22,16 @@ class Identity:
         """Always."""
         return True
 
-    def fitting(self, edits: Sequence[Edit], notice: Edit | None) -> list[Edit]:
+    def fitting(self, edits: Sequence[Edit], notice: Edit | None) -> list[Edit] | None:
         """EDITS without those that would push their line past 998 octets; NOTICE flattened where its line is longer."""
         kept: list[Edit] = []
-        line = _Line(self.body)
+        line = _Line(self.body, self.eol)
         for edit in in_order(edits, notice):
             if edit is notice:
-                kept.append(line.place(edit))
+                placed = line.place(edit)
+                if placed is None:
+                    return None
+                kept.append(placed)
             elif line.takes(edit, None if notice is None else notice.start):
                 kept.append(edit)
         return kept
@@ -48,8 +51,9 @@ class Identity:
 class _Line:
     """The line in which the next edit falls: how long it was, how much it has grown."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, eol: bytes) -> None:
         self.body = body
+        self.eol = eol
         self.bare_cr = body.count(b"\r") != body.count(b"\r\n")
         self.start = 0
         self.end = -1
@@ -71,21 +75,21 @@ class _Line:
         self.grown, self.end = growth, joined
         return True
 
-    def place(self, notice: Edit) -> Edit:
-        """NOTICE as its line takes it: without line ends where the line is too long anyway."""
+    def place(self, notice: Edit) -> Edit | None:
+        """NOTICE as its line takes it: without line ends where the line is too long anyway; None if it does not fit."""
         self._go(notice.start)
         if self.end - self.start + self.grown > LONGEST_LINE:
-            flat = tuple(
-                b" ".join(one.split(b"\n")).replace(b"\r", b"") if isinstance(one, bytes) else one
-                for one in notice.content
-            )
-            notice = replace(notice, content=flat)
             self.grown += notice.size
-        else:
-            # What follows on the line now stands after the notice's last line.
-            last = notice.content[-1]
-            tail = len(last) - last.rfind(b"\n") - 1 if isinstance(last, bytes) else 0
-            self.start, self.grown = notice.start, tail
+            return replace(notice, content=tuple(map(_flat, notice.content)))
+        before, after = notice.start - self.start + self.grown, self.end - notice.start
+        first = notice.content[0]
+        if before + _first_line(first) > LONGEST_LINE and isinstance(first, bytes):
+            first = first.replace(b" ", self.eol, 1)  # <div, and its attributes on the next line
+            notice = replace(notice, content=(first, *notice.content[1:]))
+        tail = _last_line(notice.content[-1])
+        if before + _first_line(first) > LONGEST_LINE or tail + after > LONGEST_LINE:
+            return None
+        self.start, self.grown = notice.start, tail  # the next edit falls on the line that the notice ends
         return notice
 
     def _go(self, at: int) -> None:
@@ -103,3 +107,19 @@ class _Line:
             bare = self.body.find(b"\r", at, end)
             return end if bare < 0 else bare
         return end - self.body.startswith(b"\r", end - 1)
+
+
+def _flat(piece: bytes | Slot) -> bytes | Slot:
+    return piece if isinstance(piece, Slot) else piece.replace(b"\r\n", b"\n").replace(b"\n", b" ")
+
+
+def _first_line(piece: bytes | Slot) -> int:
+    size = content_size(piece)
+    if isinstance(piece, Slot):
+        return size
+    feed = piece.find(b"\n")
+    return size if feed < 0 else feed
+
+
+def _last_line(piece: bytes | Slot) -> int:
+    return content_size(piece) - (0 if isinstance(piece, Slot) else piece.rfind(b"\n") + 1)

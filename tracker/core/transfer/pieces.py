@@ -101,8 +101,11 @@ class Transfer(Protocol):
     def is_clear(self, start: int, end: int) -> bool:
         """Whether every mail program decodes the span of the body from START to END alike."""
 
-    def fitting(self, edits: Sequence[Edit], notice: Edit | None) -> list[Edit]:
-        """Those of EDITS whose lines do not get too long, with NOTICE among them, in ascending order."""
+    def fitting(self, edits: Sequence[Edit], notice: Edit | None) -> list[Edit] | None:
+        """Those of EDITS whose lines do not get too long, with NOTICE among them, in ascending order.
+
+        None where NOTICE itself has no room.
+        """
 
     def splice(self, edits: Sequence[Edit]) -> Encoded:
         """The encoded body with ascending EDITS made."""

@@ -1,0 +1,162 @@
+"""Every row that concerns a person has a last day; reads never return it afterwards, and the sweep deletes it."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+from sqlalchemy import Table
+
+from tests.store.world import ANNA, BERT, GRANTED, JONAS, PROOF, TODAY, World, at, clicked, copy, on, opened, person
+from tests.store.world import report as consent
+from tracker.core.calendar import hour_of
+from tracker.model import LedgerEvent, MessageKey, Method, Notice, Purpose, Reason, UntouchedCopy
+from tracker.model import Language as L
+from tracker.store import expiry
+from tracker.store.schema import metadata
+
+OPEN = frozenset({Purpose.OPEN})
+
+NOTHING_PERSONAL = {"notices", "installation", "api_keys"}
+STAYS = {"ledger"}
+"""The chain: digests that say nothing once the contents and their salts have gone."""
+GO_WITH_WHAT_HANGS_ON_THEM = {"recipients"}
+
+
+def parents(table: Table) -> set[str]:
+    """Tables whose rows take rows of TABLE along."""
+    return {key.column.table.name for key in table.foreign_keys if key.ondelete == "CASCADE"}
+
+
+@pytest.mark.parametrize("table", metadata.sorted_tables, ids=lambda table: table.name)
+def test_every_personal_table_has_a_last_day_or_goes_with_one_that_has(table: Table) -> None:
+    if table.name in NOTHING_PERSONAL | GO_WITH_WHAT_HANGS_ON_THEM:
+        return
+    assert "last_day" in table.c or all("last_day" in metadata.tables[name].c for name in parents(table))
+    assert "last_day" in table.c or parents(table)
+
+
+@pytest.mark.parametrize("table", metadata.sorted_tables, ids=lambda table: table.name)
+def test_the_sweep_looks_at_every_table_with_a_last_day(table: Table) -> None:
+    swept = {"grants", "ledger_contents", "ledger_ends"} | {table.name for table in expiry.BY_DAY}
+    assert (table.name in swept | STAYS) == ("last_day" in table.c)
+
+
+async def fill(world: World) -> None:
+    """A row in every table."""
+    sent = await world.send(ANNA, reference="1")
+    assert await world.store.record(opened(sent), TODAY)
+    assert await world.store.record(clicked(sent), TODAY)
+    async with world.store.consents() as book:
+        await book.hold(consent(BERT, method=Method.REP), OPEN, last_day=on(30), content_last_day=on(PROOF), now=at(0))
+    await world.give(person(1))
+    await world.withdraw(person(1))
+    for message in (sent.message, None):
+        world.store.count_untouched(UntouchedCopy(JONAS, TODAY, Reason.SIGNED, message, False))
+    await world.store._untouched.flush()
+    filled = {table.name for table in metadata.sorted_tables if world.count(table.name)}
+    assert filled == set(metadata.tables) - {"api_keys"}
+
+
+async def test_nothing_personal_is_left_when_every_day_has_passed(world: World) -> None:
+    await fill(world)
+    end = GRANTED + 2 * PROOF + 5
+    await world.store.sweep(on(GRANTED + 1), at(GRANTED + 1), PROOF)
+    await world.store.sweep(on(end), at(end), PROOF)
+    left = {table for table in metadata.tables if world.count(table)}
+    assert left == {"notices", "installation", "ledger"}
+
+
+async def test_the_sweep_tells_what_it_deleted(world: World) -> None:
+    await fill(world)
+    swept = await world.store.sweep(on(91), at(91), PROOF)
+    assert {table: count for table, count in swept.items() if count} == {
+        "events": 2,
+        "tracked": 2,
+        "deliveries": 1,
+        "messages": 1,
+        "pending": 1,
+        "untouched": 1,
+    }
+    assert not any((await world.store.sweep(on(91), at(91), PROOF)).values())
+
+
+async def test_the_sweep_deletes_nothing_before_its_day(world: World) -> None:
+    await fill(world)
+    before = {table: world.count(table) for table in metadata.tables}
+    assert not any((await world.store.sweep(on(30), at(30), PROOF)).values())
+    assert {table: world.count(table) for table in metadata.tables} == before
+
+
+async def test_overdue_rows_are_counted_until_the_sweep_comes(world: World) -> None:
+    await fill(world)
+    assert not any((await world.store.overdue(on(30))).values())
+    overdue = await world.store.overdue(on(91))
+    assert (overdue["events"], overdue["deliveries"], overdue["pending"], overdue["grants"]) == (2, 1, 1, 0)
+    await world.store.sweep(on(91), at(91), PROOF)
+    assert not any((await world.store.overdue(on(91))).values())
+
+
+async def test_a_grant_that_ends_takes_its_events_and_leaves_a_proof(world: World) -> None:
+    await world.give(days=5)
+    assert await world.store.register(copy(), TODAY)
+    assert await world.store.record(opened(copy()), TODAY)
+    swept = await world.store.sweep(on(6), at(6), PROOF)
+    assert swept["grants"] == 2
+    assert [world.count(table) for table in ("grants", "tracked", "events")] == [0, 0, 0]
+    given, expired = await world.store.history(ANNA, on(6))
+    assert (expired.event, expired.last_day, expired.recorded_at) == (LedgerEvent.EXPIRED, on(6 + PROOF), at(6))
+    assert expired.purposes == {Purpose.OPEN, Purpose.CLICK}
+    assert world.rows("SELECT ended, entry FROM ledger_ends") == [(given.entry, expired.entry)]
+
+
+async def test_many_rows_go_in_chunks(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expiry, "CHUNK", 3)
+    monkeypatch.setattr(expiry, "GRANTS", 3)
+    for number in range(10):
+        sent = await world.send(person(number), message=MessageKey(bytes([number]) * 16))
+        assert await world.store.record(opened(sent), TODAY)
+    swept = await world.store.sweep(on(GRANTED + 1), at(GRANTED + 1), PROOF)
+    assert (swept["events"], swept["deliveries"], swept["messages"], swept["grants"]) == (0, 10, 10, 20)
+    end = GRANTED + PROOF + 5
+    assert (await world.store.sweep(on(end), at(end), PROOF))["recipients"] == 10
+    assert world.count("recipients") == 0
+
+
+async def test_superseding_a_notice_ends_every_grant_that_rests_on_it(world: World) -> None:
+    assert await world.store.add_notice(Notice("2027-1", L.DE, "Neu"))
+    await world.give(ANNA)
+    await world.give(BERT, notice_version="2027-1")
+    assert await world.store.supersede("2026-1", at(1), PROOF)
+    assert await world.store.grants_of(ANNA, on(1)) == frozenset()
+    assert await world.store.grants_of(BERT, on(1)) == {Purpose.OPEN, Purpose.CLICK}
+    assert [entry.event for entry in await world.store.history(ANNA, on(1))] == ["given", "expired"]
+    assert {notice.superseded_day for notice in await world.store.notices()} == {on(1), None}
+    assert not await world.store.supersede("2026-1", at(2), PROOF)
+    assert not await world.store.supersede("1999-1", at(2), PROOF)
+
+
+async def test_the_oldest_event_is_known(world: World) -> None:
+    assert await world.store.oldest_event_hour() is None
+    sent = await world.send()
+    assert await world.store.record(opened(sent), TODAY)
+    assert await world.store.oldest_event_hour() == hour_of(at(0))
+
+
+async def test_a_deleted_pseudonym_is_on_no_page_after_the_vacuum(world: World) -> None:
+    await world.send(ANNA)
+    await world.withdraw(ANNA)
+    end = 2 * PROOF
+    await world.store.sweep(on(end), at(end), PROOF)
+    await world.store.vacuum()
+    for path in world.path.parent.glob("tracker.db*"):
+        assert ANNA not in path.read_bytes()
+
+
+async def test_the_writer_deletes_securely_and_commits_to_the_disk(world: World) -> None:
+    async with world.store._database.write() as connection:
+        for pragma, value in (("secure_delete", 1), ("synchronous", 2), ("foreign_keys", 1), ("journal_mode", "wal")):
+            assert (await connection.exec_driver_sql(f"PRAGMA {pragma}")).scalar_one() == value
+    with closing(sqlite3.connect(world.path)) as plain:
+        assert plain.execute("PRAGMA integrity_check").fetchone() == ("ok",)

@@ -1,0 +1,179 @@
+"""What many requests wait for goes to the store together; a store that is away costs nobody an event at once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from tests.store.world import ANNA, JONAS, OFFER, TODAY, World, clicked, copy, on, opened, person
+from tracker.model import Agent, Event, Hour, MessageKey, Pseudonym, Purpose, Reason, StoreUnavailable, UntouchedCopy
+from tracker.store.store import Counters
+
+PEOPLE = [person(number) for number in range(30)]
+
+
+def untouched(message: MessageKey | None = None, *, campaign: bool = False) -> UntouchedCopy:
+    return UntouchedCopy(JONAS, TODAY, Reason.NO_GRANT, message, campaign)
+
+
+async def events_of_many(world: World, count: int) -> list[Event]:
+    """COUNT different events of thirty people who agreed."""
+    sent = [await world.send(who) for who in PEOPLE]
+    hour = sent[0].sent_hour
+    return [opened(sent[number % 30], hour=Hour(hour + number // 30)) for number in range(count)]
+
+
+async def test_one_refused_event_among_a_thousand_changes_nothing_for_the_others(world: World) -> None:
+    events = await events_of_many(world, 999)
+    events.insert(500, opened(copy(ANNA)))
+    answers = await asyncio.gather(*(world.store.record(event, TODAY) for event in events))
+    assert answers == [True] * 500 + [False] + [True] * 499
+    assert world.count("events") == 999
+    assert world.store.counters == Counters(written=999, dropped=0, waiting=0)
+
+
+async def test_one_event_that_cannot_be_written_fails_alone(world: World) -> None:
+    events = await events_of_many(world, 20)
+    events[5] = opened(copy(PEOPLE[0]), hour=Hour(2**70))
+    events[6] = opened(copy(PEOPLE[1]), agent=9)
+    answers = await asyncio.gather(*(world.store.record(event, TODAY) for event in events), return_exceptions=True)
+    assert [isinstance(answer, StoreUnavailable) for answer in answers] == [n in (5, 6) for n in range(20)]
+    assert (world.count("events"), world.store.counters.dropped) == (18, 2)
+
+
+async def test_the_same_event_again_is_accepted_and_changes_nothing(world: World) -> None:
+    sent = await world.send()
+    assert await asyncio.gather(*(world.store.record(opened(sent), TODAY) for _ in range(9))) == [True] * 9
+    assert await world.store.record(opened(sent), TODAY)
+    assert world.count("events") == 1
+    assert await world.store.record(opened(sent, agent=Agent.MACHINE), TODAY)
+    assert await world.store.record(clicked(sent), TODAY)
+    assert world.count("events") == 3
+
+
+async def test_somebody_who_withdraws_in_the_middle_of_a_group_has_no_events(world: World) -> None:
+    events = await events_of_many(world, 900)
+    quitters = random.Random(3).sample(PEOPLE, 10)
+
+    async def withdraw(who: Pseudonym) -> None:
+        for _ in range(PEOPLE.index(who)):
+            await asyncio.sleep(0)
+        assert await world.withdraw(who)
+
+    await asyncio.gather(*(world.store.record(event, TODAY) for event in events), *(withdraw(who) for who in quitters))
+    left = world.rows("SELECT count(*) FROM events")[0][0]
+    assert left == 900 - 10 * 30
+    assert world.rows("SELECT count(DISTINCT delivery) FROM events") == [(20,)]
+
+
+async def test_while_the_database_is_locked_nothing_is_said_to_be_written(world: World) -> None:
+    await world.give()
+    with world.locked():
+        with pytest.raises(StoreUnavailable):
+            await world.store.register(copy(), TODAY)
+        with pytest.raises(StoreUnavailable):
+            await world.withdraw()
+        assert await world.store.grants_of(ANNA, TODAY), "reading goes on"
+    assert await world.store.register(copy(), TODAY)
+
+
+async def test_events_wait_for_a_store_that_is_away(world: World) -> None:
+    sent = await world.send()
+    with world.locked():
+        waiting = [asyncio.ensure_future(world.store.record(event, TODAY)) for event in (opened(sent), clicked(sent))]
+        done, _ = await asyncio.wait(waiting, timeout=0.1)
+        assert not done
+        assert world.store.counters == Counters(written=0, dropped=0, waiting=2)
+    assert await asyncio.gather(*waiting) == [True, True]
+    assert world.store.counters == Counters(written=2, dropped=0, waiting=0)
+    assert world.count("events") == 2
+
+
+async def test_an_event_whose_caller_could_not_wait_is_written_all_the_same(world: World) -> None:
+    sent = await world.send()
+    with world.locked(), pytest.raises(TimeoutError):
+        await asyncio.wait_for(world.store.record(opened(sent), TODAY), 0.01)
+    assert await world.store.record(clicked(sent), TODAY)
+    assert world.count("events") == 2
+
+
+async def test_what_finds_no_room_is_dropped_and_counted(world: World) -> None:
+    sent = await world.send()
+    hits = [opened(sent, hour=Hour(number)) for number in range(1_005)]
+    with world.locked():
+        waiting = [asyncio.ensure_future(world.store.record(event, TODAY)) for event in hits]
+        await asyncio.wait(waiting, timeout=0.1)
+        assert world.store.counters == Counters(written=0, dropped=5, waiting=1_000)
+    answers = await asyncio.gather(*waiting, return_exceptions=True)
+    assert sum(isinstance(answer, StoreUnavailable) for answer in answers) == 5
+    assert world.count("events") == 1_000
+
+
+async def test_closing_writes_what_is_waiting(world: World) -> None:
+    events = await events_of_many(world, 700)
+    waiting = [asyncio.ensure_future(world.store.record(event, TODAY)) for event in events]
+    await asyncio.sleep(0)
+    world.store.count_untouched(untouched())
+    await world.store.close()
+    assert world.count("events") == 700
+    assert world.rows("SELECT count FROM untouched") == [(1,)]
+    assert await asyncio.gather(*waiting) == [True] * 700
+    with pytest.raises(StoreUnavailable):
+        await world.store.record(events[0], TODAY)
+
+
+async def test_closing_while_the_store_is_away_ends_and_counts_what_was_lost(world: World) -> None:
+    sent = await world.send()
+    with world.locked():
+        waiting = asyncio.ensure_future(world.store.record(opened(sent), TODAY))
+        await asyncio.sleep(0)
+        world.store.count_untouched(untouched())
+        await world.store.close()
+        with pytest.raises(StoreUnavailable):
+            await waiting
+    assert world.store.counters == Counters(written=0, dropped=2, waiting=0)
+
+
+async def test_a_fault_of_our_own_leaves_nobody_waiting(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    sent = await world.send()
+    with pytest.raises(StoreUnavailable):
+        await world.store.record(opened(sent, last_day=["anna@example.org"]), TODAY)
+    assert "anna" not in caplog.text
+    assert world.store.counters.dropped == 1
+    assert await world.store.record(opened(sent), TODAY)
+
+
+async def test_untouched_copies_are_counted_for_a_message_that_is_known(world: World) -> None:
+    await world.send()
+    for copies in (untouched(OFFER), untouched(OFFER), untouched(MessageKey(b"?" * 16)), untouched()):
+        world.store.count_untouched(copies)
+    await world.store.close()
+    assert world.rows("SELECT message, reason, count FROM message_untouched") == [(OFFER, "no-grant", 2)]
+    assert world.rows("SELECT owner, day, reason, count, last_day FROM untouched") == [
+        (JONAS, TODAY, "no-grant", 2, on(90))
+    ]
+
+
+async def test_a_campaign_is_counted_before_any_copy_of_it_was_tracked(world: World) -> None:
+    world.store.count_untouched(untouched(OFFER, campaign=True))
+    await world.store.close()
+    rows = world.rows("SELECT id, owner, label, first_hour, last_day FROM messages")
+    assert rows == [(OFFER, JONAS, None, None, on(90))]
+    assert world.rows("SELECT message, reason, worker, count FROM message_untouched") == [(OFFER, "no-grant", 0, 1)]
+
+
+async def test_untouched_copies_are_written_within_a_second(world: World) -> None:
+    world.store.count_untouched(untouched())
+    async with asyncio.timeout(3):
+        while not world.count("untouched"):
+            await asyncio.sleep(0.05)
+
+
+async def test_an_event_says_for_which_purpose_and_link_it_is(world: World) -> None:
+    sent = await world.send()
+    await world.store.record(clicked(sent), TODAY)
+    rows = world.rows("SELECT last_day, delivery, purpose, link, hour, agent FROM events")
+    assert rows == [(sent.last_day, sent.delivery, "c", sent.links[0].number, sent.sent_hour, 3)]
+    assert Purpose.CLICK.value.startswith("c")
