@@ -111,6 +111,11 @@ class Installation:
         self._server = None
         return status
 
+    def kill(self) -> None:
+        """End the server if it runs."""
+        if self._server is not None:
+            self.stop(signal.SIGKILL)
+
     def __enter__(self) -> Self:
         self.start()
         return self

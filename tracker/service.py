@@ -212,8 +212,13 @@ def site(settings: Settings) -> Site:
 
 def background(parts: Parts) -> Iterable[Job]:
     """The table of background work."""
+
+    async def look_at_oldest(now: datetime) -> None:
+        parts.metrics.oldest_event(await parts.store.oldest_event_hour(), now)
+
     return (
         Job("read the key file again", parts.keys.reload, timedelta(minutes=1)),
+        Job("look at the oldest event", look_at_oldest, timedelta(minutes=1)),
         *jobs(parts.store, parts.settings.proof_days, parts.metrics.swept),
     )
 

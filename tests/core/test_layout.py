@@ -225,7 +225,9 @@ def test_the_corpus_keeps_every_other_byte() -> None:
         pytest.skip("the shared corpus is not beside the checkout")
     tracked = 0
     for path in sorted(CORPUS.rglob("*")):
-        note = path.suffix in (".jsonl", ".tsv", ".md") or path.with_suffix(".eml").is_file() and path.suffix == ".txt"
+        note = path.suffix in (".jsonl", ".tsv", ".md") or (
+            path.with_suffix(".eml").is_file() and path.suffix == ".txt"
+        )
         if note or not path.is_file() or path.stat().st_size > 300_000:
             continue
         tracked += assert_only_links_and_notice(unsigned(path.read_bytes()))
@@ -269,7 +271,9 @@ def test_a_message_with_opens_and_no_link_tracks_opens_only() -> None:
 @pytest.mark.parametrize("rest", [0, 1, 2, 7, 20])
 def test_a_link_that_would_outgrow_its_line_stays(rest: int) -> None:
     anchor = b'<a href="https://shop.example/">x</a>'
-    plan = planned(html_message(b"<p>\r\n" + b"x" * (998 - len(anchor) - rest) + anchor + b"\r\n<a href=http://b.example/>b"))
+    plan = planned(
+        html_message(b"<p>\r\n" + b"x" * (998 - len(anchor) - rest) + anchor + b"\r\n<a href=http://b.example/>b")
+    )
     assert plan is not None
     assert plan.links_tracked == 1
     assert plan.left == {Left.TOO_LONG: 1}
@@ -286,7 +290,9 @@ def test_a_line_may_be_filled_to_the_last_octet() -> None:
 
 
 def test_a_line_that_is_too_long_already_takes_links_and_notice_and_stays_one() -> None:
-    message = html_message(b"<body>" + b"x" * 1500 + b'<a href="https://shop.example/">x</a>' + b"y" * 1500 + b"</body>")
+    message = html_message(
+        b"<body>" + b"x" * 1500 + b'<a href="https://shop.example/">x</a>' + b"y" * 1500 + b"</body>"
+    )
     out = rewritten(message)
     assert TRACKED.search(out)
     assert long_lines(out) == long_lines(message) == 1

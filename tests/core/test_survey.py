@@ -165,7 +165,9 @@ def test_what_cannot_be_touched_safely_is_refused(message: bytes, expected: Reas
         b"Content-Type: text/x-amp-html\r\n\r\n" + LINK,
         b"Content-Type: text/calendar\r\n\r\n" + LINK,
         b"Content-Type: message/rfc822\r\n\r\nContent-Type: text/html\r\n\r\n" + LINK,
-        b"Content-Type: multipart/digest; boundary=c\r\n\r\n--c\r\nContent-Type: text/html\r\n\r\n" + LINK + b"\r\n--c--",
+        b"Content-Type: multipart/digest; boundary=c\r\n\r\n--c\r\nContent-Type: text/html\r\n\r\n"
+        + LINK
+        + b"\r\n--c--",
         b"Content-Type: text/plain\r\n\r\n" + LINK,
         b"\r\n" + LINK,
     ],
@@ -227,12 +229,26 @@ def test_any_bytes_are_surveyed_or_refused(message: bytes) -> None:
 
 
 TOKENS = st.sampled_from(
-    [b"\r\n", b"\n", b"\r", b"--b", b"--b--", b"--c", b"\r\n\r\n", b"Content-Type: ", b"multipart/mixed; boundary=b"]
-    + [b"multipart/digest; boundary=c", b"text/html", b"text/plain", b"; charset=", b"utf-16", b"shift_jis", b"iso-2022-jp"]
-    + [b"Content-Transfer-Encoding: ", b"base64", b"quoted-printable", b"=", b"=3D", b"=\r\n", b" ", b"\t", b'"', b"<a href="]
-    + [b"https://x.example/", b">", b"</a>", b"<body>", b"</body>", b"\x83\x5c", b"\x1b$B", b"\x1b(B", b"PGEgaHJlZj0", b"\xff\xfe"]
-    + [b"From: a@b.example", b"To: ", b"<", b"@", b",", b";", b"(", b")", b"\\", b"boundary*0=", b"boundary*1*=''%62", b":", b"\0"]
-)  # fmt: skip
+    [
+        *(b"\r\n", b"\n", b"\r", b"--b", b"--b--", b"--c", b"\r\n\r\n", b"Content-Type: ", b"text/html", b"text/plain"),
+        *(b"multipart/mixed; boundary=b", b"multipart/digest; boundary=c", b"; charset=", b"utf-16", b"shift_jis"),
+        *(b"iso-2022-jp", b"Content-Transfer-Encoding: ", b"base64", b"quoted-printable", b"=", b"=3D", b"=\r\n", b" "),
+        *(
+            b"\t",
+            b'"',
+            b"<a href=",
+            b"https://x.example/",
+            b">",
+            b"</a>",
+            b"<body>",
+            b"</body>",
+            b"\x83\x5c",
+            b"\x1b$B",
+        ),
+        *(b"\x1b(B", b"PGEgaHJlZj0", b"\xff\xfe", b"From: a@b.example", b"To: ", b"<", b"@", b",", b";", b"(", b")"),
+        *(b"\\", b"boundary*0=", b"boundary*1*=''%62", b":", b"\0"),
+    ]
+)
 
 
 @settings(max_examples=400, deadline=None)

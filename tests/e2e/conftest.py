@@ -10,6 +10,14 @@ import pytest
 from tests.harness import Installation
 
 
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Installation]:
+    """An installation of this test's own, not yet started; whatever happens, its server does not outlive the test."""
+    installation = Installation.made(tmp_path / "tracker")
+    yield installation
+    installation.kill()
+
+
 @pytest.fixture(scope="module")
 def tracker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     folder: Path = tmp_path_factory.mktemp("installation") / "tracker"

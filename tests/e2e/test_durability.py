@@ -40,8 +40,8 @@ def load(tracker: Installation, urls: list[str], done: set[str], half: int, enou
             enough.set()
 
 
-def test_an_acknowledged_event_survives_sigkill(tmp_path: Path) -> None:
-    tracker = Installation.made(tmp_path / "tracker")
+def test_an_acknowledged_event_survives_sigkill(fresh: Installation) -> None:
+    tracker = fresh
     tracker.start()
     for round_number in range(3):
         urls = [path for copy in copies(tracker) for path in (pixel(copy), *paths(copy, "c"))]
@@ -67,8 +67,8 @@ def test_an_acknowledged_event_survives_sigkill(tmp_path: Path) -> None:
     assert tracker.stop() == 0
 
 
-def test_figures_and_links_outlive_a_restart(tmp_path: Path) -> None:
-    tracker = Installation.made(tmp_path / "tracker")
+def test_figures_and_links_outlive_a_restart(fresh: Installation) -> None:
+    tracker = fresh
     tracker.start()
     copy = copies(tracker)[0]
     tracker.public("GET", pixel(copy))
@@ -81,8 +81,8 @@ def test_figures_and_links_outlive_a_restart(tmp_path: Path) -> None:
     tracker.stop()
 
 
-def test_without_a_database_pixels_and_links_answer_and_mail_flows(tmp_path: Path) -> None:
-    tracker = Installation.made(tmp_path / "tracker")
+def test_without_a_database_pixels_and_links_answer_and_mail_flows(fresh: Installation) -> None:
+    tracker = fresh
     tracker.start()
     copy = copies(tracker)[0]
     database = tracker.folder / "tracker.db"
@@ -110,15 +110,15 @@ def test_the_wrong_key_file_stops_the_start(tmp_path: Path) -> None:
     assert b"does not belong to this database" in done.stderr
 
 
-def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
-    tracker = Installation.made(tmp_path / "tracker")
+def test_a_key_file_that_others_can_read_is_refused(fresh: Installation) -> None:
+    tracker = fresh
     (tracker.folder / "tracker.keys").chmod(0o640)
     assert b"tracker.keys" in tracker.process("serve", status=1).stderr
     assert b"WRONG" in tracker.process("doctor", status=1).stdout
 
 
-def test_a_bad_setting_stops_the_start_and_is_named(tmp_path: Path) -> None:
-    tracker = Installation.made(tmp_path / "tracker")
+def test_a_bad_setting_stops_the_start_and_is_named(fresh: Installation) -> None:
+    tracker = fresh
     tracker.environment["TRACKER_RETENTION_DAYS"] = "soon"
     assert b"retention_days" in tracker.process("serve", status=1).stderr
     del tracker.environment["TRACKER_RETENTION_DAYS"]

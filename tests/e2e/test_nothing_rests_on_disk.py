@@ -115,8 +115,8 @@ def speak(base: str, raw: bytes) -> bytes:
         return answer
 
 
-def test_no_address_peer_or_device_is_on_disk(tmp_path: Path) -> None:
-    tracker = Installation.made(tmp_path / "tracker")
+def test_no_address_peer_or_device_is_on_disk(fresh: Installation, tmp_path: Path) -> None:
+    tracker = fresh
     tracker.start()
     send_everything(tracker)
     assert not search(tmp_path, ADDRESS, PEER, DEVICE, REFERRER), "while the server runs"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.store.world import ANNA, BERT, GRANTED, PROOF, TODAY, World, at, on, person, report
@@ -149,3 +151,17 @@ async def test_ids_of_recipients_tell_no_order(world: World) -> None:
     ids = [row[0] for row in world.rows("SELECT recipient FROM ledger_contents ORDER BY entry")]
     assert ids != sorted(ids)
     assert max(ids) > 2**48
+
+
+async def test_a_caller_who_goes_away_in_the_middle_leaves_nothing_half_written(world: World) -> None:
+    for turns in range(40):
+        task = asyncio.create_task(world.withdraw(person(turns)))
+        for _ in range(5 * turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+    done = world.count("ledger")
+    rows = world.rows("SELECT count(*) FROM suppressions UNION ALL SELECT 2 * count(*) FROM recipients")
+    assert rows == [(2 * done,), (2 * done,)]
+    assert await world.withdraw(ANNA)
+    assert await world.store.broken_entry(TODAY) is None

@@ -11,8 +11,7 @@ from sqlalchemy import Table
 from tests.store.world import ANNA, BERT, GRANTED, JONAS, PROOF, TODAY, World, at, clicked, copy, on, opened, person
 from tests.store.world import report as consent
 from tracker.core.calendar import hour_of
-from tracker.model import LedgerEvent, MessageKey, Method, Notice, Purpose, Reason, UntouchedCopy
-from tracker.model import Language as L
+from tracker.model import Language, LedgerEvent, MessageKey, Method, Notice, Purpose, Reason, UntouchedCopy
 from tracker.store import expiry
 from tracker.store.schema import metadata
 
@@ -125,7 +124,7 @@ async def test_many_rows_go_in_chunks(world: World, monkeypatch: pytest.MonkeyPa
 
 
 async def test_superseding_a_notice_ends_every_grant_that_rests_on_it(world: World) -> None:
-    assert await world.store.add_notice(Notice("2027-1", L.DE, "Neu"))
+    assert await world.store.add_notice(Notice("2027-1", Language.DE, "Neu"))
     await world.give(ANNA)
     await world.give(BERT, notice_version="2027-1")
     assert await world.store.supersede("2026-1", at(1), PROOF)
@@ -151,7 +150,7 @@ async def test_a_deleted_pseudonym_is_on_no_page_after_the_vacuum(world: World) 
     await world.store.sweep(on(end), at(end), PROOF)
     await world.store.vacuum()
     for path in world.path.parent.glob("tracker.db*"):
-        assert ANNA not in path.read_bytes()
+        assert bytes(ANNA) not in path.read_bytes()
 
 
 async def test_the_writer_deletes_securely_and_commits_to_the_disk(world: World) -> None:

@@ -41,6 +41,7 @@ async def test_an_empty_file_that_others_can_read_becomes_private(tmp_path: Path
     path.touch(0o644)
     await Store.create(url(path).replace("?", "%3F"), fingerprint=FINGERPRINT, notices=[])
     assert path.stat().st_mode & 0o777 == 0o600
+    assert path.stat().st_size > 0
 
 
 async def test_a_database_is_never_made_over_another(world: World) -> None:
@@ -78,6 +79,14 @@ async def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None
     path.write_text("anna@example.org " * 100)
     with pytest.raises(StoreUnavailable, match="NOTADB"):
         await open_store(path)
+
+
+async def test_a_file_that_is_no_database_is_not_made_one(tmp_path: Path) -> None:
+    path = tmp_path / "tracker.db"
+    path.write_text("anna@example.org " * 100)
+    with pytest.raises(StoreUnavailable, match="NOTADB"):
+        await Store.create(url(path), fingerprint=FINGERPRINT, notices=[])
+    assert path.read_text().startswith("anna")
 
 
 async def test_a_folder_that_is_not_there_is_unavailable(tmp_path: Path) -> None:

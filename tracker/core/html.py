@@ -56,10 +56,12 @@ class HtmlScan:
 # --- the grammar of tags ---------------------------------------------------------------------------
 
 _NAME_END: Final = rb"(?=[\t\n\f\r />])"
+# Each of these matches a text in one way only, or not at all: what fails, fails after one pass. The common form
+# comes first, for speed.
 _VALUE: Final = rb"""(?:"[^"]*+"|'[^']*+'|[^\t\n\f\r "'>][^\t\n\f\r >]*+|(?=>))"""
 _ATTRIBUTES: Final = (
     rb"(?:[\t\n\f\r /]*+[^\t\n\f\r />][^\t\n\f\r />=]*+"  # a name may begin with "="
-    rb'(?:="[^"]*+"|[\t\n\f\r ]*+(?:=[\t\n\f\r ]*+' + _VALUE + rb"|(?!=))))*"
+    rb'(?:="[^"]*+"|(?!=")[\t\n\f\r ]*+(?:=[\t\n\f\r ]*+' + _VALUE + rb"|(?!=))))*"
 )
 _TAG_END: Final = rb"[\t\n\f\r /]*+>"
 _REST: Final = rb"(?:>|" + _ATTRIBUTES + _TAG_END + rb")"

@@ -147,12 +147,12 @@ def walk(message: bytes) -> Structure | Reason:
     head = mbox_line.end() if mbox_line else 0
     state = _Walk(message)
     if message.startswith((b"\n", b"\r\n"), head):
-        blank, start = head, head + (1 if message.startswith(b"\n", head) else 2)
+        block, start = b"", head + (1 if message.startswith(b"\n", head) else 2)
     else:
         blank, start = state.next_blank(head)
+        block = message[head : blank + 1]
     if _NOTHING.match(message, start):
         return Reason.MALFORMED
-    block = message[head : blank + 1]
     if has_junk(block):
         return Reason.MALFORMED
     fields = read_fields(block)
@@ -207,8 +207,7 @@ def _open_part(state: _Walk, at: int) -> tuple[Reason | None, int]:
         if block.startswith(b"--") or b"\n--" in block:
             cut = _first_delimiter(state, at, blank)
             if cut is not None:  # a header without a body
-                state.pending = None
-                return None, cut
+                block, start = message[at:cut], cut
     fields = read_part_fields(block)
     within = state.multiparts[state.stack[-1][1]]
     kind = content_type(fields, "message/rfc822" if within.kind == "multipart/digest" else "text/plain")

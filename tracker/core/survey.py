@@ -132,7 +132,8 @@ def survey(message: bytes, policy: SurveyPolicy) -> Survey | Refused:
         rewrite_visible_urls=policy.rewrite_visible_urls,
         excluded_hosts=policy.excluded_hosts,
     )
-    tokens = _token_pattern(policy.public_urls)
+    bases = [url.encode("utf-8") for url in policy.public_urls]
+    tokens = _token_pattern(bases)
     found: list[str] = []
     bodies: list[HtmlBody] = []
     left: Counter[Left] = Counter()
@@ -147,10 +148,11 @@ def survey(message: bytes, policy: SurveyPolicy) -> Survey | Refused:
             if is_html and first_html is None:
                 return Refused(Reason.UNSUPPORTED)  # the notice has no place that everybody reads
             continue
-        pgp = _PGP.search(view.text)
-        if pgp:
-            return Refused(Reason.SIGNED if pgp[1] else Reason.ENCRYPTED)
-        found += [token.decode("ascii") for token in tokens.findall(view.text)]
+        armoured = _armoured(view.text)
+        if armoured is not None:
+            return Refused(armoured)
+        if any(base in view.text for base in bases):
+            found += [token.decode("ascii") for token in tokens.findall(view.text)]
         if not is_html or not view.text.strip():
             continue
         scan = html.scan(view.text)
@@ -270,6 +272,15 @@ def _text_alternative(message: bytes, structure: Structure, first_html: Leaf) ->
     return None
 
 
-def _token_pattern(public_urls: Sequence[str]) -> re.Pattern[bytes]:
-    bases = b"|".join(re.escape(url.encode("utf-8")) for url in public_urls)
-    return re.compile(rb"(?:" + bases + rb")/[oc]/([A-Za-z0-9_.-]{66})(?![A-Za-z0-9_-])")
+def _armoured(text: bytes) -> Reason | None:
+    """Whether TEXT holds an inline OpenPGP message (RFC 9580, section 6.2)."""
+    if b"-----BEGIN PGP " not in text:
+        return None
+    found = _PGP.search(text)
+    if found is None:
+        return None
+    return Reason.SIGNED if found[1] else Reason.ENCRYPTED
+
+
+def _token_pattern(bases: Sequence[bytes]) -> re.Pattern[bytes]:
+    return re.compile(rb"(?:" + b"|".join(map(re.escape, bases)) + rb")/[oc]/([A-Za-z0-9_.-]{66})(?![A-Za-z0-9_-])")

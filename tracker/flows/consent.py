@@ -26,6 +26,7 @@ from tracker.model import (
     Language,
     LedgerContent,
     Method,
+    Notice,
     NotRecorded,
     Pseudonym,
     Purpose,
@@ -87,13 +88,16 @@ class Consents:
         report = self._pseudonymised(reported)
         today = day_of(now)
         async with self._store.consents() as book:
+            notice = await book.notice(report.notice_version, report.language)
+            if notice is None or notice.superseded_day is not None:
+                raise UnknownNotice("notice_version")
             standing = await book.standing(report.pseudonym, today)
             decision = decide(report, standing, now, self._policy)
             if decision.state is ConsentState.SUPPRESSED:
                 refused = report.purposes & standing.suppressed.keys()
                 await book.prolong_suppression(report.pseudonym, refused, self._proof_ends(today))
             else:
-                await self._write(book, report, decision, now)
+                await self._write(book, report, decision, notice, now)
         if decision.state is ConsentState.SUPPRESSED:
             raise Suppressed("purposes")
         return decision.state, decision.until
@@ -145,13 +149,12 @@ class Consents:
                 suppression_last_day=ends,
             )
 
-    async def _write(self, book: ConsentBook, report: ConsentReport, decision: Decision, now: datetime) -> None:
+    async def _write(
+        self, book: ConsentBook, report: ConsentReport, decision: Decision, notice: Notice, now: datetime
+    ) -> None:
         if not (decision.give or decision.hold):
             return
         today = day_of(now)
-        notice = await book.notice(report.notice_version, report.language)
-        if notice is None or notice.superseded_day is not None:
-            raise UnknownNotice("notice_version")
         text_hash = notice_hash(notice.text)
         if decision.give:
             last_day = grant_last_day(report, self._policy)

@@ -96,11 +96,14 @@ def database_path(url: str) -> Path:
 def make_private_file(path: Path) -> None:
     """Make PATH an empty file that only its owner can read; SQLite gives its log files the same mode.
 
-    Raises StoreUnavailable. A file that is there stays as it is, but for its mode.
+    Raises StoreUnavailable. A file that is there stays as it is, but for its mode: it is not even opened, since
+    closing it again would take away the locks that SQLite holds on it in this process.
     """
     with translated():
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        path.chmod(0o600)
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
+        except FileExistsError:
+            path.chmod(0o600)
 
 
 @contextmanager
@@ -131,10 +134,20 @@ def _engine(path: Path, size: int, busy_seconds: float, begin: str, prepare: Cal
         connect_args={"timeout": busy_seconds},
     )
 
-    def connected(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # the driver begins nothing by itself
-        prepare(connection)
+    def about_to_connect(*_: object) -> None:
+        # The driver leaves a thread behind when a connection cannot be opened.
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise FileNotFoundError
 
+    def connected(connection: Any, _record: object) -> None:
+        try:
+            connection.isolation_level = None  # the driver begins nothing by itself
+            prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+
+    event.listen(engine.sync_engine, "do_connect", about_to_connect)
     event.listen(engine.sync_engine, "connect", connected)
     event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine

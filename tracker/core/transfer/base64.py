@@ -52,14 +52,15 @@ class Base64:
                 else:
                     out.write(piece)
             at = edit.end
-        out.copy(at, len(self.body))
+        out.copy(at, len(self.body), at_end=True)
         return out.finish()
 
 
 def read(encoded: bytes, eol: bytes) -> Base64 | None:
     """ENCODED decoded; None where decoders would differ. EOL is what its lines end with."""
     letters = encoded.translate(None, _BLANKS)
-    letters += b"=" * (-len(letters) % 4)
+    if len(letters) % 4 and b"=" not in letters:
+        letters += b"=" * (-len(letters) % 4)
     try:
         body = a2b_base64(letters, strict_mode=True) if letters else b""
     except Error:
@@ -108,7 +109,7 @@ class _Writer:
         self.open_form = (slot, before, -(shared + size) % 3, codec)
         self._close_form()
 
-    def copy(self, start: int, end: int) -> None:
+    def copy(self, start: int, end: int, at_end: bool = False) -> None:
         """The decoded bytes from START to END, as they stand encoded where that can be."""
         body, part = self.part.body, self.part
         if self.open_form is not None:
@@ -124,6 +125,8 @@ class _Writer:
         self.held += body[start:first]
         self._flush()
         at, stop = self._place(first), self._place(last)
+        if at_end:
+            stop, last = len(part.encoded.rstrip(_BLANKS)), end
         if at % (part.width + len(part.eol)) == part.width:
             at += len(part.eol)
         text = part.encoded[at:stop]

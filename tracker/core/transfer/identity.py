@@ -59,6 +59,8 @@ class _Line:
         self.end = -1
         """Of the line that was looked at last, in the body."""
         self.grown = 0
+        self.was_long = False
+        """Before any edit."""
 
     def takes(self, edit: Edit, notice_at: int | None) -> bool:
         """Whether EDIT leaves its line legal, or as illegal as it was; counts it if so."""
@@ -69,8 +71,7 @@ class _Line:
         growth = self.grown + edit.size - (edit.end - edit.start)
         shared = notice_at is not None and self.start <= notice_at <= joined
         room = LONGEST_LINE - _NOTICE_TAIL * shared
-        was_too_long = self.end - self.start > LONGEST_LINE
-        if joined - self.start + growth > room and not (was_too_long and joined == self.end):
+        if joined - self.start + growth > room and not (self.was_long and joined == self.end):
             return False
         self.grown, self.end = growth, joined
         return True
@@ -78,7 +79,7 @@ class _Line:
     def place(self, notice: Edit) -> Edit | None:
         """NOTICE as its line takes it: without line ends where the line is too long anyway; None if it does not fit."""
         self._go(notice.start)
-        if self.end - self.start + self.grown > LONGEST_LINE:
+        if self.was_long:
             self.grown += notice.size
             return replace(notice, content=tuple(map(_flat, notice.content)))
         before, after = notice.start - self.start + self.grown, self.end - notice.start
@@ -99,6 +100,7 @@ class _Line:
                 feed = max(feed, self.body.rfind(b"\r", 0, at))
             self.start, self.grown = feed + 1, 0
             self.end = self._end_of(at)
+            self.was_long = self.end - self.start > LONGEST_LINE
 
     def _end_of(self, at: int) -> int:
         feed = self.body.find(b"\n", at)

@@ -33,8 +33,11 @@ class QuotedPrintable:
     encoded: bytes
     body: bytes
     eol: bytes
-    broken: bool
-    """Whether a raw "=" stands somewhere: then nobody knows which "=XX" were meant as escapes."""
+
+    @cached_property
+    def broken(self) -> bool:
+        """Whether a raw "=" stands somewhere: then nobody knows which "=XX" were meant as escapes."""
+        return _BROKEN.search(self.encoded) is not None
 
     @cached_property
     def _places(self) -> _Places:
@@ -44,7 +47,7 @@ class QuotedPrintable:
         """Whether the encoded text of the span is clean."""
         places = self._places
         text = self.encoded[places.start_of(start) : places.end_of(end)]
-        return not _UNCLEAR.search(text) and not (self.broken and b"=" in text)
+        return not _UNCLEAR.search(text) and not (b"=" in text and self.broken)
 
     def fitting(self, edits: Sequence[Edit], notice: Edit | None) -> list[Edit]:
         """All: soft breaks keep every line short."""
@@ -70,7 +73,7 @@ class QuotedPrintable:
 
 def read(encoded: bytes, eol: bytes) -> QuotedPrintable:
     """ENCODED as mail programs decode it; EOL is what its lines end with."""
-    return QuotedPrintable(encoded, a2b_qp(encoded), eol, _BROKEN.search(encoded) is not None)
+    return QuotedPrintable(encoded, a2b_qp(encoded), eol)
 
 
 class _Places:
@@ -81,6 +84,7 @@ class _Places:
         self.encoded = encoded
         self.encoded_at = list(accumulate(map(len, lines), initial=0))
         self.decoded_at = list(accumulate([len(a2b_qp(line)) for line in lines], initial=0))
+        self.known: dict[int, tuple[int, int]] = {}
 
     def start_of(self, place: int) -> int:
         """Where the encoding of the decoded byte at PLACE begins."""
@@ -91,6 +95,12 @@ class _Places:
         return self._span(place - 1)[1] if place else 0
 
     def _span(self, place: int) -> tuple[int, int]:
+        span = self.known.get(place)
+        if span is None:
+            span = self.known[place] = self._find(place)
+        return span
+
+    def _find(self, place: int) -> tuple[int, int]:
         row = bisect_right(self.decoded_at, place) - 1
         base = self.encoded_at[row]
         if row + 1 == len(self.encoded_at):
@@ -150,6 +160,10 @@ class _Writer:
         text = text.replace(b"\r\n", b"\n").replace(b"=", b"=3D")
         if not self.may_break:
             self.pieces.append(text.replace(b"\n", b" "))
+            return
+        if len(text) < _WIDTH - self.column and b"\n" not in text:
+            self.pieces.append(text)
+            self.column += len(text)
             return
         for number, line in enumerate(_BLANK_AT_END.sub(_escaped, text).split(b"\n")):
             if number:
