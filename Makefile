@@ -4,16 +4,19 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIN    := -c deploy/constraints.txt
 
-.PHONY: demo test bench lint clean
+.PHONY: demo test bench lint tools clean
 
 demo: $(VENV)/.run
 	$(BIN)/tracker demo
 
-test: $(VENV)/.test lint
+test: $(VENV)/.test tools lint
 	$(BIN)/pytest -n auto --dist loadgroup
 
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.bench
+
+tools:
+	@sh tests/tools.sh
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -150,9 +150,9 @@ HTML = st.builds(
 
 @st.composite
 def parts(draw: st.DrawFn, kind: str, eol: str) -> bytes:
-    text = draw(HTML if kind == "html" else WORDS).replace("\n", eol)
+    text: str = draw(HTML if kind == "html" else WORDS).replace("\n", eol)
     charset = draw(st.sampled_from(["utf-8", "iso-8859-1", "shift_jis", "gb18030", "iso-2022-jp", "utf-16-le", "x-no"]))
-    body = text.encode("utf-8" if charset == "x-no" else charset, "xmlcharrefreplace")
+    body: bytes = text.encode("utf-8" if charset == "x-no" else charset, "xmlcharrefreplace")
     encodings = ["base64"] if charset == "utf-16-le" else ["8bit", "quoted-printable", "base64", "base64-one-line"]
     encoding = draw(st.sampled_from(encodings))
     line_end = eol.encode()
@@ -173,10 +173,10 @@ def parts(draw: st.DrawFn, kind: str, eol: str) -> bytes:
 def messages(draw: st.DrawFn) -> bytes:
     eol = draw(st.sampled_from(["\n", "\r\n"]))
     head = f"From: Shop <news@shop.example>{eol}To: anna@example.org{eol}Message-ID: <1@shop.example>{eol}".encode()
-    html = draw(parts("html", eol))
+    html: bytes = draw(parts("html", eol))
     if draw(st.booleans()):
         return head + html
-    plain = draw(parts("plain", eol))
+    plain: bytes = draw(parts("plain", eol))
     line_end = eol.encode()
     kind = draw(st.sampled_from([b"alternative", b"mixed"]))
     opening = b'Content-Type: multipart/%b; boundary="b 1"' % kind + line_end * 2 + b"preamble" + line_end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from email import message_from_bytes
 
 import pytest
@@ -79,13 +80,13 @@ def test_leaves_are_those_of_the_standard_library(lines: list[bytes], crlf: bool
     if not isinstance(structure, Structure) or not all(leaf.is_body for leaf in structure.leaves):
         return  # it guesses where a broken header ends
     known = message_from_bytes(message)
-    theirs = [part.get_payload() for part in known.walk() if not part.is_multipart()]
+    theirs = [str(part.get_payload()) for part in known.walk() if not part.is_multipart()]
     ours = [message[leaf.start : leaf.end].decode() for leaf in structure.leaves]
     # It drops the last line end of a message that no delimiter ends.
     assert [text.rstrip("\r\n") for text in theirs] == [text.rstrip("\r\n") for text in ours]
 
 
-HOSTILE = {
+HOSTILE: dict[str, Callable[[int], bytes]] = {
     "nested multiparts": lambda n: b"".join(
         b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (i, i) for i in range(n)
     ) + b"\r\nx",

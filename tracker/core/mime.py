@@ -206,6 +206,8 @@ def _open_part(state: _Walk, at: int) -> tuple[Reason | None, int]:
         block = message[at : blank + 1]
         if block.startswith(b"--") or b"\n--" in block:
             cut = _first_delimiter(state, at, blank)
+            if cut == at:  # two delimiters in a row are one
+                return None, cut
             if cut is not None:  # a header without a body
                 block, start = message[at:cut], cut
     fields = read_part_fields(block)
