@@ -7,6 +7,7 @@ any exception, ours included. Of those a line holds the logger, the level, the e
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -20,6 +21,10 @@ LONGEST_CHAIN: Final = 5
 """Exceptions of one chain that are named."""
 
 _PLACES: Final = ("site-packages/", "dist-packages/", f"python{sys.version_info[0]}.{sys.version_info[1]}/")
+
+
+_QUOTES: Final = re.compile(r'["\\]')
+_SPECIAL: Final = re.compile(r'[ ="\\]')
 
 
 class LineFormatter(logging.Formatter):
@@ -106,8 +111,10 @@ def short_path(path: str) -> str:
 def quoted(value: object) -> str:
     """VALUE as one word, or in quotes; what does not print is escaped, so that a record can never be two lines."""
     text = str(value)
-    safe = "".join(_escaped(character) for character in text)
-    return f'"{safe}"' if not text or safe != text or set(text) & set(" =") else text
+    if text and text.isprintable() and not _SPECIAL.search(text):
+        return text
+    safe = text if text.isprintable() and not _QUOTES.search(text) else "".join(map(_escaped, text))
+    return f'"{safe}"'
 
 
 def _escaped(character: str) -> str:

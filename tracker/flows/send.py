@@ -79,7 +79,6 @@ class _Copy:
     recipient: Pseudonym
     owner: Owner
     key: MessageKey
-    delivery: DeliveryId
     now: datetime
 
     @property
@@ -161,7 +160,8 @@ class Sender:
         plan = lay_out(survey, granted, texts, urls)
         if plan is None:
             raise _Untouched(Reason.NOTHING_TO_TRACK)
-        tracked = await self._register(copy, survey, plan)
+        delivery = delivery_id(tokens.ring.digest_keys.delivery, copy.message, copy.recipient, copy.today)
+        tracked = await self._register(copy, delivery, survey, plan)
         if tracked != plan.purposes:  # a grant ended since it was read
             plan = lay_out(survey, tracked, texts, urls) if tracked else None
             if plan is None:
@@ -169,7 +169,7 @@ class Sender:
 
         token = DeliveryToken(
             last_day=self._last_day(copy.today),
-            delivery=copy.delivery,
+            delivery=delivery,
             plan=plan_id,
             message_digest=tokens.message_digest(survey.identity),
             issued=copy.now,
@@ -194,8 +194,7 @@ class Sender:
             key = campaign_key(keys.message, owner, envelope.campaign)
         else:
             key = mail_key(keys.message, owner, head.identity)
-        delivery = delivery_id(keys.delivery, message, recipient, day_of(now))
-        return _Copy(envelope, message, recipient, owner, key, delivery, now)
+        return _Copy(envelope, message, recipient, owner, key, now)
 
     async def _close_quoted(self, copy: _Copy, survey: Survey, tokens: Tokens) -> None:
         """Close the deliveries that this message quotes: from now on other people's devices load them.
@@ -210,11 +209,11 @@ class Sender:
             quoted = tuple({DeliveryRef(token.last_day, token.delivery) for token in read})
             await self._store.close_deliveries(quoted, copy.recipient, copy.today)
 
-    async def _register(self, copy: _Copy, survey: Survey, plan: Plan) -> frozenset[Purpose]:
+    async def _register(self, copy: _Copy, delivery: DeliveryId, survey: Survey, plan: Plan) -> frozenset[Purpose]:
         return await self._store.register(
             Registration(
                 recipient=copy.recipient,
-                delivery=copy.delivery,
+                delivery=delivery,
                 last_day=self._last_day(copy.today),
                 sent_hour=hour_of(copy.now),
                 message=copy.key,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row, select, update
@@ -9,6 +10,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.model import ApiKey, Day, Scope
+from tracker.store.engine import Database
 from tracker.store.schema import api_keys
 
 
@@ -29,15 +31,12 @@ async def add_key(connection: AsyncConnection, key: ApiKey, digest: bytes) -> bo
     return bool(added.rowcount)
 
 
-async def key_by_digest(connection: AsyncConnection, digest: bytes, today: Day) -> ApiKey | None:
-    """The key with that DIGEST, unless it was revoked on TODAY or before."""
-    found = await connection.execute(
-        select(api_keys).where(
-            api_keys.c.digest == digest, api_keys.c.revoked_day.is_(None) | (api_keys.c.revoked_day > today)
-        )
-    )
-    row = found.first()
-    return None if row is None else _key(row)
+async def read_keys(database: Database, items: Sequence[tuple[bytes, Day]]) -> list[ApiKey | None]:
+    """The key with each digest, unless it was revoked on the day named with it or before. Raises StoreUnavailable."""
+    async with database.read() as connection:
+        rows = await connection.execute(select(api_keys).where(api_keys.c.digest.in_({digest for digest, _ in items})))
+        found = {row.digest: _key(row) for row in rows}
+    return [_unless_revoked(found.get(digest), today) for digest, today in items]
 
 
 async def all_keys(connection: AsyncConnection) -> tuple[ApiKey, ...]:
@@ -53,6 +52,10 @@ async def revoke_key(connection: AsyncConnection, name: str, today: Day) -> bool
     if revoked.rowcount:
         return True
     return (await connection.execute(select(api_keys.c.name).where(api_keys.c.name == name))).first() is not None
+
+
+def _unless_revoked(key: ApiKey | None, today: Day) -> ApiKey | None:
+    return None if key is None or (key.revoked_day is not None and key.revoked_day <= today) else key
 
 
 def _key(row: Row[Any]) -> ApiKey:

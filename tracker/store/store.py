@@ -56,7 +56,8 @@ class Counters:
 class Store:
     """The database. Every method raises StoreUnavailable when it cannot be reached just now.
 
-    Hot methods run in groups: `grants_of`, `register` and `record` of many callers share a statement each.
+    Hot methods run in groups: `grants_of`, `key_by_digest`, `register` and `record` of many callers share a
+    statement each.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Store:
         self._database = database
         self._ledger_key = ledger_key
         self._grants = Group(partial(deliveries.read_grants, database))
+        self._keys = Group(partial(keys.read_keys, database))
         self._registrations = Group(partial(deliveries.register_copies, database))
         self._events = PatientGroup(partial(record_events, database), capacity, pause)
         self._untouched = Tally(database, worker, retention_days)
@@ -124,6 +126,7 @@ class Store:
     async def close(self) -> None:
         """Write what is waiting, then close. Nothing may be called afterwards."""
         await self._grants.close()
+        await self._keys.close()
         await self._registrations.close()
         await self._events.close()
         await self._untouched.close()
@@ -253,8 +256,7 @@ class Store:
 
     async def key_by_digest(self, digest: bytes, today: Day) -> ApiKey | None:
         """The key with that DIGEST, unless it was revoked by TODAY."""
-        async with self._database.read() as connection:
-            return await keys.key_by_digest(connection, digest, today)
+        return await self._keys.submit((digest, today))
 
     async def keys(self) -> tuple[ApiKey, ...]:
         """Every key by name, revoked ones too."""

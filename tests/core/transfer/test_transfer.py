@@ -26,6 +26,10 @@ def plain(content: tuple[bytes | Slot, ...]) -> bytes:
     return b"".join(TOKENS[piece] if isinstance(piece, Slot) else piece for piece in content)
 
 
+def longest(text: bytes) -> int:
+    return max(map(len, re.split(rb"\r?\n", text)))
+
+
 def edited(body: bytes, edits: list[Edit]) -> bytes:
     out, at = b"", 0
     for edit in edits:
@@ -60,7 +64,7 @@ def test_quoted_printable_decodes_to_the_edited_text(data: st.DataObject, text: 
     edits = data.draw(changes(len(text)))
     out = filled(part.splice(edits))
     assert a2b_qp(out) == edited(text, edits)
-    assert max(map(len, re.split(rb"\r?\n", out))) <= 76
+    assert longest(out) <= max(76, longest(encoded))  # the standard library's own lines may have 77
 
 
 @given(
