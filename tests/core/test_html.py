@@ -19,8 +19,8 @@ import turbohtml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tracker.core.attribute import attribute_text
 from tracker.core.html import VISIBLE, scan
-from tracker.core.target import attribute_text
 
 SNIPPETS = Path(__file__).parents[3] / "shared/corpus/html5lib-tokens.jsonl"
 PROBE = '<div data-probe="">'
@@ -343,8 +343,8 @@ def is_probe(token: turbohtml.Token) -> bool:
 MARKUP = (
     "< > / = \" ' a A b ! ? - -- --> --!> <!-- <!--> <!---> <a <area <A\t href HREF= href=' href=\" =x & &amp; &copy "
     "&copy= &lt; &#x41 &#0; &#150; </a </A> </a> <p> </p > <v:rect <style </style> <script> </script <script "
-    "<!--<script> <title> </title> </body> <body </html> <textarea> </textarea\n> <xmp> </xmp/> <!DOCTYPE <![CDATA[ ]]> "
-    "<?xml ?> <noscript> x y&z \u00e4 \u2028"
+    "<!--<script> <title> </title> </body> <body </html> <textarea> </textarea\n> <xmp> </xmp/> <!DOCTYPE <![CDATA[ "
+    "]]> <?xml ?> <noscript> x y&z \u00e4 \u2028"
 )
 PIECES = st.sampled_from(MARKUP.split(" "))
 BLANKS = st.sampled_from([" ", "\n", "\t", "\f", "\r\n", "\r", "\x0b", "\0", ""])
@@ -390,9 +390,9 @@ def test_the_snippets_of_html5lib_are_read_as_another_tokenizer_reads_them() -> 
 
 
 HOSTILE = (
-    "<|<a |<a|<a href=\"|<a title='|<a href=x>|<a><b>|<a b=|<a x|</a |</|<!|<?|<!--|<!-- --|<!--[if mso]>|<a href=x><!--|"
-    '<!--[if mso]><a href=x>|<script>|<script><!--|<style>|<title></title|<div data-no-track>|= |"|<v:|<body>|&amp|'
-    "<a href=x><div data-no-track>|<a href=x><![endif]-->"
+    "<|<a |<a|<a href=\"|<a title='|<a href=x>|<a><b>|<a b=|<a x|</a |</|<!|<?|<!--|<!-- --|<!--[if mso]>|"
+    "<a href=x><!--|<!--[if mso]><a href=x>|<script>|<script><!--|<style>|<title></title|<div data-no-track>|= |"
+    '"|<v:|<body>|&amp|<a href=x><div data-no-track>|<a href=x><![endif]-->'
 )
 
 

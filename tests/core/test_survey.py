@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import pickle
 import random
+import time
+from base64 import encodebytes
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracker.core.linkpart import LinkSigner
+from tracker.core.layout import PlanUrls, lay_out
+from tracker.core.linkpart import LinkPart, LinkSigner
+from tracker.core.notice import NoticeTexts
 from tracker.core.survey import Refused, Survey, SurveyPolicy, survey
-from tracker.model import Left, Reason
+from tracker.model import MAIL_PURPOSES, Language, Left, Reason
 
 POLICY = SurveyPolicy(("https://t.example.com", "https://old.example.com"))
 HEAD = b"From: Shop <news@shop.example>\r\nTo: anna@example.org\r\nMessage-ID:\r\n <1@shop.example>\r\n"
@@ -273,3 +278,40 @@ def test_damaged_real_mail_is_surveyed_or_refused() -> None:
                 (b"", b"\n", b"\r", b"=", b"--", b"<", b'"', b"\0", b"\xff", b"\r\n\r\n", b"--\r\n", message[:at][-50:])
             )
         survey(bytes(message), POLICY)
+
+
+# --- hostile bodies ------------------------------------------------------------------------------------
+
+ANCHOR = b'<a href=3D"https://shop.example/=\n">x</a>=20\n'
+HOSTILE: dict[str, Callable[[int], bytes]] = {
+    "quoted-printable links": lambda n: html(ANCHOR * n, b"Content-Transfer-Encoding: quoted-printable\r\n"),
+    "quoted-printable links on one line": lambda n: html(
+        ANCHOR.replace(b"=\n", b"").replace(b"\n", b"") * n, b"Content-Transfer-Encoding: quoted-printable\r\n"
+    ),
+    "links on one line": lambda n: html(LINK * n),
+    "links between carriage returns": lambda n: html((LINK + b"\r") * n),
+    "base64 links": lambda n: html(encodebytes(LINK * n), b"Content-Transfer-Encoding: base64\r\n"),
+    "addresses": lambda n: html(LINK, b"Cc: " + b'"\\" <a@b.example>,' * n + b"\r\n"),
+    "open quotes in To": lambda n: html(LINK, b"Cc: " + b'"\\' * n + b"\r\n"),
+    "open quotes in Content-Type": lambda n: HEAD + b"Content-Type: a/b" + b';a="\\"' * n + b"\r\n\r\nx",
+    "escapes": lambda n: HTML.replace(b"utf-8", b"iso-2022-jp").replace(LINK, b"\x1b$B$<\x1b(B" * n),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_messages_are_rewritten_in_linear_time(name: str) -> None:
+    """Invariant: eight times the size takes about eight times as long, 64 times if it were quadratic."""
+
+    def seconds(size: int) -> float:
+        message = HOSTILE[name](size)
+        best = float("inf")
+        for _ in range(2):
+            begun = time.perf_counter()
+            found = survey(message, POLICY)
+            if isinstance(found, Survey):
+                parts = {link.target: LinkPart(b"part", b"shop.example") for link in found.links}
+                lay_out(found, MAIL_PURPOSES, NoticeTexts(Language.EN), PlanUrls(b"https://t.example.com", parts))
+            best = min(best, time.perf_counter() - begun)
+        return best
+
+    assert seconds(4_000) < 30 * max(seconds(500), 0.001)

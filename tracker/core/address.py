@@ -6,12 +6,13 @@ The law: what `mask_addresses` returns contains no address as far as `contains_a
 from __future__ import annotations
 
 import binascii
-import html
 import re
 import unicodedata
 from collections.abc import Iterator
 from typing import Final
 from urllib.parse import unquote
+
+from tracker.core.attribute import unescape
 
 MASK: Final = "[address]"
 
@@ -24,7 +25,7 @@ _PLAIN: Final = re.compile(
 # Text in which none of these stands holds no address in any encoding that is looked for.
 # "@" in base64 is Q[A-P], [EUk0][A-D] or [BFJ...]A, by its place in the triple; in hexadecimal, percent and
 # quoted-printable encoding it is 40.
-_HINT: Final = re.compile(r"[@%&]|40|Q[A-P]|[EUk0][A-D]|[BFJNRVZdhlptx159]A|[^\x00-\x7f]")
+_HINT: Final = re.compile(r"[@%&\\]|AEA|40|Q[A-P]|[EUk0][A-D]|[BFJNRVZdhlptx159]A|[^\x00-\x7f]")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{11,}")
 _BASE64_AT: Final = re.compile(r"Q[A-P]|[EUk0][A-D]|[BFJNRVZdhlptx159]A")
 _HEX: Final = re.compile(r"[0-9A-Fa-f]{12,}")
@@ -32,6 +33,8 @@ _TO_STANDARD: Final = str.maketrans("-_", "+/")
 _PARAMETER: Final = re.compile(r"([?&;][^=&?;#]*)=")
 _QUOTED_PRINTABLE: Final = re.compile(r"=([0-9A-Fa-f]{2})")
 
+_INVISIBLE: Final = re.compile("[\u00ad\u200b-\u200f\u2060-\u2064\ufeff]")
+_ESCAPED_AT: Final = re.compile(r"\\u0040|\\x40|%u0040|\+AEA-")  # JSON, JavaScript, UTF-7
 _ROUNDS: Final = 6
 """How many layers of percent encoding and character references are taken off."""
 _DEPTH: Final = 2
@@ -75,20 +78,21 @@ def _contains(text: str, depth: int) -> bool:
 def _layers(text: str) -> Iterator[str]:
     """TEXT, and what is below its percent encoding and character references."""
     for _ in range(_ROUNDS):
+        if not text.isascii():
+            text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))  # U+FF20 is an "@", too
         yield text
-        inner = unquote(html.unescape(text))
+        inner = unquote(unescape(_ESCAPED_AT.sub("@", text)))
         if inner == text:
             return
         text = inner
 
 
 def _reads_as_address(text: str, depth: int) -> bool:
-    plain = text if text.isascii() else unicodedata.normalize("NFKC", text)  # U+FF20 is an "@", too
-    if "@" in plain and _PLAIN.search(plain):
+    if "@" in text and _PLAIN.search(text):
         return True
-    if "=40" in plain and _PLAIN.search(_unquoted_printable(plain)):
+    if "=40" in text and _PLAIN.search(_unquoted_printable(text)):
         return True
-    return depth > 0 and any(_contains(decoded, depth - 1) for decoded in _decoded(plain))
+    return depth > 0 and any(_contains(decoded, depth - 1) for decoded in _decoded(text))
 
 
 def _unquoted_printable(text: str) -> str:

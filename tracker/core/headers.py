@@ -14,6 +14,9 @@ from urllib.parse import unquote_to_bytes
 AMBIGUOUS = "?"
 """The value of a field that cannot be read one way only."""
 
+_LONGEST_TYPE = 8_192
+"""Characters of a Content-Type that are worth reading."""
+
 Fields = Mapping[bytes, Sequence[bytes]]
 """Lower-case field names and their raw values (folding included), in order."""
 
@@ -30,7 +33,7 @@ _PARAMETER = re.compile(
 _COMMENT_AT_END = re.compile(r"[ \t\r\n]++\([^()]*+\)[ \t\r\n]*+\Z")
 _CONTINUED = re.compile(r"([^*]++)(?:\*([0-9]{1,3}))?(\*)?\Z")
 _ADDRESS_PIECES = re.compile(
-    rb"""(?P<quoted>"(?:[^"\\]|\\.)*")|(?P<angle><[^<>]*+>)|(?P<mark>[(),:;])|(?P<text>[^"<>(),:;]++)|(?P<stray>.)""",
+    rb"""(?P<quoted>"(?:[^"\\]|\\.){0,1000}")|(?P<angle><[^<>]*+>)|(?P<mark>[(),:;])|(?P<text>[^"<>(),:;]++)|(?P<stray>.)""",
     re.DOTALL,
 )
 
@@ -89,6 +92,8 @@ def content_type(fields: Fields, default: str = "text/plain") -> ContentType:
     if len({unfolded(value).lower() for value in values}) > 1:
         return ContentType(AMBIGUOUS, {})
     text = values[0].decode("latin-1")
+    if len(text) > _LONGEST_TYPE:
+        return ContentType(AMBIGUOUS, {})
     kind, semicolon, rest = text.partition(";")
     kind = kind.strip(" \t\r\n").lower()
     main, slash, sub = kind.partition("/")

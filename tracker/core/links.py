@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from tracker.core import target
 from tracker.core.address import contains_address_in_url
+from tracker.core.attribute import attribute_text
 from tracker.core.html import Anchor
 from tracker.model import Left
 
@@ -18,10 +19,10 @@ from tracker.model import Left
 _PLACEHOLDER: Final = re.compile(
     r"\{\{|%7[Bb]%7[Bb]"  # Handlebars, Liquid, Jinja, SendGrid, SES
     r"|\{%|%7[Bb]%25"
-    r"|\*(?:\||%7[Cc])[^|]*(?:\||%7[Cc])\*"  # Mailchimp, Mandrill
+    r"|\*(?:\||%7[Cc])[^|]{1,80}?(?:\||%7[Cc])\*"  # Mailchimp, Mandrill
     r"|%%[A-Za-z_][^%\s]*%%"  # Salesforce Marketing Cloud
     r"|%(?![0-9A-Fa-f]{2})[A-Za-z_][\w.-]*%"  # Mailgun
-    r"|\[\[[^\]]*\]\]"
+    r"|\[\[[^\]]{1,80}\]\]"
     r"|\$\{|#\{"
     r"|<%|&lt;%"
 )
@@ -73,7 +74,7 @@ class LinkRules:
 
 def judge(anchor: Anchor, charset: str, rules: LinkRules) -> str | Left | None:
     """Where ANCHOR of a body in CHARSET leads, as an ASCII URL; or why it is left; None when it is no http link."""
-    text = target.attribute_text(anchor.value, charset)
+    text = attribute_text(anchor.value, charset)
     if text is None:
         return Left.UNREADABLE if target.is_web(anchor.value.decode("latin-1")) else None
     if not target.is_web(text):

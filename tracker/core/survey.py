@@ -11,23 +11,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tracker.core import charset, headers, html, links, mime, target
-from tracker.core.headers import AMBIGUOUS, Fields
+from tracker.core import charset, headers, html, links, mime, refusal, target
 from tracker.core.mime import NO_PARENT, Leaf, Structure
 from tracker.core.transfer import base64, quoted_printable
 from tracker.core.transfer.identity import Identity
 from tracker.core.transfer.pieces import Transfer, line_end_of
 from tracker.model import Left, Link, Reason
 
-_SIGNATURE_FIELDS = (
-    b"dkim-signature",
-    b"domainkey-signature",
-    b"x-google-dkim-signature",
-    b"arc-seal",
-    b"arc-message-signature",
-    b"arc-authentication-results",
-)
-_PGP = re.compile(rb"(?m)^-----BEGIN PGP (SIGNED )?MESSAGE-----")
 _IDENTITIES = frozenset({"7bit", "8bit", "binary"})
 
 
@@ -122,7 +112,7 @@ def survey(message: bytes, policy: SurveyPolicy) -> Survey | Refused:
     structure = mime.walk(message)
     if isinstance(structure, Reason):
         return Refused(structure)
-    reason = _refusal(structure)
+    reason = refusal.of(structure)
     if reason is not None:
         return Refused(reason)
     fields = structure.fields
@@ -148,7 +138,7 @@ def survey(message: bytes, policy: SurveyPolicy) -> Survey | Refused:
             if is_html and first_html is None:
                 return Refused(Reason.UNSUPPORTED)  # the notice has no place that everybody reads
             continue
-        armoured = _armoured(view.text)
+        armoured = refusal.armoured(view.text)
         if armoured is not None:
             return Refused(armoured)
         if any(base in view.text for base in bases):
@@ -181,28 +171,6 @@ def survey(message: bytes, policy: SurveyPolicy) -> Survey | Refused:
         bodies=tuple(bodies),
         text=text,
     )
-
-
-def _refusal(structure: Structure) -> Reason | None:
-    """Why the header or the structure forbids to touch the message."""
-    fields = structure.fields
-    if any(name in fields for name in _SIGNATURE_FIELDS):
-        return Reason.DKIM_SIGNED
-    automatic = [headers.unfolded(value).partition(b";")[0] for value in fields.get(b"auto-submitted", ())]
-    if any(re.sub(rb"\([^()]*\)", b"", value).strip().lower() not in (b"no", b"") for value in automatic):
-        return Reason.AUTO_SUBMITTED
-    if any(headers.unfolded(value).replace(b" ", b"") == b"<>" for value in fields.get(b"return-path", ())):
-        return Reason.REPORT
-    if _is_bounce(fields):
-        return Reason.REPORT
-    if any(leaf.type.kind == AMBIGUOUS and leaf.parent == NO_PARENT for leaf in structure.leaves):
-        return Reason.UNSUPPORTED
-    return None
-
-
-def _is_bounce(fields: Fields) -> bool:
-    senders = headers.addresses(fields.get(b"from", ()))
-    return b"x-failed-recipients" in fields or any(one.lower().startswith("mailer-daemon@") for one in senders)
 
 
 def _transfer(message: bytes, leaf: Leaf) -> Transfer | None:
@@ -270,16 +238,6 @@ def _text_alternative(message: bytes, structure: Structure, first_html: Leaf) ->
                 return None  # nobody reads it, or it cannot be changed exactly
             return TextBody(leaf.start, leaf.end, transfer, view)
     return None
-
-
-def _armoured(text: bytes) -> Reason | None:
-    """Whether TEXT holds an inline OpenPGP message (RFC 9580, section 6.2)."""
-    if b"-----BEGIN PGP " not in text:
-        return None
-    found = _PGP.search(text)
-    if found is None:
-        return None
-    return Reason.SIGNED if found[1] else Reason.ENCRYPTED
 
 
 def _token_pattern(bases: Sequence[bytes]) -> re.Pattern[bytes]:

@@ -59,6 +59,8 @@ class _Line:
         self.end = -1
         """Of the line that was looked at last, in the body."""
         self.grown = 0
+        self.feed = -1
+        """The first line feed at or after the place that was asked for last."""
         self.was_long = False
         """Before any edit."""
 
@@ -94,21 +96,24 @@ class _Line:
         return notice
 
     def _go(self, at: int) -> None:
-        if at > self.end:
-            feed = self.body.rfind(b"\n", 0, at)
-            if self.bare_cr:
-                feed = max(feed, self.body.rfind(b"\r", 0, at))
-            self.start, self.grown = feed + 1, 0
-            self.end = self._end_of(at)
-            self.was_long = self.end - self.start > LONGEST_LINE
+        if at <= self.end:
+            return
+        seen = max(0, self.end)  # a line ended there, or the body began
+        feed = self.body.rfind(b"\n", seen, at)
+        if self.bare_cr:
+            feed = max(feed, self.body.rfind(b"\r", max(seen, feed + 1), at))
+        self.start, self.grown = feed + 1 or seen, 0
+        self.end = self._end_of(at)
+        self.was_long = self.end - self.start > LONGEST_LINE
 
     def _end_of(self, at: int) -> int:
-        feed = self.body.find(b"\n", at)
-        end = len(self.body) if feed < 0 else feed
+        if self.feed < at:
+            feed = self.body.find(b"\n", at)
+            self.feed = len(self.body) if feed < 0 else feed
         if self.bare_cr:
-            bare = self.body.find(b"\r", at, end)
-            return end if bare < 0 else bare
-        return end - self.body.startswith(b"\r", end - 1)
+            bare = self.body.find(b"\r", at, self.feed)
+            return self.feed if bare < 0 else bare
+        return self.feed - self.body.startswith(b"\r", self.feed - 1)
 
 
 def _flat(piece: bytes | Slot) -> bytes | Slot:

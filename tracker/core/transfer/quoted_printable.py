@@ -60,7 +60,7 @@ class QuotedPrintable:
         for edit in edits:
             start = places.end_of(edit.start) if edit.start == edit.end else places.start_of(edit.start)
             out.copy(self.encoded[at:start])
-            out.begin(_line_length(self.encoded, start) > LONGEST_LINE)
+            out.begin(_in_long_line(self.encoded, start))
             for piece in edit.content:
                 if isinstance(piece, Slot):
                     out.slot(piece)
@@ -85,6 +85,8 @@ class _Places:
         self.encoded_at = list(accumulate(map(len, lines), initial=0))
         self.decoded_at = list(accumulate([len(a2b_qp(line)) for line in lines], initial=0))
         self.known: dict[int, tuple[int, int]] = {}
+        self.seen = (0, 0)
+        """Encoded and decoded place that was reached last."""
 
     def start_of(self, place: int) -> int:
         """Where the encoding of the decoded byte at PLACE begins."""
@@ -102,23 +104,25 @@ class _Places:
 
     def _find(self, place: int) -> tuple[int, int]:
         row = bisect_right(self.decoded_at, place) - 1
-        base = self.encoded_at[row]
         if row + 1 == len(self.encoded_at):
-            return base, base
-        line, wanted = self.encoded[base : self.encoded_at[row + 1]], place - self.decoded_at[row]
-        at = decoded = 0
-        for match in _ESCAPE.finditer(line):
+            return self.encoded_at[row], self.encoded_at[row]
+        at, decoded = self.encoded_at[row], self.decoded_at[row]
+        if at <= self.seen[0] and decoded <= self.seen[1] <= place:
+            at, decoded = self.seen  # go on in the same line, which may be very long
+        for match in _ESCAPE.finditer(self.encoded, at, self.encoded_at[row + 1]):
             run = match.start() - at
-            if wanted < decoded + run:
+            if place < decoded + run:
                 break
             decoded += run
             at = match.end()
             if match.lastgroup == "soft":
                 continue
-            if wanted == decoded:
-                return base + match.start(), base + at
+            if place == decoded:
+                self.seen = match.start(), decoded
+                return self.seen[0], at
             decoded += 1
-        begin = base + at + wanted - decoded
+        self.seen = at, decoded
+        begin = at + place - decoded
         return begin, begin + 1
 
 
@@ -192,6 +196,10 @@ def _escaped(blank: re.Match[bytes]) -> bytes:
     return b"=%02X" % blank[0][0]
 
 
-def _line_length(text: bytes, at: int) -> int:
-    end = text.find(b"\n", at)
-    return (len(text) if end < 0 else end) - text.rfind(b"\n", 0, at) - 1
+def _in_long_line(text: bytes, at: int) -> bool:
+    """Whether AT stands in a line of more than 998 octets."""
+    before = at - text.rfind(b"\n", max(0, at - LONGEST_LINE - 2), at) - 1
+    end = text.find(b"\n", at, at + LONGEST_LINE + 2)
+    if end < 0:
+        end = min(len(text), at + LONGEST_LINE + 2)
+    return before + end - at > LONGEST_LINE
