@@ -20,6 +20,7 @@ IN_THE_CONTRACT = [
     "sender_domains", "smtp_listen", "smtp_next_hop", "control_networks", "campaign_header", "reference_header",
     "label_from", "resign_domains", "mode",
 ]  # fmt: skip
+BEYOND_IT = ["language", "rewrite_visible_urls", "excluded_links"]
 REQUIRED = {"TRACKER_CONTROLLER": "Werkstatt Nord GmbH", "TRACKER_CONTACT": "privacy@werkstatt-nord.example"}
 IMPOSSIBLE = {
     "controller": ["", "  ", "a\nb", "x" * 201],
@@ -48,6 +49,11 @@ IMPOSSIBLE = {
     "minimum_group": ["1", "0"],
     "max_message": ["", "0", "25 apples", "-1", "999 GiB", "1.5 MiB"],
     "text_links": ["", "maybe", "2"],
+    "rewrite_visible_urls": ["", "maybe"],
+    "excluded_links": [
+        "https://accounts.example.org", "/login*", "*", "*/*", "a b.example", "accounts.example.org:443", "b\u00fccher*",
+        "a.example/\u00fc", "user@accounts.example.org", ".example.org",
+    ],
     "foreign_trackers": ["", "keep"],
     "sender_domains": ["@example.org", "exa mple", "*.example.org"],
     "smtp_listen": ["25"],
@@ -81,7 +87,7 @@ def from_environment(**settings: str) -> Settings:
 # --- names and defaults ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [*IN_THE_CONTRACT, "language"])
+@pytest.mark.parametrize("name", [*IN_THE_CONTRACT, *BEYOND_IT])
 def test_every_setting_of_the_contract_is_known_and_checked(name: str) -> None:
     assert name in Settings.model_fields
     assert Settings.model_fields[name].description
@@ -89,7 +95,7 @@ def test_every_setting_of_the_contract_is_known_and_checked(name: str) -> None:
 
 
 def test_there_is_no_other_setting() -> None:
-    assert set(Settings.model_fields) == {*IN_THE_CONTRACT, "language"}
+    assert set(Settings.model_fields) == {*IN_THE_CONTRACT, *BEYOND_IT}
     assert set(Settings.model_fields) > NOT_BUILT_YET
 
 
@@ -198,6 +204,11 @@ def test_the_variable_for_the_key_file_is_no_secret_in_a_file() -> None:
         ("text_links", "true", True),
         ("text_links", "0", False),
         ("sender_domains", "Example.org, b\u00fccher.example", ("example.org", "xn--bcher-kva.example")),
+        ("rewrite_visible_urls", "yes", True),
+        ("excluded_links", "", ()),
+        ("excluded_links", "Login.example, b\u00fccher.example", ("login.example", "xn--bcher-kva.example")),
+        ("excluded_links", "*.example.org", ("*.example.org",)),
+        ("excluded_links", "A.example/Login*, */unsubscribe/*", ("a.example/Login*", "*/unsubscribe/*")),
         ("smtp_listen", "", None),
         ("smtp_next_hop", "mx.example:25", "mx.example:25"),
         ("smtp_next_hop", "smtp://[2001:db8::1]:25", "smtp://[2001:db8::1]:25"),

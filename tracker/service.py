@@ -128,6 +128,8 @@ def survey_policy(settings: Settings) -> SurveyPolicy:
         public_urls=(settings.public_url, *settings.former_public_urls),
         text_links=settings.text_links,
         sender_domains=frozenset(settings.sender_domains),
+        rewrite_visible_urls=settings.rewrite_visible_urls,
+        excluded_hosts=settings.excluded_links,
     )
 
 

@@ -16,6 +16,7 @@ from tracker.model import Language
 Days = Annotated[int, PlainValidator(values.whole(1, 3_650))]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], PlainValidator(values.several(values.network))]
 Domains = Annotated[tuple[str, ...], PlainValidator(values.several(values.domain))]
+LinkPatterns = Annotated[tuple[str, ...], PlainValidator(values.several(values.link_pattern))]
 OptionalListen = Annotated[Listen | None, PlainValidator(values.optional(values.listen))]
 OptionalHeader = Annotated[str | None, PlainValidator(values.optional(values.header))]
 ListenAt = Annotated[Listen, PlainValidator(values.listen)]
@@ -94,6 +95,15 @@ class Settings(BaseSettings):
     )
     text_links: Annotated[bool, PlainValidator(values.flag)] = Field(
         default=False, description="Whether links in plain text are tracked too."
+    )
+    rewrite_visible_urls: Annotated[bool, PlainValidator(values.flag)] = Field(
+        default=False,
+        description="Whether links are tracked whose visible text is a URL or a host: mail programs may warn of them.",
+    )
+    excluded_links: LinkPatterns = Field(
+        default=(),
+        description="Links that are never tracked: hosts with their subdomains, or patterns such as "
+        "accounts.example.org/login*.",
     )
     foreign_trackers: Annotated[Literal["report", "remove"], PlainValidator(values.one_of(("report", "remove")))] = (
         Field(default="report", description="What to do about other people's trackers in our mail: report or remove.")

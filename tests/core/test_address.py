@@ -36,11 +36,11 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
     "percent-encoded twice": lambda text: quote(quote(text)),
     "percent-encoded four times": lambda text: quote(quote(quote(quote(text)))),
     "character references": decimal_references,
-    "hexadecimal references": lambda text: text.replace("@", "&#X40"),
+    "hexadecimal references": lambda text: text.replace("@", "&#X40;"),
     "named reference": lambda text: text.replace("@", "&commat;"),
     "references, encoded again": lambda text: text.replace("@", "&amp;#64;"),
     "references, percent-encoded": lambda text: quote(text.replace("@", "&#64;")),
-    "quoted-printable": lambda text: text.replace("@", "=40"),
+    "quoted-printable": lambda text: "m=" + text.replace("@", "=40"),
     "base64": lambda text: base64.b64encode(text.encode()).decode(),
     "base64 without padding": lambda text: base64.b64encode(text.encode()).decode().rstrip("="),
     "base64url": lambda text: base64.urlsafe_b64encode(f"\xff\xfe{text}\xff".encode("latin-1")).decode(),
@@ -165,10 +165,11 @@ def test_masking_leaves_the_rest_as_it_was(text: str, expected: str) -> None:
     assert mask_addresses(text) == expected
 
 
-PIECES = st.sampled_from(
-    ["@", "%40", "=40", "&#64;", "&amp;", "%25", "anna", "example.org", ".de", "\uff20", " ", "\n", "/", "=", "\\u0040", "[address]",
-     "YW5uYUBleGFtcGxlLm9yZw", "616e6e61406578616d706c652e6f7267", '"', "[", "]", "127.1", "-", "\u00ad", "x", "+AEA-", "40"]
-)  # fmt: skip
+SYLLABLES = (
+    "@ %40 =40 &#64; &amp; %25 anna example.org .de \uff20 \n / = \\u0040 [address] YW5uYUBleGFtcGxlLm9yZw "
+    '616e6e61406578616d706c652e6f7267 " [ ] 127.1 - \u00ad x +AEA- 40 \t'
+)
+PIECES = st.sampled_from(SYLLABLES.split(" "))
 
 
 @given(st.one_of(st.lists(PIECES, max_size=20).map("".join), st.text()))
@@ -180,10 +181,10 @@ def test_quoted_printable_text_is_read() -> None:
     assert contains_address(quopri.encodestring("für anna@example.org =".encode(), quotetabs=True).decode())
 
 
-@pytest.mark.parametrize(
-    "piece",
-    ["a", "@", "a@", "a@b.", "%40", "%2540", "&#64;", "&amp;", '"', "=40", "QA", "40", "?a=", "[", "\u0130@", "a@1."],
-)
+HOSTILE = 'a @ a@ a@b. %40 %2540 &#64; &amp; " =40 QA 40 ?a= [ \u0130@ a@1. aA'
+
+
+@pytest.mark.parametrize("piece", HOSTILE.split(" "))
 def test_looking_takes_linear_time(piece: str) -> None:
     text = "x" + piece * (100_000 // len(piece))
     begin = time.process_time()

@@ -22,13 +22,11 @@ _PLAIN: Final = re.compile(
     r"@(?!\d(?:\.\d)?x\.(?:png|jpe?g|gif|webp|svg|avif)\b)"  # logo@2x.png is a picture
     r"(?:\w[\w-]*(?:[.\u3002][\w-]+)*[.\u3002](?:xn--[\w-]+|[^\W\d_]{2,})|\[(?:IPv6:)?[0-9A-Fa-f:.]+\])"
 )
-# Text in which none of these stands holds no address in any encoding that is looked for.
-# "@" in base64 is Q[A-P], [EUk0][A-D] or [BFJ...]A, by its place in the triple; in hexadecimal, percent and
-# quoted-printable encoding it is 40.
-_HINT: Final = re.compile(r"[@%&\\]|AEA|40|Q[A-P]|[EUk0][A-D]|[BFJNRVZdhlptx159]A|[^\x00-\x7f]")
+_HINT: Final = re.compile(r"[@%&\\]|=40|AEA-|[^\x00-\x7f]")
+"""Without one of these an address is in base64 or hexadecimal, or nowhere."""
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{11,}")
-_BASE64_AT: Final = re.compile(r"Q[A-P]|[EUk0][A-D]|[BFJNRVZdhlptx159]A")
 _HEX: Final = re.compile(r"[0-9A-Fa-f]{12,}")
+_PRINTABLE: Final = re.compile(rb"[\x20-\x7e]{8,}")
 _TO_STANDARD: Final = str.maketrans("-_", "+/")
 _PARAMETER: Final = re.compile(r"([?&;][^=&?;#]*)=")
 _QUOTED_PRINTABLE: Final = re.compile(r"=([0-9A-Fa-f]{2})")
@@ -70,9 +68,9 @@ def mask_addresses(text: str) -> str:
 
 
 def _contains(text: str, depth: int) -> bool:
-    if not _HINT.search(text):
-        return False
-    return any(_reads_as_address(layer, depth) for layer in _layers(text))
+    if _HINT.search(text):
+        return any(_reads_as_address(layer, depth) for layer in _layers(text))
+    return _hides_address(text, depth)
 
 
 def _layers(text: str) -> Iterator[str]:
@@ -90,32 +88,49 @@ def _layers(text: str) -> Iterator[str]:
 def _reads_as_address(text: str, depth: int) -> bool:
     if "@" in text and _PLAIN.search(text):
         return True
-    if "=40" in text and _PLAIN.search(_unquoted_printable(text)):
-        return True
-    return depth > 0 and any(_contains(decoded, depth - 1) for decoded in _decoded(text))
+    if "=40" in text:
+        values = _PARAMETER.sub(r"\1 ", text)  # the "=" that follows a parameter's name encodes nothing
+        if _PLAIN.search(values.replace("=40", "@")) or _PLAIN.search(_unquoted_printable(values)):
+            return True
+    return _hides_address(text, depth)
 
 
 def _unquoted_printable(text: str) -> str:
-    """TEXT without quoted-printable encoding; the "=" that follows a parameter's name is none."""
-    return _QUOTED_PRINTABLE.sub(lambda found: chr(int(found[1], 16)), _PARAMETER.sub(r"\1 ", text))
+    return _QUOTED_PRINTABLE.sub(lambda found: chr(int(found[1], 16)), text)
 
 
-def _decoded(text: str) -> Iterator[str]:
-    """What the runs of base64 and hexadecimal in TEXT say, wherever in the run the encoded text begins."""
+def _hides_address(text: str, depth: int) -> bool:
+    """Whether there is an address in the base64 or hexadecimal in TEXT, wherever in a run of it the encoding begins."""
+    return depth > 0 and any(
+        _contains(said, depth - 1)
+        for octets in (*_from_hexadecimal(text), *_from_base64(text))
+        for said in _said(octets)
+    )
+
+
+def _from_hexadecimal(text: str) -> Iterator[bytes]:
     if "40" in text:
         for run in _HEX.findall(text):
             for skipped in (0, 1):
                 digits = run[skipped:]
-                yield _text(binascii.unhexlify(digits[: len(digits) // 2 * 2]))
-    if _BASE64_AT.search(text):
-        for run in _BASE64.findall(text):
-            if _BASE64_AT.search(run):
-                letters = run.translate(_TO_STANDARD)
-                for skipped in range(4):
-                    part = letters[skipped:]
-                    part = part[:-1] if len(part) % 4 == 1 else part
-                    yield _text(binascii.a2b_base64(part + "=" * (-len(part) % 4)))
+                yield binascii.unhexlify(digits[: len(digits) // 2 * 2])
 
 
-def _text(octets: bytes) -> str:
-    return octets.replace(b"\0", b"").decode("utf-8", "replace")
+def _from_base64(text: str) -> Iterator[bytes]:
+    for run in _BASE64.findall(text):
+        if run.islower() or run.isupper() or run.isdecimal():
+            continue  # words and numbers; base64 of any text has letters of both kinds
+        letters = run.translate(_TO_STANDARD)
+        for skipped in range(4):
+            part = letters[skipped:]
+            part = part[:-1] if len(part) % 4 == 1 else part
+            yield binascii.a2b_base64(part + "=" * (-len(part) % 4))
+
+
+def _said(octets: bytes) -> Iterator[str]:
+    """What OCTETS may say, if they are text at all: random ones hardly ever say anything."""
+    octets = octets.replace(b"\0", b"")  # UTF-16
+    if b"@" in octets:
+        yield octets.decode("utf-8", "replace")
+    for printable in _PRINTABLE.findall(octets):
+        yield printable.decode("ascii")

@@ -1,0 +1,78 @@
+"""`tracker demo` tells the whole story, and runs on until Ctrl-C without leaving anything behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.harness import PATIENCE
+
+
+def start(folder: Path, *options: str) -> subprocess.Popen[str]:
+    environment = {
+        **os.environ,
+        "TMPDIR": str(folder),
+        "TRACKER_PUBLIC_URL": "https://not-read.example",
+        "HOME": "/nowhere",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-u", "-m", "tracker", "demo", *options],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=folder,
+    )  # fmt: skip
+
+
+def test_once_tells_the_story_and_exits(tmp_path: Path) -> None:
+    (tmp_path / "tracker.toml").write_text("not = 'read'")
+    with start(tmp_path, "--once") as demo:
+        told, _ = demo.communicate(timeout=PATIENCE)
+    assert demo.returncode == 0, told
+    for step in (
+        "Consent is recorded",
+        "not one of",
+        "tracked, links 3/5",
+        "opened",
+        "says no",
+        "days pass",
+        "found none",
+    ):
+        assert step in told
+    assert [path.name for path in tmp_path.iterdir()] == ["tracker.toml"], "something was left behind"
+
+
+def test_it_runs_on_for_the_browser_until_ctrl_c(tmp_path: Path) -> None:
+    with start(tmp_path) as demo:
+        assert demo.stdout is not None
+        pages = []
+        for line in demo.stdout:
+            pages += [word for word in line.split() if "/privacy/" in word or word.startswith("file://")]
+            if "until you press Ctrl-C" in line:
+                break
+        for page in pages:
+            with urllib.request.urlopen(page, timeout=PATIENCE) as answer:
+                assert b"<html" in answer.read().lower()
+        assert len(pages) == 2
+        demo.send_signal(signal.SIGINT)
+        demo.communicate(timeout=PATIENCE)
+    assert demo.returncode == 0
+    assert not list(tmp_path.iterdir()), "something was left behind"
+
+
+@pytest.mark.parametrize("broken", ["Consents.withdraw_by_link", "Hits._record"])
+def test_a_step_that_does_not_do_what_it_says_fails_the_story(tmp_path: Path, broken: str) -> None:
+    module = {"Consents": "consent", "Hits": "hit"}[broken.split(".")[0]]
+    code = (
+        f"import tracker.flows.{module} as flow\n"
+        f"async def nothing(*a, **k): return False\n"
+        f"flow.{broken} = nothing\n"
+        "import sys; sys.argv = ['tracker', 'demo', '--once']\n"
+        "from tracker.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 1
+    assert "This did not happen" in done.stderr
