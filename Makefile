@@ -4,13 +4,16 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIN    := -c deploy/constraints.txt
 
-.PHONY: demo test bench lint tools clean
+.PHONY: demo test fuzz bench lint tools clean
 
 demo: $(VENV)/.run
 	$(BIN)/tracker demo
 
 test: $(VENV)/.test tools lint
 	$(BIN)/pytest -n auto --dist loadgroup
+
+fuzz: $(VENV)/.test
+	$(BIN)/pytest -n auto tests/fuzz tests/core --hypothesis-profile=long
 
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.bench

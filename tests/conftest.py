@@ -1,4 +1,7 @@
-"""What holds for all tests: with CI=true nothing that needs a program of its own is skipped silently."""
+"""What holds for all tests: with CI=true nothing that needs a program of its own is skipped silently.
+
+Properties are tried on the same examples in every run, which takes no luck to pass; `make fuzz` looks for new ones.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,11 @@ import os
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("short", derandomize=True, deadline=None)
+settings.register_profile("long", max_examples=10_000, deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 
 NEEDS_A_PROGRAM = ("browser",)
 

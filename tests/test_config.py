@@ -20,7 +20,7 @@ IN_THE_CONTRACT = [
     "sender_domains", "smtp_listen", "smtp_next_hop", "control_networks", "campaign_header", "reference_header",
     "label_from", "resign_domains", "mode",
 ]  # fmt: skip
-BEYOND_IT = ["language", "rewrite_visible_urls", "excluded_links"]
+BEYOND_IT = ["language", "rewrite_visible_urls", "excluded_links", "plan_cache"]
 REQUIRED = {"TRACKER_CONTROLLER": "Werkstatt Nord GmbH", "TRACKER_CONTACT": "privacy@werkstatt-nord.example"}
 IMPOSSIBLE = {
     "controller": ["", "  ", "a\nb", "x" * 201],
@@ -48,11 +48,12 @@ IMPOSSIBLE = {
     "backup_days": ["0"],
     "minimum_group": ["1", "0"],
     "max_message": ["", "0", "25 apples", "-1", "999 GiB", "1.5 MiB"],
+    "plan_cache": ["", "maybe", "2"],
     "text_links": ["", "maybe", "2"],
     "rewrite_visible_urls": ["", "maybe"],
     "excluded_links": [
-        "https://accounts.example.org", "/login*", "*", "*/*", "a b.example", "accounts.example.org:443", "b\u00fccher*",
-        "a.example/\u00fc", "user@accounts.example.org", ".example.org",
+        "https://accounts.example.org", "/login*", "*", "*/*", "a b.example", "accounts.example.org:443",
+        "b\u00fccher*", "a.example/\u00fc", "user@accounts.example.org", ".example.org",
     ],
     "foreign_trackers": ["", "keep"],
     "sender_domains": ["@example.org", "exa mple", "*.example.org"],

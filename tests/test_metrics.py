@@ -133,3 +133,11 @@ def test_no_instant_of_a_first_withdrawal_or_hit_is_told(metrics: Metrics, accep
     metrics.answered("/privacy/{token}/withdraw", "POST", 200)
     metrics.rewrote(None, {}, 0.1)
     assert b"_created" not in metrics.exposition(accept)[0]
+
+
+def test_other_peoples_trackers_are_counted_by_kind(metrics: Metrics) -> None:
+    assert value(metrics, "tracker_foreign_total", kind="link") == 0
+    metrics.foreign({"pixel": 1})
+    metrics.foreign({"pixel": 2})
+    metrics.foreign({})
+    assert value(metrics, "tracker_foreign_total", kind="pixel") == 3

@@ -25,8 +25,7 @@ _HEADER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 _NEXT_HOP: Final = re.compile(
     r"(?:(?:smtps?)://)?(?:[^\s@/:]+(?::[^\s@/]*)?@)?(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?/?"
 )
-_PATTERN_HOST: Final = re.compile(r"(?=.*[a-z0-9])[a-z0-9.*?_-]{1,253}")
-_PATTERN_PATH: Final = re.compile(r"(?:/[!-~]{0,500})?")
+_LINK_PATTERN: Final = re.compile(r"(?=.*[A-Za-z0-9])[a-z0-9.*?_-]{1,253}(?:/[!-~]{0,500})?")
 _CREDENTIALS: Final = re.compile(r"^((?:[a-z0-9+]+://)?)[^/@]*@")
 _SQLITE: Final = re.compile(r"sqlite(?:\+aiosqlite)?:///([^?]+)")
 
@@ -179,7 +178,7 @@ def link_pattern(value: object) -> str:
         host = domain(host) if "*" not in host and "?" not in host else host.lower()
     except ValueError:
         host = ""
-    if not _PATTERN_HOST.fullmatch(host) or not _PATTERN_PATH.fullmatch(slash + path):
+    if not _LINK_PATTERN.fullmatch(host + slash + path):
         raise ValueError("must be hosts, or patterns of host and path such as accounts.example.org/login*")
     return host + slash + path
 

@@ -12,7 +12,7 @@ from tracker.config import Settings
 from tracker.core.calendar import day_of
 from tracker.core.keys import KeyRing
 from tracker.keyfile import KeyFile
-from tracker.model import TrackerError
+from tracker.model import Day, TrackerError
 from tracker.store.engine import database_path
 from tracker.store.store import Store
 
@@ -44,7 +44,7 @@ async def examine(settings: Callable[[], Settings], now: datetime) -> tuple[Find
     except TrackerError as error:
         return (*found, _wrong("database", error))
     try:
-        found.append(Finding("database", fine=True))
+        found += [Finding("database", fine=True), *await _ledger(store, day_of(now))]
         overdue = {table: rows for table, rows in (await store.overdue(day_of(now))).items() if rows}
         why = "; ".join(
             f"{rows} rows of {table} are past their day: is `tracker serve` running?" for table, rows in overdue.items()
@@ -53,6 +53,23 @@ async def examine(settings: Callable[[], Settings], now: datetime) -> tuple[Find
     finally:
         await store.close()
     return tuple(found)
+
+
+async def _ledger(store: Store, today: Day) -> list[Finding]:
+    missing = await store.missing_guards()
+    broken = await store.broken_entry(today)
+    return [
+        Finding(
+            "the database guards the ledger",
+            fine=not missing,
+            why=f"these triggers are gone: {', '.join(sorted(missing))}" if missing else "",
+        ),
+        Finding(
+            "the ledger's chain holds",
+            fine=broken is None,
+            why="" if broken is None else f"entry {broken} was changed or removed, or stands in another's place",
+        ),
+    ]
 
 
 def _private_files(settings: Settings) -> list[Path]:

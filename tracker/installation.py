@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -13,6 +15,7 @@ from tracker.config import Settings, load, write_default
 from tracker.doors.pages import templates_folder
 from tracker.keyfile import KeyFile
 from tracker.model import Language, Notice, SetupError
+from tracker.store.engine import database_path
 from tracker.store.store import Store
 
 FIRST_NOTICE: Final = "2026-1"
@@ -20,26 +23,35 @@ CONFIG_NAME: Final = "tracker.toml"
 
 
 async def create(
-    folder: Path, *, controller: str, contact: str, public_url: str, language: Language, now: datetime
+    folder: Path,
+    *,
+    controller: str,
+    contact: str,
+    public_url: str,
+    language: Language,
+    now: datetime,
+    environ: Mapping[str, str],
 ) -> Path:
     """Make an installation in FOLDER, which need not be empty; return the path of its tracker.toml.
 
-    Raises SetupError when a file that would be written is there already, and leaves everything as it was.
+    ENVIRON may say where key file and database lie. It is made whole or not at all: whatever fails, what this call
+    made is gone again. Raises BadSetting, and SetupError when something that would be written is there already.
     """
     config = folder / CONFIG_NAME
-    if config.exists():
-        raise SetupError(f"{config} is there already; nothing was overwritten")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_default(config, controller=controller, contact=contact, public_url=public_url, language=language)
-    try:
-        settings = load(config, {})
-        _refuse_to_overwrite(settings)
-        keys = KeyFile(settings.key_file)
-        ring = keys.create(now, secrets.token_bytes)
+    with ExitStack() as undo:
+        _make_folder(folder, undo)
+        write_default(config, controller=controller, contact=contact, public_url=public_url, language=language)
+        undo.callback(config.unlink)
+        settings = load(config, environ)
+        database = database_path(settings.database_url)
+        for path in (settings.key_file, database):
+            if path.exists():
+                raise SetupError(f"{path.name} is there already; nothing was overwritten")
+        ring = KeyFile(settings.key_file).create(now, secrets.token_bytes)
+        undo.callback(settings.key_file.unlink)
+        undo.callback(_remove_database, database)
         await Store.create(settings.database_url, fingerprint=ring.fingerprint, notices=first_notices(settings))
-    except BaseException:
-        config.unlink()  # an installation is made whole or not at all
-        raise
+        undo.pop_all()
     return config
 
 
@@ -62,6 +74,15 @@ def _text(settings: Settings, language: Language) -> str:
     )
 
 
-def _refuse_to_overwrite(settings: Settings) -> None:
-    if settings.key_file.exists():
-        raise SetupError(f"{settings.key_file} is there already; a key file is never overwritten")
+def _make_folder(folder: Path, undo: ExitStack) -> None:
+    try:
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            undo.callback(folder.rmdir)
+    except OSError as error:
+        raise SetupError(f"the folder cannot be made: {error.strerror}") from None
+
+
+def _remove_database(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)

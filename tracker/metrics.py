@@ -17,6 +17,8 @@ from tracker.core.calendar import instant_of
 from tracker.model import Agent, Hour, Left, Purpose, Reason
 
 KINDS: Final = {Purpose.OPEN: "pixel", Purpose.CLICK: "redirect"}
+FOREIGN: Final = ("pixel", "link")
+"""Kinds of other people's trackers, as core/foreign names them."""
 RESULTS: Final = ("recorded", "early", "refused", "uncounted", "forged")
 """Of a hit, as flows/hit names them; `early` was answered before the commit."""
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -39,6 +41,9 @@ class Metrics:
         ProcessCollector(registry=self._registry)
         self._copies = self._counter("tracker_copies", "Copies of messages, by outcome and reason", "outcome", "reason")
         self._left = self._counter("tracker_links_left", "http links of tracked copies that were left alone", "reason")
+        self._foreign = self._counter(
+            "tracker_foreign", "Other people's trackers in copies that were looked into", "kind"
+        )
         self._seconds = Histogram(
             "tracker_rewrite_duration_seconds",
             "From the end of a copy's body to its answer",
@@ -68,6 +73,11 @@ class Metrics:
         self._seconds.labels(outcome).observe(seconds)
         for why, count in left.items():
             self._left.labels(why).inc(count)
+
+    def foreign(self, found: Mapping[str, int]) -> None:
+        """A copy had so many of other people's trackers in it: FOUND by kind, `pixel` or `link`."""
+        for kind, count in found.items():
+            self._foreign.labels(kind).inc(count)
 
     def hit(self, purpose: Purpose, agent: Agent | None, result: str) -> None:
         """One request for a pixel or a link; AGENT is None where nobody was told apart, RESULT one of RESULTS."""
@@ -118,6 +128,8 @@ class Metrics:
             self._copies.labels("untouched", reason)
         for why in Left:
             self._left.labels(why)
+        for kind in FOREIGN:
+            self._foreign.labels(kind)
         for kind in KINDS.values():
             self._early.labels(kind)
             for result in RESULTS:

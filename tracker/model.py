@@ -679,4 +679,4 @@ class SchemaBehind(SetupError):
 
     slug = "schema-behind"
     title = "The database is missing or belongs to another release."
-    remedy = "Run `tracker init` for a new installation or `tracker upgrade` for an older one."
+    remedy = "Run `tracker init` for a new installation; otherwise run the release that made this database."

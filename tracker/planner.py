@@ -1,4 +1,4 @@
-"""Surveys messages: small ones here, large ones in another process, so that no hit waits for them."""
+"""Looks into messages: into small ones here, into large ones in another process, so that no hit waits for them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import ctypes
 import multiprocessing
 import signal
 import sys
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
+from tracker.core.quotation import quoted_tokens
 from tracker.core.survey import Refused, Survey, SurveyPolicy, survey
 
 LARGE: Final = 100_000
@@ -19,6 +21,7 @@ LARGE: Final = 100_000
 PATIENCE: Final = 4.0
 """Seconds: senders wait 5 s before they send what they have."""
 _PR_SET_PDEATHSIG: Final = 1
+Found = TypeVar("Found")
 
 
 class Planner:
@@ -30,24 +33,34 @@ class Planner:
 
     async def __call__(self, message: bytes) -> Survey | Refused:
         """What there is to track in MESSAGE. Raises TimeoutError, BrokenProcessPool."""
+        return await self._run(self._survey, message)
+
+    async def quoted_tokens(self, message: bytes) -> frozenset[str]:
+        """What looks like a delivery token in MESSAGE. Raises the same."""
+        return await self._run(quoted_tokens, message)
+
+    async def _run(self, look: Callable[[bytes], Found], message: bytes) -> Found:
         if len(message) <= LARGE:
-            return self._survey(message)
+            return look(message)
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
                 1, mp_context=multiprocessing.get_context("spawn"), initializer=_leave_with_the_server
             )
-        work = asyncio.get_running_loop().run_in_executor(self._pool, self._survey, message)
+        work = asyncio.get_running_loop().run_in_executor(self._pool, look, message)
         try:
             return await asyncio.wait_for(work, PATIENCE)
-        except BrokenProcessPool:
-            self._pool = None  # the next large message starts another
+        except (BrokenProcessPool, TimeoutError):
+            self.close()  # the next large message starts another, and does not wait behind this one
             raise
 
     def close(self) -> None:
-        """End the process."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            self._pool = None
+        """End the process, whatever it is doing."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            processes = list((pool._processes or {}).values())  # the executor has no public way to end one at work
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in processes:
+                process.kill()
 
 
 def _leave_with_the_server() -> None:

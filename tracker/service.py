@@ -15,7 +15,7 @@ from typing import Final
 
 from aiohttp import web
 
-from tracker.config import Settings
+from tracker.config import Listen, Settings
 from tracker.core.consent import ConsentPolicy
 from tracker.core.survey import SurveyPolicy
 from tracker.core.tokens import Tokens
@@ -28,12 +28,14 @@ from tracker.flows.consent import Consents
 from tracker.flows.hit import Hits
 from tracker.flows.report import Figures
 from tracker.flows.send import Sender, SendPolicy
+from tracker.flows.surveys import KEPT, Surveys
 from tracker.flows.sweep import Job, jobs
 from tracker.keyfile import KeyFile
 from tracker.logs import report_loop_error
 from tracker.metrics import EventCounts, Metrics
-from tracker.model import BadKeyFile, StoreUnavailable, TrackerError
+from tracker.model import BadKeyFile, BadSetting, StoreUnavailable, TrackerError
 from tracker.planner import Planner
+from tracker.settings import without_effect
 from tracker.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,10 @@ Clock = Callable[[], datetime]
 
 LOCK_PATIENCE: Final = 2.0
 """Seconds that a statement waits for another process; senders wait 5 s before they send what they have."""
+
+
+SOON_AGAIN = timedelta(minutes=5)
+"""When background work that failed is tried again, if its turn does not come sooner."""
 
 
 def utc_now() -> datetime:
@@ -81,6 +87,7 @@ class Parts:
     store: Store
     keys: KeySource
     metrics: Metrics
+    surveys: Surveys
     sender: Sender
     hits: Hits
     consents: Consents
@@ -109,12 +116,16 @@ async def built(settings: Settings) -> AsyncIterator[Parts]:
         metrics.watch_events(partial(_event_counts, store))
         planner = Planner(survey_policy(settings))
         stack.callback(planner.close)
+        surveys = Surveys(planner, settings.plan_cache)
         yield Parts(
             settings=settings,
             store=store,
             keys=keys,
             metrics=metrics,
-            sender=Sender(store, keys, planner, secrets.token_bytes, send_policy(settings)),
+            surveys=surveys,
+            sender=Sender(
+                store, keys, surveys, secrets.token_bytes, send_policy(settings), search=planner.quoted_tokens
+            ),
             hits=Hits(store, keys, metrics),
             consents=Consents(store, keys, consent_policy(settings)),
             figures=Figures(store, keys),
@@ -163,15 +174,25 @@ async def serve(
         parts = await stack.enter_async_context(built(settings))
         private, public = applications(parts, clock)
         loop.set_exception_handler(report_loop_error)
-        for application, where in ((private, settings.private_listen), (public, settings.public_listen)):
-            runner = await listen(application, where.host, where.port)
+        for name, application in (("private_listen", private), ("public_listen", public)):
+            runner = await _listening(application, name, getattr(settings, name))
             stack.push_async_callback(runner.cleanup)
         work = [asyncio.create_task(_repeat(job, parts.metrics, clock)) for job in background(parts)]
         stack.push_async_callback(_cancel, work)
+        for name in sorted(without_effect(settings)):
+            log.warning("setting %s is not built in this release and has no effect", name)
         log.info("serving")
         ready()
         await stopping.wait()
         log.info("stopping: finishing what was begun")
+
+
+async def _listening(application: web.Application, name: str, where: Listen) -> web.AppRunner:
+    """APPLICATION, served at the address that the setting NAME holds. Raises BadSetting when it cannot be."""
+    try:
+        return await listen(application, where.host, where.port)
+    except OSError as error:
+        raise BadSetting(f"{name}: {where} cannot be listened on: {error.strerror}") from None
 
 
 def applications(parts: Parts, clock: Clock) -> tuple[web.Application, web.Application]:
@@ -220,6 +241,7 @@ def background(parts: Parts) -> Iterable[Job]:
 
     return (
         Job("read the key file again", parts.keys.reload, timedelta(minutes=1)),
+        Job("forget what repeated messages look like", parts.surveys.forget, KEPT / 5),
         Job("look at the oldest event", look_at_oldest, timedelta(minutes=1)),
         *jobs(parts.store, parts.settings.proof_days, parts.metrics.swept),
     )
@@ -244,6 +266,7 @@ def _event_counts(store: Store) -> EventCounts:
 
 async def _repeat(job: Job, metrics: Metrics, clock: Clock) -> None:
     while True:
+        pause = min(job.period, SOON_AGAIN)
         try:
             await job.run(clock())
         except TrackerError as error:
@@ -254,7 +277,8 @@ async def _repeat(job: Job, metrics: Metrics, clock: Clock) -> None:
             log.exception("background work failed: %s", job.description)
         else:
             metrics.job(job.description, "done")
-        await asyncio.sleep(job.period.total_seconds())
+            pause = job.period
+        await asyncio.sleep(pause.total_seconds())
 
 
 async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:

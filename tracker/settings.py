@@ -34,6 +34,13 @@ NOT_BUILT_YET: Final = frozenset(
 """Checked, and otherwise without effect in this release; a new tracker.toml does not show them."""
 
 
+def without_effect(settings: Settings) -> frozenset[str]:
+    """The settings that somebody set although they have no effect yet."""
+    return frozenset(
+        name for name in NOT_BUILT_YET if getattr(settings, name) != Settings.model_fields[name].default
+    ) - {*PATHS}
+
+
 class Settings(BaseSettings):
     """The settings of one installation; made by `tracker.config.load`, which knows where they stand."""
 
@@ -92,6 +99,10 @@ class Settings(BaseSettings):
     )
     max_message: Annotated[int, PlainValidator(values.size(1, 2**28))] = Field(
         default=25 * 2**20, description="The size up to which a message is tracked, such as 25 MiB."
+    )
+    plan_cache: Annotated[bool, PlainValidator(values.flag)] = Field(
+        default=True,
+        description="Whether a message that comes again within minutes, but for its recipient, is read once.",
     )
     text_links: Annotated[bool, PlainValidator(values.flag)] = Field(
         default=False, description="Whether links in plain text are tracked too."

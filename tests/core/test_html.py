@@ -310,10 +310,10 @@ def links_of(text: str) -> list[str]:
 
 
 def read(value: bytes) -> str:
-    """A value as turbohtml gives it: CR LF and CR as LF, NUL as U+FFFD."""
+    """A value as turbohtml gives it: CR LF and CR as LF."""
     text = attribute_text(value.replace(b"\r\n", b"\n").replace(b"\r", b"\n"), "utf-8")
     assert text is not None
-    return text.replace("\0", "\ufffd")
+    return text
 
 
 def agrees(text: str) -> None:

@@ -315,3 +315,13 @@ def test_hostile_messages_are_rewritten_in_linear_time(name: str) -> None:
         return best
 
     assert seconds(4_000) < 30 * max(seconds(500), 0.001)
+
+
+def test_other_peoples_trackers_are_counted_in_all_bodies_and_our_own_are_not() -> None:
+    pixel = b'<img src="https://mailtrack.io/trace/mail/0eabccbe98c98e9b.png" width="0" height="0">'
+    redirect = b'<a href="https://u1.ct.sendgrid.net/ls/click?upn=3Dabc">x</a>'
+    quoted = b'<img src="https://old.example.com/o/%b.gif" width="1" height="1">' % (b"a" * 66)
+    assert seen(html(LINK)).foreign == {}
+    assert seen(html(pixel + redirect + redirect + quoted)).foreign == {"pixel": 1, "link": 2}
+    twice = multipart(b"mixed", b"Content-Type: text/html\r\n\r\n" + pixel, b"Content-Type: text/html\r\n\r\n" + pixel)
+    assert seen(twice).foreign == {"pixel": 2}

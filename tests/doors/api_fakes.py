@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -134,11 +135,15 @@ class FakeMeter:
     def __init__(self) -> None:
         self.copies: list[tuple[Reason | None, Mapping[Left, int]]] = []
         self.problems: list[str] = []
+        self.trackers: Counter[str] = Counter()
         self.answers: list[tuple[str, str, int]] = []
 
     def rewrote(self, reason: Reason | None, left: Mapping[Left, int], seconds: float) -> None:
         assert seconds >= 0
         self.copies.append((reason, left))
+
+    def foreign(self, found: Mapping[str, int]) -> None:
+        self.trackers.update(found)
 
     def problem(self, slug: str) -> None:
         self.problems.append(slug)

@@ -313,3 +313,14 @@ async def test_utf_8_in_a_label_may_come_as_it_is_or_in_encoded_words(api: Api) 
 async def test_the_problem_of_a_refused_copy_is_one_json_object(api: Api) -> None:
     reply = await api.rewrite(Tracker_Recipient="")
     assert json.loads(reply.body).keys() == {"type", "title", "status", "meaning", "remedy"}
+
+
+async def test_other_peoples_trackers_are_said_and_counted_in_tracked_and_untouched_copies(api: Api) -> None:
+    found = {"pixel": 1, "link": 3}
+    assert said_of(Answer(MESSAGE, None, foreign=found))["Tracker-Foreign"] == "link=3, pixel=1"
+    assert said_of(Answer(MESSAGE, Reason.NOTHING_TO_TRACK, foreign=found))["Tracker-Foreign"] == "link=3, pixel=1"
+    assert "Tracker-Foreign" not in said_of(Answer(MESSAGE, None))
+    api.sender.reply = lambda message: Answer(message, Reason.NOTHING_TO_TRACK, foreign=found)
+    answer = await api.rewrite(MESSAGE)
+    assert answer.headers["Tracker-Foreign"] == "link=3, pixel=1"
+    assert api.meter.trackers == found

@@ -230,3 +230,15 @@ async def test_a_quoted_delivery_is_closed_for_opens(flows: Flows) -> None:
 async def test_a_delivery_quoted_to_somebody_else_is_closed_altogether(flows: Flows) -> None:
     await flows.grant(BERT)
     assert await quoted_by(flows, BERT) == ["refused", "refused"]
+
+
+async def test_other_peoples_trackers_are_told_wherever_the_message_was_looked_into(flows: Flows) -> None:
+    await flows.grant(ANNA)
+    pixel = '<img src="https://mailtrack.io/trace/mail/0eabccbe98c98e9b.png" width="0" height="0">'
+    tracked = await flows.sender.rewrite(envelope(), mail(HTML + pixel), NOW)
+    assert (tracked.reason, tracked.foreign) == (None, {"pixel": 1})
+    assert pixel.encode() in tracked.message, "reported, not removed"
+    left = await flows.sender.rewrite(envelope(), mail(HTML + pixel, Cc="bert@example.org"), NOW)
+    assert (left.reason, left.foreign) == (Reason.SEVERAL_RECIPIENTS, {"pixel": 1})
+    unseen = await flows.sender.rewrite(envelope(BERT), mail(HTML + pixel), NOW)
+    assert (unseen.reason, unseen.foreign) == (Reason.NO_GRANT, {}), "without a grant nobody looks into it"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from tracker.cli.audit import audit
 from tracker.cli.common import Context, explain
 from tracker.cli.consents import consent
 from tracker.cli.keys import key, secret
@@ -31,7 +32,7 @@ def tracker(context: click.Context, config: Path | None) -> None:
     context.obj = Context(config)
 
 
-for command in (demo, init, serve, rewrite, consent, key, secret, sweep, doctor):
+for command in (demo, init, serve, rewrite, audit, consent, key, secret, sweep, doctor):
     tracker.add_command(command)
 
 

@@ -1,4 +1,4 @@
-"""The command that rewrites one message: stdin to stdout, the outcome on stderr."""
+"""The command that rewrites one message: stdin to stdout, the outcome on stderr; whatever fails, the message comes out."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import sys
 import click
 
 from tracker.cli.common import Context, run
-from tracker.config import Settings
 from tracker.flows.send import Answer
-from tracker.model import Envelope
+from tracker.model import Envelope, Reason
 from tracker.service import built, utc_now
 
 
@@ -23,17 +22,30 @@ from tracker.service import built, utc_now
 def rewrite(
     context: Context, recipient: str, single: bool, label: str | None, reference: str | None, owner: str | None
 ) -> None:
-    """Rewrite the message on stdin for one recipient."""
+    """Rewrite the message on stdin for one recipient.
+
+    The message always comes out on stdout, unchanged where it could not be rewritten; the exit status is 0 for every
+    outcome, and 1 when an option or the installation is at fault.
+    """
     envelope = Envelope(recipient=recipient, source="cli", single=single, label=label, reference=reference, owner=owner)
-    answer = run(_rewrite(context.settings(), envelope, sys.stdin.buffer.read()))
+    message = sys.stdin.buffer.read()
+    try:
+        answer = run(_rewrite(context, envelope, message))
+    except Exception:
+        _pass_on(Answer(message, Reason.ERROR))  # mail always flows; what went wrong is told by the caller
+        raise
+    _pass_on(answer)
+
+
+async def _rewrite(context: Context, envelope: Envelope, message: bytes) -> Answer:
+    async with built(context.settings()) as parts:
+        return await parts.sender.rewrite(envelope, message, utc_now())
+
+
+def _pass_on(answer: Answer) -> None:
     sys.stdout.buffer.write(answer.message)
     sys.stdout.buffer.flush()
     click.echo(_outcome(answer), err=True)
-
-
-async def _rewrite(settings: Settings, envelope: Envelope, message: bytes) -> Answer:
-    async with built(settings) as parts:
-        return await parts.sender.rewrite(envelope, message, utc_now())
 
 
 def _outcome(answer: Answer) -> str:

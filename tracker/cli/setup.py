@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -32,6 +33,7 @@ def init(folder: Path, controller: str | None, contact: str | None, public_url: 
             public_url=public_url,
             language=Language(language),
             now=utc_now(),
+            environ=os.environ,
         )
     )
     click.echo(f"wrote {config}, the key file, the database and notice 2026-1")

@@ -1,44 +1,61 @@
 """Finds e-mail addresses in text, in clear and in the encodings that links and identifiers carry them in.
 
-The law: what `mask_addresses` returns contains no address as far as `contains_address` can see. Time is linear.
+The law: whatever `pseudonym.normalise` takes for an address is found, save names of pictures (`logo@2x.png`) and of
+accounts behind a slash (`/@name`); in base64 and hexadecimal from eight octets on. What `mask_addresses` returns
+contains none. Time is linear.
 """
 
 from __future__ import annotations
 
-import binascii
 import re
-import unicodedata
 from collections.abc import Iterator
 from typing import Final
-from urllib.parse import unquote
 
-from tracker.core.attribute import unescape
+from tracker.core.decoding import from_base64, from_hexadecimal, layers
+from tracker.core.traces import Traces, read
 
 MASK: Final = "[address]"
 
-_LOCAL: Final = r"[\w.!#$%'*+^`{|}~-]"
-_PLAIN: Final = re.compile(
-    r"(?:(?<!" + _LOCAL + ")" + _LOCAL + r'++|"[^"\r\n]{1,64}")'
-    r"@(?!\d(?:\.\d)?x\.(?:png|jpe?g|gif|webp|svg|avif)\b)"  # logo@2x.png is a picture
-    r"(?:\w[\w-]*(?:[.\u3002][\w-]+)*[.\u3002](?:xn--[\w-]+|[^\W\d_]{2,})|\[(?:IPv6:)?[0-9A-Fa-f:.]+\])"
+_PICTURE: Final = (  # at the end of a word
+    r"\d(?:\.\d)?x\.(?:png|jpe?g|gif|webp|svg|avif)(?:[\s?#&/\"'<>(){}\[\],;:!%|\\=]|\.?\Z|\.\s)"
 )
-_HINT: Final = re.compile(r"[@%&\\]|=40|AEA-|[^\x00-\x7f]")
+_LETTER: Final = r"[^\s\ufffd\x00-\x2c./\x3a-\x40\x5b-\x5e\x60\x7b-\x7f\u3002]"
+"""Of a label: a letter, digit, mark, or one of "_" and "-"."""
+_TOP_LETTER: Final = r"[^\s\ufffd\x00-\x40\x5b-\x60\x7b-\x7f\u3002]"
+_LOCAL: Final = r"[^\s\ufffd\x00-\x20\x7f\"(),/:;<=>?@\[\\\]&]"
+_LITERAL: Final = r"\[(?:IPv6:)?[0-9A-Fa-f:.]+\]"
+_NAME: Final = rf"(?:(?<!{_LOCAL}){_LOCAL}++|\"[^\"\r\n]{{1,64}}\")@(?!{_PICTURE})"
+
+_ANY: Final = re.compile(
+    r"(?<=[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\"\x80-\U0010ffff-])(?<!\s)"
+    rf"@(?=[A-Za-z0-9_\x80-\U0010ffff]|\[[0-9A-Fa-fIi])(?!\s)(?!{_PICTURE})"
+)
+"""An "@" between two letters of a word."""
+_CERTAIN: Final = re.compile(
+    rf"{_NAME}(?:{_LETTER}++(?:[.\u3002]{_LETTER}++)*[.\u3002](?:xn--[\w-]+|{_TOP_LETTER}{{2,}})|{_LITERAL})"
+)
+"""With a top-level domain: what may be read out of noise."""
+_WHOLE: Final = re.compile(rf"{_NAME}(?:{_LETTER}++(?:[.\u3002]{_LETTER}++)*|{_LITERAL})")
+_HINT: Final = re.compile(r"[@%\\]|&(?:#|amp|commat|percnt)|=40|AEA-|[^\x00-\x7f]")
 """Without one of these an address is in base64 or hexadecimal, or nowhere."""
-_BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{11,}")
-_HEX: Final = re.compile(r"[0-9A-Fa-f]{12,}")
-_PRINTABLE: Final = re.compile(rb"[\x20-\x7e]{8,}")
-_TO_STANDARD: Final = str.maketrans("-_", "+/")
+_DEPTH: Final = 2
+"""How many layers of base64 or hexadecimal are taken off."""
+_TEXT: Final = re.compile(
+    rb"(?:[\x20-\x7e]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}){8,}"
+)
+_SURELY_TEXT: Final = 12
+"""Characters in a row that random octets hardly ever have."""
 _PARAMETER: Final = re.compile(r"([?&;][^=&?;#]*)=")
 _QUOTED_PRINTABLE: Final = re.compile(r"=([0-9A-Fa-f]{2})")
 
-_INVISIBLE: Final = re.compile("[\u00ad\u200b-\u200f\u2060-\u2064\ufeff]")
-_ESCAPED_AT: Final = re.compile(r"\\u0040|\\x40|%u0040|\+AEA-")  # JSON, JavaScript, UTF-7
-_ROUNDS: Final = 6
-"""How many layers of percent encoding and character references are taken off."""
-_DEPTH: Final = 2
-"""How many layers of base64 or hexadecimal are taken off."""
+_WORD: Final = 200
+"""Characters before an "@" that tell whether it begins the name of an account."""
+_BREAK: Final = re.compile(r"[\s\"'<>(),]")
+_ACCOUNT: Final = re.compile(r"-?\d{1,3}\.\d{1,20},|[\w-]{0,80}(?!\.?[\w\[]|[^\x00-\x7f])")
+"""No domain, or one without a dot: a name, or a place on a map."""
+_ENCODED_DELIMITER: Final = re.compile(r"%(?:[01][0-9A-Fa-f]|2[0289CcFf]|3[ABCEabce]|5[BCDbcd])")
 
-_AUTHORITY: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[/\\]{2}(?:(?P<user>[^/?#\\]*)@)?[^/?#\\@]*")
+_AUTHORITY: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[/\\]{2}(?:(?P<user>[^/?#\\]*)@)?(?P<host>[^/?#\\@]*)")
 
 
 def contains_address(text: str) -> bool:
@@ -49,19 +66,30 @@ def contains_address(text: str) -> bool:
 
 
 def contains_address_in_url(url: str) -> bool:
-    """Whether URL contains an e-mail address; before the host only the user name counts (RFC 3986, 3.2.1)."""
+    """Whether URL contains an e-mail address. The "@" before the host makes none, but user name, password and host
+    may each hide one (RFC 3986, 3.2.1).
+    """
     authority = _AUTHORITY.match(url)
     if authority is None:
         return contains_address(url)
-    name = (authority["user"] or "").partition(":")[0]
-    return contains_address(name) or contains_address(url[authority.end() :])
+    name, _, password = (authority["user"] or "").partition(":")
+    host = authority["host"]
+    parts = (name, password, host, host.replace(".", ""), url[authority.end() :])
+    return any(part and contains_address(part) for part in parts)
+
+
+def reveals(text: str, normalised: str) -> bool:
+    """Whether TEXT shows the one address NORMALISED (see `pseudonym.normalise`) in any way that is known: local part
+    and domain near each other, in clear or encoded, backwards, or a digest of it.
+    """
+    return Traces(normalised).shown(read([text]))
 
 
 def mask_addresses(text: str) -> str:
     """TEXT with "[address]" for each address; a word that hides one in an encoding goes as a whole."""
     if not contains_address(text):
         return text
-    masked = _PLAIN.sub(MASK, text)
+    masked = _WHOLE.sub(MASK, text)
     if contains_address(masked):
         masked = re.sub(r"\S+", lambda word: MASK if contains_address(word.group()) else word.group(), masked)
     return MASK if contains_address(masked) else masked
@@ -69,68 +97,57 @@ def mask_addresses(text: str) -> str:
 
 def _contains(text: str, depth: int) -> bool:
     if _HINT.search(text):
-        return any(_reads_as_address(layer, depth) for layer in _layers(text))
+        return any(_reads_as_address(layer, depth) for layer in layers(text))
     return _hides_address(text, depth)
-
-
-def _layers(text: str) -> Iterator[str]:
-    """TEXT, and what is below its percent encoding and character references."""
-    for _ in range(_ROUNDS):
-        if not text.isascii():
-            text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))  # U+FF20 is an "@", too
-        yield text
-        inner = unquote(unescape(_ESCAPED_AT.sub("@", text)))
-        if inner == text:
-            return
-        text = inner
 
 
 def _reads_as_address(text: str, depth: int) -> bool:
-    if "@" in text and _PLAIN.search(text):
+    if "@" in text and any(not _is_account(text, found.start()) for found in _ANY.finditer(text)):
         return True
-    if "=40" in text:
-        values = _PARAMETER.sub(r"\1 ", text)  # the "=" that follows a parameter's name encodes nothing
-        if _PLAIN.search(values.replace("=40", "@")) or _PLAIN.search(_unquoted_printable(values)):
-            return True
-    return _hides_address(text, depth)
+    return _hides_quoted_printable(text) or _hides_address(text, depth)
 
 
-def _unquoted_printable(text: str) -> str:
-    return _QUOTED_PRINTABLE.sub(lambda found: chr(int(found[1], 16)), text)
+def _is_account(text: str, at: int) -> bool:
+    """Whether the "@" AT this place of TEXT begins the name of an account, such as twitter.com/@name."""
+    short = _ACCOUNT.match(text, at + 1) is not None
+    if text[at - 1] != "/":
+        encoded = _ENCODED_DELIMITER.fullmatch(text, max(0, at - 3), at)
+        if encoded is None:
+            return False
+        return short or encoded.group().lower() == "%2f"  # which is looked at again as a slash
+    word = _BREAK.split(text[max(0, at - 1 - _WORD) : at - 1])[-1]
+    _, slashes, authority = word.rpartition("//")
+    if not word or (slashes and "/" not in authority):
+        return True
+    in_url = slashes or word.startswith("/") or len(word) == _WORD or "." in word.partition("/")[0]
+    return bool(in_url) and short
+
+
+def _hides_quoted_printable(text: str) -> bool:
+    if "=40" not in text:
+        return False
+    values = _PARAMETER.sub(r"\1 ", text)  # the "=" that follows a parameter's name encodes nothing
+    decoded = _QUOTED_PRINTABLE.sub(lambda found: chr(int(found[1], 16)), values)
+    return any(_CERTAIN.search(one) is not None for one in (values.replace("=40", "@"), decoded))
 
 
 def _hides_address(text: str, depth: int) -> bool:
     """Whether there is an address in the base64 or hexadecimal in TEXT, wherever in a run of it the encoding begins."""
-    return depth > 0 and any(
-        _contains(said, depth - 1)
-        for octets in (*_from_hexadecimal(text), *_from_base64(text))
-        for said in _said(octets)
-    )
+    if depth == 0:
+        return False
+    for decode in (from_hexadecimal, from_base64):
+        for octets, whole in decode(text):
+            said = octets.replace(b"\0", b"")  # UTF-16
+            if b"@" in said and _CERTAIN.search(said.decode("utf-8", "replace")):
+                return True
+            if any(_contains(run, depth - 1) for run in _texts(said, whole)):
+                return True
+    return False
 
 
-def _from_hexadecimal(text: str) -> Iterator[bytes]:
-    if "40" in text:
-        for run in _HEX.findall(text):
-            for skipped in (0, 1):
-                digits = run[skipped:]
-                yield binascii.unhexlify(digits[: len(digits) // 2 * 2])
-
-
-def _from_base64(text: str) -> Iterator[bytes]:
-    for run in _BASE64.findall(text):
-        if run.islower() or run.isupper() or run.isdecimal():
-            continue  # words and numbers; base64 of any text has letters of both kinds
-        letters = run.translate(_TO_STANDARD)
-        for skipped in range(4):
-            part = letters[skipped:]
-            part = part[:-1] if len(part) % 4 == 1 else part
-            yield binascii.a2b_base64(part + "=" * (-len(part) % 4))
-
-
-def _said(octets: bytes) -> Iterator[str]:
-    """What OCTETS may say, if they are text at all: random ones hardly ever say anything."""
-    octets = octets.replace(b"\0", b"")  # UTF-16
-    if b"@" in octets:
-        yield octets.decode("utf-8", "replace")
-    for printable in _PRINTABLE.findall(octets):
-        yield printable.decode("ascii")
+def _texts(octets: bytes, whole: bool) -> Iterator[str]:
+    """What OCTETS say where they are text; random ones hardly ever are. WHOLE: nothing else stands before or behind."""
+    for found in _TEXT.finditer(octets):
+        text = found.group().decode("utf-8", "replace")
+        if len(text) >= _SURELY_TEXT or (whole and found.end() - found.start() == len(octets)):
+            yield text

@@ -33,12 +33,15 @@ def attribute_text(raw: bytes, charset: str) -> str | None:
             text = raw.decode(charset)
         except (LookupError, UnicodeError):
             return None
-    return unescape(text)
+    return unescape(text.replace("\0", "\ufffd"))
 
 
 def unescape(text: str) -> str:
     """TEXT of an attribute with its character references decoded."""
-    return _REFERENCE.sub(_referenced, text) if "&" in text else text
+    references = text.count("&")
+    if references and references == text.count("&amp;"):  # as in nearly every URL
+        return text.replace("&amp;", "&")
+    return _REFERENCE.sub(_referenced, text) if references else text
 
 
 def _referenced(found: re.Match[str]) -> str:

@@ -22,6 +22,7 @@ from tracker.model import (
     Evidence,
     ExpiredConsent,
     FutureDate,
+    Grant,
     Method,
     MissingEvidence,
     PurchasedList,
@@ -63,9 +64,9 @@ def decide(report: ConsentReport, standing: Standing, now: datetime, policy: Con
     Raises:
         PurchasedList, MissingEvidence, FutureDate, ExpiredConsent: the report is worth nothing.
     """
-    _examine(report, now, policy)
-    if report.purposes & standing.suppressed.keys():
+    if report.purposes & standing.suppressed.keys():  # whatever it is worth: that it was tried prolongs the no
         return Decision(ConsentState.SUPPRESSED, until=None)
+    _examine(report, now, policy)
     if is_confirmed(report):
         return _grant(report, standing, policy)
     return _hold(report, standing, now, policy)
@@ -74,12 +75,18 @@ def decide(report: ConsentReport, standing: Standing, now: datetime, policy: Con
 def is_confirmed(report: ConsentReport) -> bool:
     """Whether REPORT shows when and how the person confirmed it."""
     evidence = report.evidence
-    return report.method in CONFIRMABLE and evidence.confirmed_at is not None and bool(evidence.confirmed_by)
+    return (
+        report.method in CONFIRMABLE
+        and evidence.confirmed_at is not None
+        and any(map(str.isalnum, evidence.confirmed_by or ""))
+    )
 
 
 def grant_last_day(report: ConsentReport, policy: ConsentPolicy) -> Day:
-    """The last day of a grant that rests on REPORT."""
-    return later(day_of(report.given_at), policy.consent_days)
+    """The last day of a grant that rests on REPORT: a consent is as old as what shows it."""
+    confirmed_at = report.evidence.confirmed_at
+    since = report.given_at if confirmed_at is None else min(report.given_at, confirmed_at)
+    return later(day_of(since), policy.consent_days)
 
 
 def _examine(report: ConsentReport, now: datetime, policy: ConsentPolicy) -> None:
@@ -103,12 +110,17 @@ def _grant(report: ConsentReport, standing: Standing, policy: ConsentPolicy) -> 
     newer = frozenset(
         purpose
         for purpose in report.purposes
-        if purpose not in standing.grants or standing.grants[purpose].given_at < report.given_at
+        if purpose not in standing.grants or _renews(report, standing.grants[purpose], policy)
     )
     kept = [standing.grants[purpose].last_day for purpose in report.purposes - newer]
     if not newer:
         return Decision(ConsentState.UNCHANGED, until=min(kept))
     return Decision(ConsentState.LIVE, until=min([grant_last_day(report, policy), *kept]), give=newer)
+
+
+def _renews(report: ConsentReport, grant: Grant, policy: ConsentPolicy) -> bool:
+    """Whether REPORT is a newer consent than the one GRANT rests on, and not an old confirmation with a new date."""
+    return grant.given_at < report.given_at and grant.last_day < grant_last_day(report, policy)
 
 
 def _hold(report: ConsentReport, standing: Standing, now: datetime, policy: ConsentPolicy) -> Decision:

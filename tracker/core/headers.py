@@ -33,9 +33,11 @@ _PARAMETER = re.compile(
 _COMMENT_AT_END = re.compile(r"[ \t\r\n]++\([^()]*+\)[ \t\r\n]*+\Z")
 _CONTINUED = re.compile(r"([^*]++)(?:\*([0-9]{1,3}))?(\*)?\Z")
 _ADDRESS_PIECES = re.compile(
-    rb"""(?P<quoted>"(?:[^"\\]|\\.){0,1000}")|(?P<angle><[^<>]*+>)|(?P<mark>[(),:;])|(?P<text>[^"<>(),:;]++)|(?P<stray>.)""",
+    rb"""(?P<quoted>"[^"\\]*+(?:\\.[^"\\]*+)*")|(?P<escaped>\\["\\])|(?P<angle><[^<>]*+>)|(?P<mark>[(),:;])"""
+    rb"""|(?P<text>[^"<>(),:;\\]++)|(?P<stray>.)""",
     re.DOTALL,
 )
+# An escaped quote outside quotes opens none: so only the last quote of a field can be open, and is looked at once.
 
 
 def has_junk(block: bytes) -> bool:

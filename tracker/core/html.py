@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from tracker.core.marks import Shelter, has_mark, may_have_mark
-from tracker.core.markup import ATTRIBUTE, CONDITION, CONSTRUCT, CONSTRUCT_IN_COMMENT, raw_text_ends, without_tags
+from tracker.core.markup import ATTRIBUTE, CONDITION, CONSTRUCT, CONSTRUCT_IN_COMMENT, HREF_FIRST, raw_text_ends, without_tags
 
 Quote = Literal[b'"', b"'", b""]
 Element = Literal["a", "area", "vml"]
@@ -95,15 +95,16 @@ class _Scanner:
     def read(self, start: int, end: int, *, live: bool) -> bool:
         """Read from START to END; LIVE is false within a conditional comment. False: it ends inside a construct."""
         constructs = CONSTRUCT if live else CONSTRUCT_IN_COMMENT
+        body, shelter = self.body, self.shelter
         opened: _Link | None = None
         position: int | None = start
         complete = True
         while position is not None:
             restart: int | None = None
-            for found in constructs.finditer(self.body, position, end):
+            for found in constructs.finditer(body, position, end):
                 kind = found.lastgroup
-                if self.shelter is not None and kind != "comment":
-                    self.shelter.pass_by(found.group())
+                if shelter is not None and kind != "comment":
+                    shelter.pass_by(found.group())
                 if kind is None:
                     continue
                 if kind == "attributes":
@@ -123,15 +124,15 @@ class _Scanner:
                 elif kind == "open":
                     name = found["open"].lower()
                     if name != b"body":
-                        restart = raw_text_ends(name, self.body, found.end(), end)
+                        restart = raw_text_ends(name, body, found.end(), end)
                         complete = restart is not None
                         break
                     if live and self.body_starts is None:
                         self.body_starts = found.end()
                 elif kind == "comment":
-                    self._read_condition(*found.span("comment"))
+                    self._read_condition(*found.span("comment"))  # leaves the shelter as it was
                 else:  # broken: nothing after it is markup, save in a conditional comment within another
-                    nested = None if live else CONDITION.match(self.body, found.start() + 4, end)
+                    nested = None if live else CONDITION.match(body, found.start() + 4, end)
                     restart = nested.end() if nested else None
                     complete = restart is not None
                     break
@@ -159,7 +160,11 @@ class _Scanner:
         name = found["link"].lower()
         element: Element = "a" if name == b"a" else "area" if name == b"area" else "vml"
         marked = self.shelter is not None and (self.shelter.covers or has_mark(found["attributes"]))
-        for attribute in ATTRIBUTE.finditer(self.body, *found.span("attributes")):
+        start, end = found.span("attributes")
+        common = HREF_FIRST.match(self.body, start, end)
+        if common is not None:
+            return _Link(*common.span(1), b'"', element, found.end(), marked)
+        for attribute in ATTRIBUTE.finditer(self.body, start, end):
             if attribute["name"].lower() == b"href":  # the first wins
                 group = attribute.lastgroup or "name"
                 if group == "name":

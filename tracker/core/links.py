@@ -26,8 +26,12 @@ _PLACEHOLDER: Final = re.compile(
     r"|\$\{|#\{"
     r"|<%|&lt;%"
 )
+_MAY_BE_PLACEHOLDER: Final = re.compile(r"[{%*\[<]|&lt;%")
+"""A quick look: one of these stands in every placeholder."""
 _INVISIBLE: Final = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 _AROUND: Final = " \t\r\n\f\u00a0<>()[]{}\"'`«»„“”‚‘’›‹.,;:!?→»>…-–—|*•"
+_MAY_SHOW: Final = re.compile(rb"[.:&]")
+"""A quick look: a text without any of these shows no host."""
 _SHOWN_URL: Final = re.compile(r"(?i:https?:|www\d?\.\w)")
 _SHOWN_HOST: Final = re.compile(
     r"(?:[\w-]+\.)+(?P<top>xn--[\w-]+|[^\W\d_]{2,})(?P<more>\.?(?::\d+)?(?:[/?#]\S*)?)|\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?(?:/\S*)?"
@@ -49,19 +53,26 @@ class LinkRules:
     """Hosts (their subdomains with them), or patterns of host and path such as `accounts.example.org/login*`."""
     _trackers: tuple[tuple[str, str], ...] = field(init=False, repr=False, compare=False)
     _unsubscribe: frozenset[str] = field(init=False, repr=False, compare=False)
+    _unsubscribe_lowered: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_trackers", tuple(map(_authority_and_path, self.tracker_urls)))
         object.__setattr__(self, "_unsubscribe", frozenset(map(_without_fragment, self.unsubscribe)))
+        object.__setattr__(self, "_unsubscribe_lowered", frozenset(map(str.lower, self._unsubscribe)))
 
     def is_tracker(self, url: str) -> bool:
         """Whether URL leads into this tracker, with whatever scheme."""
+        lowered = url.lower()
+        if not any(ours in lowered for ours, _ in self._trackers):  # spares most links the exact look
+            return False
         authority, path = _authority_and_path(url)
         return any(authority == ours and (path + "/").startswith(base + "/") for ours, base in self._trackers)
 
     def unsubscribes(self, url: str) -> bool:
-        """Whether URL is one of the List-Unsubscribe header."""
-        return bool(self._unsubscribe) and _without_fragment(url) in self._unsubscribe
+        """Whether URL (as `target.resolve` returns it) is one of the List-Unsubscribe header."""
+        if not self._unsubscribe or url.partition("#")[0].lower() not in self._unsubscribe_lowered:
+            return False
+        return _without_fragment(url) in self._unsubscribe
 
     def excludes(self, url: str) -> bool:
         """Whether a setting excludes URL."""
@@ -72,16 +83,53 @@ class LinkRules:
         return any(_matches(pattern.lower(), host, where) for pattern in self.excluded_hosts)
 
 
+class Judge:
+    """Judges the links of one body; remembers the values it has seen, since newsletters repeat them."""
+
+    def __init__(self, charset: str, rules: LinkRules) -> None:
+        """CHARSET: of the body, by a name that Python knows, or empty."""
+        self._charset = charset
+        self._rules = rules
+        self._seen: dict[bytes, str | Left | None] = {}
+
+    def __call__(self, anchor: Anchor) -> str | Left | None:
+        """As `judge` says."""
+        if anchor.marked:
+            return _marked(anchor.value, self._charset)
+        if anchor.value in self._seen:
+            verdict = self._seen[anchor.value]
+        else:
+            verdict = self._seen[anchor.value] = _destination(anchor.value, self._charset, self._rules)
+        # A member of Left is a str, too.
+        if verdict is None or isinstance(verdict, Left) or self._rules.rewrite_visible_urls:
+            return verdict
+        return Left.VISIBLE_URL if anchor.text and shows_url(anchor.text, self._charset) else verdict
+
+
 def judge(anchor: Anchor, charset: str, rules: LinkRules) -> str | Left | None:
     """Where ANCHOR of a body in CHARSET leads, as an ASCII URL; or why it is left; None when it is no http link."""
-    text = attribute_text(anchor.value, charset)
+    return Judge(charset, rules)(anchor)
+
+
+def _marked(value: bytes, charset: str) -> Left | None:
+    text = attribute_text(value, charset)
     if text is None:
-        return Left.UNREADABLE if target.is_web(anchor.value.decode("latin-1")) else None
+        return _unreadable(value)
+    return Left.NO_TRACK_MARK if target.is_web(text) else None
+
+
+def _unreadable(value: bytes) -> Left | None:
+    return Left.UNREADABLE if target.is_web(value.decode("latin-1")) else None
+
+
+def _destination(value: bytes, charset: str, rules: LinkRules) -> str | Left | None:
+    """Where a link with VALUE leads, whatever a reader sees of it."""
+    text = attribute_text(value, charset)
+    if text is None:
+        return _unreadable(value)
     if not target.is_web(text):
         return None
-    if anchor.marked:
-        return Left.NO_TRACK_MARK
-    if _PLACEHOLDER.search(text):
+    if _MAY_BE_PLACEHOLDER.search(text) and _PLACEHOLDER.search(text):
         return Left.PLACEHOLDER
     url = target.resolve(text)
     if url is None:
@@ -94,13 +142,13 @@ def judge(anchor: Anchor, charset: str, rules: LinkRules) -> str | Left | None:
         return Left.EXCLUDED
     if contains_address_in_url(url):
         return Left.ADDRESS_IN_TARGET
-    if not rules.rewrite_visible_urls and anchor.text and shows_url(anchor.text, charset):
-        return Left.VISIBLE_URL
     return url
 
 
 def shows_url(visible: bytes, charset: str) -> bool:
     """Whether VISIBLE, a link's text in HTML without tags, reads as a URL or as the name of a host."""
+    if not _MAY_SHOW.search(visible):
+        return False
     try:
         text = visible.decode(charset or "utf-8", "replace")
     except LookupError:

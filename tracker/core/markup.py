@@ -24,7 +24,9 @@ _TAGS: Final = (
     rb"(?:(?=[aAvV])(?P<link>(?i:a|area|v:[a-z0-9]++))" + NAME_END
     + rb"(?P<attributes>" + ATTRIBUTES + rb")" + TAG_END
     + rb"|/(?=[aAbBhH])(?P<end>(?i:a|body|html))" + NAME_END + _REST
-    + rb"|(?=[bBsStTxXiInNpP])(?P<open>(?i:body|" + _RAW + rb"))" + NAME_END + _REST
+    # Spelled by first letters: an alternative that begins otherwise is passed over at once.
+    + rb"|(?P<open>[bB](?i:ody)|[sS](?i:cript|tyle)|[tT](?i:extarea|itle)|[xX](?i:mp)|[iI](?i:frame)"
+    + rb"|[nN](?i:oembed|oframes)|[pP](?i:laintext))" + NAME_END + _REST
     + rb"|/?[A-Za-z][^\t\n\f\r />]*+" + _REST
 )  # fmt: skip
 _BOGUS: Final = rb"|(?:[?]|!(?!--)|/(?![A-Za-z]))[^>]*+>"  # bogus comments, and the doctype
@@ -42,6 +44,8 @@ ATTRIBUTE: Final = re.compile(
     rb"""(?:"(?P<double>[^"]*+)"|'(?P<single>[^']*+)'|(?P<bare>[^\t\n\f\r "'>][^\t\n\f\r >]*+))?)?"""
 )
 """One of the attributes of a whole tag; without a value the last group is `name`."""
+HREF_FIRST: Final = re.compile(rb'[\t\n\f\r ]href="([^"]++)"')
+"""The form of nearly all links: their first attribute is a quoted href."""
 OPENED: Final = re.compile(rb"<(?P<name>[A-Za-z][^\t\n\f\r />]*+)(?P<attributes>" + ATTRIBUTES + rb")" + TAG_END)
 CLOSED: Final = re.compile(rb"</(?P<name>[A-Za-z][^\t\n\f\r />]*+)")
 CONDITION: Final = re.compile(rb"\[(?i:if\b)[^\]>]*+\]>")
@@ -94,4 +98,12 @@ def without_tags(markup: bytes, *, cut: bool) -> bytes:
         return markup
     if cut:
         markup = _CUT_TAG.sub(b"", markup)
-    return CONSTRUCT.sub(b"", _BREAKS.sub(b" <", markup))
+    markup = _BREAKS.sub(b" <", markup)
+    kept: list[bytes] = []
+    position = 0
+    for found in CONSTRUCT.finditer(markup):
+        kept.append(markup[position : found.start()])
+        position = found.end()
+        if found.lastgroup == "broken":  # nothing after it is seen; and looking on from each "<" would take for ever
+            return b"".join(kept)
+    return b"".join([*kept, markup[position:]])

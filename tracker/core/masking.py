@@ -18,10 +18,13 @@ _RUN: Final = re.compile(r"[A-Za-z0-9]{10,}")
 _TURN: Final = re.compile(
     r"[a-z](?=[A-Z0-9])|[A-Z](?=[0-9])|[0-9](?=[A-Za-z])"
 )  # from one kind of character to another
-_ALL_KINDS: Final = re.compile(r"(?=[^a-z]*[a-z])(?=[^A-Z]*[A-Z])[^0-9]*[0-9]")
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}")
 _HEXADECIMAL: Final = re.compile(r"(?=[0-9]*[A-Fa-f])(?=[A-Fa-f]*[0-9])[0-9A-Fa-f]+")
-_WORDS: Final = re.compile(r"[0-9]{0,4}[A-Z]?[a-z]+(?:[A-Z][a-z]{2,})*[0-9]{0,4}[a-z]*|[A-Z]+[0-9]{0,4}")
+_PIECE: Final = re.compile(r"[A-Za-z0-9]+")
+_WORDS: Final = re.compile(r"[0-9]{0,4}(?:[A-Z]?[a-z]+(?:[A-Z]{1,2}[a-z]+)*|[A-Z]+)[0-9]{0,4}[a-z]*|[0-9]+")
+"""What people write: words, also run together, with a number before, behind or in between."""
+_CALM: Final = re.compile(r"[a-z]+|[0-9]+|[A-Z][a-z]{3,}")
+"""What may stand beside a secret without being a piece of it."""
 _VOWEL: Final = re.compile(r"[AEIOUYaeiouy]")
 
 
@@ -32,21 +35,24 @@ def masked_path(path: str) -> str:
 
 
 def _masked(segment: str) -> str:
-    text = unquote(segment) if "%" in segment else segment
-    if contains_address(text) or _is_random(text):
+    text = unquote(unquote(segment)) if "%" in segment else segment
+    if contains_address(text):
         return HIDDEN
-    if text != segment:
-        return HIDDEN if any(map(_is_secret, _RUN.findall(text))) else segment
-    return _RUN.sub(lambda run: HIDDEN if _is_secret(run.group()) else run.group(), segment)
+    rest = _RUN.sub(lambda run: HIDDEN if _is_secret(run.group()) else run.group(), _UUID.sub(HIDDEN, text))
+    pieces = _PIECE.findall(rest)
+    if rest == text:
+        return HIDDEN if _is_random(pieces) else segment
+    return rest if text == segment and pieces and all(map(_CALM.fullmatch, pieces)) else HIDDEN
 
 
-def _is_random(segment: str) -> bool:
-    """Whether SEGMENT as a whole is a UUID, or like base64url: all kinds of characters in quick turns."""
-    if _UUID.search(segment):
-        return True
-    return (
-        len(segment) >= 20 and len(_TURN.findall(segment)) * 4 >= len(segment) and _ALL_KINDS.match(segment) is not None
-    )
+def _is_random(pieces: list[str]) -> bool:
+    """Whether PIECES of a segment are together like base64url: long, and not made of words."""
+    size = sum(map(len, pieces))
+    return size >= 14 and sum(len(piece) for piece in pieces if not _is_said(piece)) * 4 > size
+
+
+def _is_said(piece: str) -> bool:
+    return _WORDS.fullmatch(piece) is not None and len(_TURN.findall(piece)) * 4 <= len(piece)
 
 
 def _is_secret(run: str) -> bool:
@@ -55,6 +61,6 @@ def _is_secret(run: str) -> bool:
         return len(run) >= 14
     if len(run) >= 12 and _HEXADECIMAL.fullmatch(run):
         return True
-    if _WORDS.fullmatch(run):
+    if _is_said(run):
         return len(run) >= 32 or (len(run) >= 16 and len(_VOWEL.findall(run)) * 4 < len(run))
     return len(run) >= 20 or len(_TURN.findall(run)) >= 3

@@ -203,13 +203,12 @@ def _open_part(state: _Walk, at: int) -> tuple[Reason | None, int]:
         block, start = b"", at + 2
     else:
         blank, start = state.next_blank(at)
-        block = message[at : blank + 1]
-        if block.startswith(b"--") or b"\n--" in block:
-            cut = _first_delimiter(state, at, blank)
-            if cut == at:  # two delimiters in a row are one
-                return None, cut
-            if cut is not None:  # a header without a body
-                block, start = message[at:cut], cut
+        cut = _first_delimiter(state, at, blank)
+        if cut == at:  # two delimiters in a row are one
+            return None, cut
+        if cut is not None:  # a header without a body
+            start = cut
+        block = message[at : blank + 1 if cut is None else cut]
     fields = read_part_fields(block)
     within = state.multiparts[state.stack[-1][1]]
     kind = content_type(fields, "message/rfc822" if within.kind == "multipart/digest" else "text/plain")

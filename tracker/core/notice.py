@@ -70,9 +70,13 @@ _SENTENCES: Final = {
 _BOX: Final = (
     "clear:both;margin:16px 8px 8px 8px;padding:8px 12px;border:1px solid #bbbbbb;\n"
     "background-color:#ffffff;color:#333333;font-family:Arial,Helvetica,sans-serif;\n"
-    "font-size:13px;font-weight:normal;line-height:18px;text-align:left"
+    "font-size:13px;font-weight:normal;line-height:18px;text-align:left;\n"
+    "background-color:#ffffff !important;color:#333333 !important"
 )
-_LINK_STYLE: Final = "color:#0b4f8a;text-decoration:underline"
+_LINK_STYLE: Final = (
+    "position:relative;top:auto;left:auto;color:#0b4f8a;background-color:#ffffff;\n"
+    "font-size:13px;line-height:18px;text-decoration:underline;color:#0b4f8a !important"
+)
 _WIDTH: Final = 72
 _SPELLED_OUT: Final = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss"})
 

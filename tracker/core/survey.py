@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from tracker.core import charset, headers, html, links, mime, refusal, target
+from tracker.core.foreign import find as find_foreign
 from tracker.core.mime import NO_PARENT, Leaf, Structure
 from tracker.core.transfer import base64, quoted_printable
 from tracker.core.transfer.identity import Identity
@@ -100,6 +101,8 @@ class Survey:
     """Delivery tokens that stand in the message already: its own, or quoted ones."""
     bodies: tuple[HtmlBody, ...]
     text: TextBody | None
+    foreign: Mapping[str, int] = field(default_factory=dict)
+    """Other people's trackers in it: how many of which kind (core/foreign)."""
 
     @property
     def can_pixel(self) -> bool:
@@ -127,6 +130,7 @@ def survey(message: bytes, policy: SurveyPolicy) -> Survey | Refused:
     found: list[str] = []
     bodies: list[HtmlBody] = []
     left: Counter[Left] = Counter()
+    trackers: Counter[str] = Counter()
     first_html: Leaf | None = None
     for leaf in structure.leaves:
         if not leaf.is_body or leaf.type.kind not in ("text/html", "text/plain"):
@@ -149,6 +153,7 @@ def survey(message: bytes, policy: SurveyPolicy) -> Survey | Refused:
         if not scan.complete:
             return Refused(Reason.MALFORMED)
         first_html = first_html or leaf
+        trackers.update(one.kind for one in find_foreign(view.text, policy.public_urls))
         bodies.append(_html_body(leaf, transfer, view, scan, rules, left))
     text = None if first_html is None else _text_alternative(message, structure, first_html)
     all_links = tuple(link for body in bodies for link in body.links)
@@ -170,6 +175,7 @@ def survey(message: bytes, policy: SurveyPolicy) -> Survey | Refused:
         tracker_tokens=tuple(dict.fromkeys(found)),
         bodies=tuple(bodies),
         text=text,
+        foreign=dict(trackers),
     )
 
 

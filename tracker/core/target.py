@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from hashlib import blake2b
+from ipaddress import IPv6Address
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -33,7 +34,6 @@ _URL: Final = re.compile(
 _LONGEST_HOST: Final = 255
 _ASCII_HOST: Final = re.compile(r"[A-Za-z0-9._~-]++")
 _NOT_SENT: Final = re.compile("[\x00-\x20\x7f-\U0010ffff]")
-_SAFE: Final = re.compile(r"[\x21-\x7e]++")
 
 
 def read(raw: bytes, charset: str) -> str | None:
@@ -53,20 +53,24 @@ def is_web(text: str) -> bool:
 def resolve(text: str) -> str | None:
     """The http(s) URL that a browser opens for TEXT, as printable ASCII; None as for `read`."""
     url = _trimmed(text)
-    if _UNCERTAIN.search(url):
+    safe = url.isascii() and url.isprintable() and " " not in url
+    if not safe and _UNCERTAIN.search(url):
         return None
     parts = _URL.fullmatch(url)
     if parts is None or not _is_port(parts["port"]):
         return None
     host = parts["host"]
-    if not host.startswith("[") and not _ASCII_HOST.fullmatch(host):
+    if _ASCII_HOST.fullmatch(host):
+        return url if safe else _NOT_SENT.sub(_percent_encoded, url)
+    if host.startswith("["):
+        if not _is_ipv6(host[1:-1]):
+            return None
+    else:
         ascii_host = _host_to_ascii(host)
         if ascii_host is None:
             return None
         url = f"{parts['scheme']}://{parts['user']}{ascii_host}{parts['port']}{parts['path']}{parts['rest']}"
-    if not _SAFE.fullmatch(url):
-        url = _NOT_SENT.sub(_percent_encoded, url)
-    return url
+    return _NOT_SENT.sub(_percent_encoded, url)
 
 
 def authority_host(url: str) -> str:
@@ -90,11 +94,20 @@ def report(url: str) -> Link:
 
 def _trimmed(text: str) -> str:
     """TEXT without the white space that the URL parser takes out first."""
-    return text.strip(_C0_OR_SPACE).translate(_TAB_OR_NEWLINE)
+    text = text.strip(_C0_OR_SPACE)
+    return text if text.isprintable() else text.translate(_TAB_OR_NEWLINE)
 
 
 def _is_port(port: str) -> bool:
     return len(port) < 2 or (len(port) <= 6 and int(port[1:]) < 65536)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _host_to_ascii(host: str) -> str | None:

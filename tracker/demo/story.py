@@ -207,6 +207,7 @@ async def _installed(folder: Path) -> tuple[Settings, str]:
         public_url=f"http://127.0.0.1:{public}",
         language=Language.DE,
         now=utc_now(),
+        environ={},
     )
     listen = {"TRACKER_PUBLIC_LISTEN": f"127.0.0.1:{public}", "TRACKER_PRIVATE_LISTEN": f"127.0.0.1:{private}"}
     settings = load(config, listen)

@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from tracker.doors.api_access import Gate
+from tracker.doors.api_batch import BatchDoor
 from tracker.doors.api_bodies import expect
 from tracker.doors.api_consents import ConsentsDoor
 from tracker.doors.api_problems import problems
@@ -52,11 +53,13 @@ def build(
     """The application. MAX_MESSAGE: octets up to which a message is planned; PUBLIC_URL: where people find `/ask`."""
     gate = Gate(access, clock)
     rewriting = RewriteDoor(sender, gate, metrics, clock, max_message)
+    batches = BatchDoor(sender, gate, metrics, clock, max_message)
     consent = ConsentsDoor(consents, gate, clock)
     stats = StatsDoor(figures, gate, clock)
     operations = OperationsDoor(ready, metrics)
     routes: Mapping[str, tuple[str, Handler]] = {
         "/v1/rewrite": ("POST", rewriting.rewrite),
+        "/v1/rewrite/batch": ("POST", batches.rewrite),
         "/v1/consents": ("POST", consent.report),
         "/v1/consents/lookup": ("POST", consent.lookup),
         "/v1/consents/withdraw": ("POST", consent.withdraw),

@@ -42,10 +42,13 @@ async def read_body(request: web.Request, media_type: str, limit: int) -> bytes:
     return b"".join(chunks)
 
 
-async def read_json(request: web.Request, body: type[AnyBody]) -> AnyBody:
-    """The BODY in REQUEST. Raises Problem, BadJson, and InvalidField which names every field that is wrong."""
-    check_body(request, JSON, LARGEST_JSON)
-    data = await read_body(request, JSON, LARGEST_JSON)
+async def read_json(request: web.Request, body: type[AnyBody], limit: int = LARGEST_JSON) -> AnyBody:
+    """The BODY in REQUEST. LIMIT: octets.
+
+    Raises Problem, BadJson, and InvalidField which names every field that is wrong.
+    """
+    check_body(request, JSON, limit)
+    data = await read_body(request, JSON, limit)
     try:
         return body.model_validate_json(data)
     except ValidationError as error:

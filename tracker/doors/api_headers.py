@@ -52,11 +52,15 @@ def envelope_of(headers: Headers, key: ApiKey) -> Envelope:
 
 def owner_of_caller(headers: Headers, key: ApiKey) -> str | None:
     """The rep on whose behalf the holder of KEY calls; None when no rep is named. Raises InvalidField, ForeignOwner."""
-    named = text(headers, OWNER)
+    return bound_owner(text(headers, OWNER), key, OWNER)
+
+
+def bound_owner(named: str | None, key: ApiKey, name: str) -> str | None:
+    """The rep who is NAMED in the field NAME, or to whom KEY is bound. Raises ForeignOwner."""
     if key.owner is None:
         return named
     if named is not None and named.casefold() != key.owner.casefold():
-        raise ForeignOwner(OWNER)
+        raise ForeignOwner(name)
     return key.owner
 
 
@@ -72,10 +76,15 @@ def text(headers: Headers, name: str) -> str | None:
     except UnicodeDecodeError:
         raise InvalidField(f"{name}: neither UTF-8 nor RFC 2047") from None
     _check_characters(plain, name)
-    if plain.isascii() and "=?" in plain:
-        plain = _decoded(plain, name)
-        _check_characters(plain, name)
-    plain = plain.strip()
+    return checked(_decoded(plain, name) if plain.isascii() and "=?" in plain else plain, name)
+
+
+def checked(value: str | None, name: str) -> str | None:
+    """The text VALUE of the field NAME without blanks around it; None when nothing is left. Raises InvalidField."""
+    if value is None:
+        return None
+    _check_characters(value, name)
+    plain = value.strip()
     if len(plain) > LONGEST_TEXT:
         raise _too_long(name)
     return plain or None

@@ -38,6 +38,9 @@ class CopyCounter(Protocol):
     def rewrote(self, reason: Reason | None, left: Mapping[Left, int], seconds: float) -> None:
         """One copy was answered SECONDS after it was read: tracked, with links LEFT, or untouched for REASON."""
 
+    def foreign(self, found: Mapping[str, int]) -> None:
+        """A copy had so many of other people's trackers in it: FOUND by kind."""
+
 
 class RewriteDoor:
     """Answers `POST /v1/rewrite`."""
@@ -69,6 +72,7 @@ class RewriteDoor:
         began = perf_counter()
         answer = await self._answer(envelope, message)
         self._counter.rewrote(answer.reason, answer.left, perf_counter() - began)
+        self._counter.foreign(answer.foreign)
         return web.Response(body=answer.message, content_type=MESSAGE, headers=said_of(answer))
 
     async def _envelope(self, request: web.Request) -> Envelope | Reason:
@@ -102,18 +106,23 @@ class RewriteDoor:
 
 def said_of(answer: Answer) -> dict[str, str]:
     """The Tracker-* headers for ANSWER."""
+    said = {"Tracker-Foreign": _counts(answer.foreign)} if answer.foreign else {}
     if answer.reason is not None:
-        return {"Tracker-Outcome": "untouched", "Tracker-Reason": answer.reason}
-    said = {
+        return {"Tracker-Outcome": "untouched", "Tracker-Reason": answer.reason, **said}
+    said |= {
         "Tracker-Outcome": "tracked",
         "Tracker-Purposes": ", ".join(sorted(answer.purposes)),
         "Tracker-Links": f"{answer.links_tracked}/{answer.links_found}",
     }
     if answer.left:
-        said["Tracker-Left"] = ", ".join(f"{why}={count}" for why, count in sorted(answer.left.items()))
+        said["Tracker-Left"] = _counts(answer.left)
     if answer.message_key is not None:
         said["Tracker-Message"] = answer.message_key.hex()
     return said
+
+
+def _counts(of: Mapping[Left, int] | Mapping[str, int]) -> str:
+    return ", ".join(f"{what}={count}" for what, count in sorted(of.items()))
 
 
 def _reason(error: Exception) -> Reason:

@@ -14,7 +14,16 @@ from tracker.doors.api_bodies import read_json
 from tracker.doors.api_headers import owner_of_caller
 from tracker.doors.schemas import RecipientsBody
 from tracker.flows.report import Figures
-from tracker.model import Engagement, Hour, InvalidField, LinkFigures, MessageFigures, PersonFigures, Scope
+from tracker.model import (
+    MAIL_PURPOSES,
+    Engagement,
+    Hour,
+    InvalidField,
+    LinkFigures,
+    MessageFigures,
+    PersonFigures,
+    Scope,
+)
 
 USUAL_PAGE: Final = 50
 LARGEST_PAGE: Final = 200
@@ -67,7 +76,7 @@ def message_json(figures: MessageFigures) -> dict[str, Any]:
         "last_sent": _instant(figures.last_sent),
         "sent": figures.sent,
         "tracked": figures.tracked,
-        "measurable": dict(sorted(figures.measurable.items())),
+        "measurable": {purpose: figures.measurable.get(purpose, 0) for purpose in sorted(MAIL_PURPOSES)},
         "opened": figures.opened,
         "opened_by_machines_only": figures.opened_by_machines_only,
         "clicked": figures.clicked,

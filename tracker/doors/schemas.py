@@ -15,6 +15,8 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from tracker.model import MAIL_PURPOSES, Evidence, Language, Method, Purpose
 
 MOST_PEOPLE: Final = 100
+MOST_COPIES: Final = 10_000
+"""Recipients of one batch."""
 LONGEST_TEXT: Final = 1_000
 """Characters of any value; the flows are stricter where it matters."""
 _RFC_3339: Final = re.compile(
@@ -109,6 +111,24 @@ class RecipientsBody(Body):
         return self
 
 
+class AddresseeBody(Body):
+    """One of the recipients of a batch."""
+
+    address: Text
+    reference: Text | None = None
+
+
+class BatchBody(Body):
+    """`POST /v1/rewrite/batch`; the message in base64."""
+
+    message: str
+    recipients: Annotated[list[AddresseeBody], Field(min_length=1, max_length=MOST_COPIES)]
+    label: Text | None = None
+    campaign: Text | None = None
+    owner: Text | None = None
+    language: Language | None = None
+
+
 _WORDS: Final = {
     "missing": "is missing",
     "string_type": "needs a text",
@@ -118,12 +138,16 @@ _WORDS: Final = {
     "frozen_set_type": "needs a list",
     "list_type": "needs a list",
     "too_short": "is empty",
-    "too_long": f"holds more than {MOST_PEOPLE}",
     "model_type": "needs a JSON object",
 }
 _NAMES: Final = frozenset(
-    name for body in (EvidenceBody, ConsentBody, LookupBody, WithdrawBody, RecipientsBody) for name in body.model_fields
+    name
+    for body in (EvidenceBody, ConsentBody, LookupBody, WithdrawBody, RecipientsBody, AddresseeBody, BatchBody)
+    for name in body.model_fields
 )
+
+_INNER: Final[dict[str, type[Body]]] = {"evidence": EvidenceBody, "recipients": AddresseeBody}
+"""Fields that hold objects of their own."""
 
 
 def explain(body: type[Body], error: ErrorDetails) -> str:
@@ -132,11 +156,13 @@ def explain(body: type[Body], error: ErrorDetails) -> str:
     kind = error["type"]
     if kind == "extra_forbidden":
         # The last step of the path is the caller's own word, so it is left out, and what there is is named instead.
-        inner = EvidenceBody if error["loc"][0] == "evidence" and len(error["loc"]) > 1 else body
-        parent = ".".join(str(part) for part in error["loc"][:-1] if part in _NAMES)
+        inner = _INNER.get(str(error["loc"][0]), body) if len(error["loc"]) > 1 else body
+        parent = ".".join(str(part) for part in error["loc"][:-1] if isinstance(part, int) or part in _NAMES)
         return f"{parent or 'the body'} has an unknown field; known are {', '.join(inner.model_fields)}"
     if kind == "enum":
         reason = f"needs {error['ctx']['expected']}"  # the values that we know, not the one that came
+    elif kind == "too_long":
+        reason = f"holds more than {error['ctx']['max_length']}"
     elif kind == _OURS:
         reason = error["msg"]
     else:

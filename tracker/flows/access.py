@@ -14,6 +14,10 @@ PREFIX: Final = "trk_"
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
+RESERVED: Final = frozenset({"recipient", "cli", "tracker"})
+"""Actors that the ledger names and that no key may pass itself off as."""
+
+
 class Access:
     """Keys for mail systems and dashboards."""
 
@@ -41,6 +45,8 @@ class Access:
         """
         if not NAME.fullmatch(name):
             raise InvalidField("name: up to 64 of a-z 0-9 . _ -")
+        if name in RESERVED:
+            raise InvalidField("name: the ledger uses this word for somebody else")
         if not scopes:
             raise InvalidField("scope: at least one")
         key = PREFIX + random_text()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Final
 
@@ -14,6 +14,7 @@ from tracker.core.consent import ConsentPolicy, Decision, decide, grant_last_day
 from tracker.core.ledger import notice_hash
 from tracker.core.pseudonym import normalise, pseudonym
 from tracker.core.tokens import StopToken, Tokens
+from tracker.core.traces import Traces, read
 from tracker.model import (
     MAIL_PURPOSES,
     AddressInValue,
@@ -88,15 +89,15 @@ class Consents:
         report = self._pseudonymised(reported)
         today = day_of(now)
         async with self._store.consents() as book:
-            notice = await book.notice(report.notice_version, report.language)
-            if notice is None or notice.superseded_day is not None:
-                raise UnknownNotice("notice_version")
             standing = await book.standing(report.pseudonym, today)
             decision = decide(report, standing, now, self._policy)
             if decision.state is ConsentState.SUPPRESSED:
                 refused = report.purposes & standing.suppressed.keys()
                 await book.prolong_suppression(report.pseudonym, refused, self._proof_ends(today))
             else:
+                notice = await book.notice(report.notice_version, report.language)
+                if notice is None or notice.superseded_day is not None:
+                    raise UnknownNotice("notice_version")
                 await self._write(book, report, decision, notice, now)
         if decision.state is ConsentState.SUPPRESSED:
             raise Suppressed("purposes")
@@ -152,8 +153,6 @@ class Consents:
     async def _write(
         self, book: ConsentBook, report: ConsentReport, decision: Decision, notice: Notice, now: datetime
     ) -> None:
-        if not (decision.give or decision.hold):
-            return
         today = day_of(now)
         text_hash = notice_hash(notice.text)
         if decision.give:
@@ -167,7 +166,7 @@ class Consents:
                 now=now,
                 notice_hash=text_hash,
             )
-        else:
+        elif decision.hold:
             last_day = later(today, self._policy.pending_days)
             await book.hold(
                 report,
@@ -177,18 +176,21 @@ class Consents:
                 now=now,
                 notice_hash=text_hash,
             )
-        if report.reference is not None:
+        else:
+            last_day = decision.until or today
+        if report.reference is not None:  # one that is known already is not written again
             await book.remember_reference(report.actor, report.reference, report.pseudonym, last_day)
 
     def _pseudonymised(self, reported: ReportedConsent) -> ConsentReport:
-        person = self._pseudonym(reported.address)
+        address = normalise(reported.address)
+        person = pseudonym(self._tokens().ring.pseudonym_keys, address)
         if not reported.purposes or not reported.purposes <= MAIL_PURPOSES:
             raise InvalidField("purposes")
         if reported.method is Method.PAGE:
             raise InvalidField("method: 'page' is what this tracker's own page records")
         if reported.reference is not None:
-            check_reference(reported.reference, "reference")
-        _check_evidence(reported.evidence)
+            check_reference(reported.reference, "reference", address)
+        evidence = _checked_evidence(reported.evidence, address)
         return ConsentReport(
             pseudonym=person,
             purposes=reported.purposes,
@@ -196,7 +198,7 @@ class Consents:
             given_at=reported.given_at.replace(microsecond=0),
             notice_version=reported.notice_version,
             language=reported.language,
-            evidence=reported.evidence,
+            evidence=evidence,
             actor=reported.actor,
             reference=reported.reference,
             requested=reported.requested,
@@ -209,21 +211,25 @@ class Consents:
         return later(day, self._policy.proof_days)
 
 
-def check_reference(reference: str, field: str) -> None:
-    """Raise InvalidField or AddressInValue, naming FIELD, unless REFERENCE may be stored."""
-    if contains_address(reference):
+def check_reference(reference: str, field: str, address: str) -> None:
+    """Raise InvalidField or AddressInValue, naming FIELD, unless REFERENCE may be stored of (normalised) ADDRESS."""
+    if contains_address(reference) or Traces(address).shown(read([reference])):
         raise AddressInValue(field)
     if not REFERENCE.fullmatch(reference):
         raise InvalidField(f"{field}: 1 to 64 of A-Z a-z 0-9 _ . : -")
 
 
-def _check_evidence(evidence: Evidence) -> None:
+def _checked_evidence(evidence: Evidence, address: str) -> Evidence:
+    """EVIDENCE without blanks around its values; what is nothing but blanks is no evidence. Raises as above."""
+    values: dict[str, str | None] = {}
     for field in fields(evidence):
         value = getattr(evidence, field.name)
         if not isinstance(value, str):
             continue
         name = f"evidence.{field.name}"
-        if contains_address(value):
+        if contains_address(value) or Traces(address).shown(read([value])):
             raise AddressInValue(name)
         if len(value) > LONGEST_VALUE or not value.isprintable():
             raise InvalidField(f"{name}: at most {LONGEST_VALUE} printable characters")
+        values[field.name] = value.strip() or None
+    return replace(evidence, **values)  # type: ignore[arg-type]

@@ -1,36 +1,38 @@
-"""Tells what happens to one copy of a message: consent, survey, plan, register, render, out.
+"""Tells what happens to copies of a message: consent, survey, plan, register, render, out.
 
 The law: without a live grant no byte changes, and whatever goes wrong the message comes back as it was.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from tracker.core.address import mask_addresses
 from tracker.core.calendar import day_of, hour_of, later
-from tracker.core.glance import glance
-from tracker.core.identity import campaign_key, delivery_id, mail_key, owner_of
-from tracker.core.layout import Plan, PlanUrls, lay_out, render
-from tracker.core.notice import NoticeTexts
+from tracker.core.layout import Plan
 from tracker.core.pseudonym import normalise, pseudonym
-from tracker.core.survey import Refused, Survey
-from tracker.core.tokens import PLAN_SIZE, STOP_NONCE_SIZE, DeliveryToken, Tokens
+from tracker.core.quotation import quoted_tokens
+from tracker.core.survey import Refused
+from tracker.core.tokens import PLAN_SIZE, STOP_NONCE_SIZE, Tokens
+from tracker.core.traces import Traces, read
 from tracker.flows.consent import check_reference
+from tracker.flows.copies import Draft, Seal
+from tracker.flows.surveys import Look, Surveys
 from tracker.model import (
-    Day,
-    DeliveryId,
     DeliveryRef,
     Envelope,
+    InvalidAddress,
     InvalidField,
     Language,
     Left,
+    Link,
     MessageKey,
-    Owner,
     Pseudonym,
     Purpose,
     Reason,
@@ -43,6 +45,8 @@ from tracker.store.store import Store
 log = logging.getLogger(__name__)
 
 LONGEST_LABEL: Final = 200
+CHUNK: Final = 500
+"""Copies of a batch that are decided on together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +72,33 @@ class Answer:
     links_found: int = 0
     left: Mapping[Left, int] = field(default_factory=dict)
     message_key: MessageKey | None = None
+    foreign: Mapping[str, int] = field(default_factory=dict)
+    """Other people's trackers in the message, by kind, where it was looked into."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Copy:
-    """One copy on its way through this flow."""
+class Addressee:
+    """One of the recipients of a batch; `address` never goes below this flow."""
 
-    envelope: Envelope
-    message: bytes
+    address: str
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Person:
     recipient: Pseudonym
-    owner: Owner
-    key: MessageKey
-    now: datetime
+    reference: str | None
+    address: str = field(repr=False)
+    """Normalised; for recognising it in what the copy says, and never stored."""
 
-    @property
-    def today(self) -> Day:
-        return day_of(self.now)
+
+@dataclass(frozen=True, slots=True)
+class _Tracked:
+    """A copy that may leave tracked: it is registered, and only has to be written."""
+
+    plan: Plan
+    links_found: int
+    delivery: DeliveryRef
 
 
 class _Untouched(Exception):
@@ -93,6 +108,10 @@ class _Untouched(Exception):
         self.reason = reason
 
 
+async def _search(message: bytes) -> frozenset[str]:
+    return quoted_tokens(message)
+
+
 class Sender:
     """Rewrites copies for recipients who agreed."""
 
@@ -100,15 +119,18 @@ class Sender:
         self,
         store: Store,
         tokens: Callable[[], Tokens],
-        survey: Callable[[bytes], Awaitable[Survey | Refused]],
+        survey: Look | Surveys,
         random_bytes: Callable[[int], bytes],
         policy: SendPolicy,
+        search: Callable[[bytes], Awaitable[frozenset[str]]] = _search,
     ) -> None:
+        """SEARCH finds what looks like a delivery token in a message, as `quoted_tokens` does."""
         self._store = store
         self._tokens = tokens
-        self._survey = survey
+        self._surveys = survey if isinstance(survey, Surveys) else Surveys(survey, memory=False)
         self._random_bytes = random_bytes
         self._policy = policy
+        self._search = search
 
     async def rewrite(self, envelope: Envelope, message: bytes, now: datetime) -> Answer:
         """The copy of MESSAGE for the recipient of ENVELOPE.
@@ -117,128 +139,219 @@ class Sender:
             InvalidAddress, InvalidField, AddressInValue: the envelope is at fault; nothing was looked at.
         """
         tokens = self._tokens()
-        recipient = pseudonym(tokens.ring.pseudonym_keys, normalise(envelope.recipient))
-        envelope = _checked(envelope)
-        copy = None
+        address = normalise(envelope.recipient)
+        person = _Person(pseudonym(tokens.ring.pseudonym_keys, address), envelope.reference, address)
+        if envelope.reference is not None:
+            check_reference(envelope.reference, "Tracker-Reference", address)
+        envelope = await _unnamed(_checked(envelope), [person])
+        draft = self._draft(envelope, message, tokens, now)
+        if draft is None:
+            return Answer(message, Reason.ERROR)
+        return self._answer(draft, person, await self._decide(draft, person, now), now)
+
+    async def batch(
+        self, envelope: Envelope, people: Sequence[Addressee], message: bytes, clock: Callable[[], datetime]
+    ) -> AsyncGenerator[Answer, None]:
+        """Copies of MESSAGE for PEOPLE, in order; what ENVELOPE says but its recipient and reference is said of all.
+
+        Each copy goes to one person alone. Before the copies of CHUNK people are made, their grants are looked up and
+        their deliveries written; who stops asking for copies leaves at most that many written and not sent.
+
+        Raises, before anything is looked up:
+            InvalidAddress, InvalidField, AddressInValue: the envelope or one of PEOPLE is at fault; says which.
+        """
+        tokens = self._tokens()
+        envelope = _checked(replace(envelope, reference=None, single=True))
+        persons = await _persons(people, tokens)
+        envelope = await _unnamed(envelope, persons)
+        return self._copies(envelope, persons, message, tokens, clock)
+
+    async def _copies(
+        self,
+        envelope: Envelope,
+        persons: Sequence[_Person],
+        message: bytes,
+        tokens: Tokens,
+        clock: Callable[[], datetime],
+    ) -> AsyncGenerator[Answer, None]:
+        draft = self._draft(envelope, message, tokens, clock())
+        for at in range(0, len(persons), CHUNK):
+            chunk, now = persons[at : at + CHUNK], clock()
+            if draft is None:
+                for _ in chunk:
+                    yield Answer(message, Reason.ERROR)
+                continue
+            # All at once, so that the store takes their lookups in one statement, and their deliveries in another.
+            fates = await asyncio.gather(*(self._decide(draft, person, now) for person in chunk))
+            for person, fate in zip(chunk, fates, strict=True):
+                yield self._answer(draft, person, fate, now)
+
+    def _draft(self, envelope: Envelope, message: bytes, tokens: Tokens, now: datetime) -> Draft | None:
+        """What is common to all copies; None when that fails, which is logged."""
         try:
-            copy = self._copy(envelope, message, recipient, tokens, now)
-            return await self._track(copy, tokens)
+            seal = Seal(
+                tokens=tokens,
+                key_id=tokens.ring.signing_key(now).id,
+                plan=self._random_bytes(PLAN_SIZE),
+                public_url=self._policy.public_url,
+                language=envelope.language or self._policy.language,
+            )
+            read = message[: self._policy.max_message]
+            return Draft(
+                message,
+                envelope,
+                seal,
+                look=partial(self._surveys, message, envelope.source, now),
+                search=partial(self._search, read),
+            )
+        except Exception:
+            log.exception("a message could not be rewritten and left untouched")
+            return None
+
+    async def _decide(self, draft: Draft, person: _Person, now: datetime) -> _Tracked | Reason:
+        """What becomes of the copy for PERSON; never raises."""
+        try:
+            return await self._track(draft, person, now)
         except _Untouched as end:
             reason = end.reason
         except StoreUnavailable:
             reason = Reason.STORE_UNAVAILABLE
         except Exception:
-            log.exception("a message could not be rewritten and left untouched")
+            self._log(draft, "a message could not be rewritten and left untouched")
             reason = Reason.ERROR
-        if copy is not None:
-            self._count(copy, reason)
-        return Answer(message, reason)
+        if reason is not Reason.STORE_UNAVAILABLE:
+            await self._close_untracked(draft, person, now)
+        return reason
 
-    async def _track(self, copy: _Copy, tokens: Tokens) -> Answer:
-        if len(copy.message) > self._policy.max_message:
+    async def _track(self, draft: Draft, person: _Person, now: datetime) -> _Tracked:
+        today = day_of(now)
+        if len(draft.message) > self._policy.max_message:
             raise _Untouched(Reason.TOO_LARGE)
-        granted = await self._store.grants_of(copy.recipient, copy.today)
+        granted = await self._store.grants_of(person.recipient, today)
         if not granted:
             raise _Untouched(Reason.NO_GRANT)
-        survey = await self._survey(copy.message)
+        survey = await draft.survey()
         if isinstance(survey, Refused):
             raise _Untouched(survey.reason)
         if survey.foreign_sender:
             raise _Untouched(Reason.FOREIGN_SENDER)
-        if survey.named_recipients > 1 and not copy.envelope.single:
+        if survey.named_recipients > 1 and not draft.envelope.single:
             raise _Untouched(Reason.SEVERAL_RECIPIENTS)
-        await self._close_quoted(copy, survey, tokens)
-
-        signing = tokens.ring.signing_key(copy.now)
-        plan_id = self._random_bytes(PLAN_SIZE)
-        urls = PlanUrls(
-            self._policy.public_url.encode(),
-            {link.target: tokens.sign_link(signing.id, plan_id, link.target) for link in survey.links},
-        )
-        language = copy.envelope.language or self._policy.language
-        texts = NoticeTexts(language)
-        plan = lay_out(survey, granted, texts, urls)
+        if draft.is_tracked:
+            raise _Untouched(Reason.ALREADY_TRACKED)
+        survey = draft.survey_for(survey, person.address)
+        plan = draft.plan(survey, granted)
         if plan is None:
             raise _Untouched(Reason.NOTHING_TO_TRACK)
-        delivery = delivery_id(tokens.ring.digest_keys.delivery, copy.message, copy.recipient, copy.today)
-        tracked = await self._register(copy, delivery, survey, plan)
+        await self._close_quoted(draft, person, now)
+        delivery = DeliveryRef(later(today, self._policy.retention_days), draft.delivery(person.recipient, today))
+        tracked = await self._register(draft, person, delivery, draft.links(survey, plan), plan.purposes, now)
         if tracked != plan.purposes:  # a grant ended since it was read
-            plan = lay_out(survey, tracked, texts, urls) if tracked else None
+            plan = draft.plan(survey, tracked) if tracked else None
             if plan is None:
                 raise _Untouched(Reason.NO_GRANT)
+        return _Tracked(plan, survey.links_found, delivery)
 
-        token = DeliveryToken(
-            last_day=self._last_day(copy.today),
-            delivery=delivery,
-            plan=plan_id,
-            message_digest=tokens.message_digest(survey.identity),
-            issued=copy.now,
-            key_id=signing.id,
-        )
-        stop = tokens.seal_stop(copy.recipient, language, self._random_bytes(STOP_NONCE_SIZE), signing.id)
-        return Answer(
-            render(plan, tokens.sign_delivery(token), stop),
-            None,
-            purposes=plan.purposes,
-            links_tracked=plan.links_tracked,
-            links_found=survey.links_found,
-            left=plan.left,
-            message_key=copy.key,
-        )
+    def _answer(self, draft: Draft, person: _Person, fate: _Tracked | Reason, now: datetime) -> Answer:
+        """The copy for PERSON, written down only now: a batch holds one at a time."""
+        if isinstance(fate, _Tracked):
+            try:
+                nonce = self._random_bytes(STOP_NONCE_SIZE)
+                return Answer(
+                    draft.rendered(fate.plan, person.recipient, fate.delivery, now, nonce),
+                    None,
+                    purposes=fate.plan.purposes,
+                    links_tracked=fate.plan.links_tracked,
+                    links_found=fate.links_found,
+                    left=fate.plan.left,
+                    message_key=draft.key,
+                    foreign=draft.foreign,
+                )
+            except Exception:
+                self._log(draft, "a copy could not be written and left untouched")
+                fate = Reason.ERROR
+        campaign = draft.envelope.campaign is not None
+        self._store.count_untouched(UntouchedCopy(draft.owner, day_of(now), fate, draft.key, campaign))
+        return Answer(draft.message, fate, foreign=draft.foreign)
 
-    def _copy(self, envelope: Envelope, message: bytes, recipient: Pseudonym, tokens: Tokens, now: datetime) -> _Copy:
-        head = glance(message)
-        keys = tokens.ring.digest_keys
-        owner = owner_of(keys.owner, envelope.owner or head.from_address or "")
-        if envelope.campaign is not None:
-            key = campaign_key(keys.message, owner, envelope.campaign)
-        else:
-            key = mail_key(keys.message, owner, head.identity)
-        return _Copy(envelope, message, recipient, owner, key, now)
+    async def _close_quoted(self, draft: Draft, person: _Person, now: datetime) -> None:
+        """Close the deliveries that this message quotes: from now on other people's devices load them."""
+        quoted = await draft.quoted()
+        if quoted:
+            await draft.closing.close(self._store, quoted, person.recipient, now)
 
-    async def _close_quoted(self, copy: _Copy, survey: Survey, tokens: Tokens) -> None:
-        """Close the deliveries that this message quotes: from now on other people's devices load them.
+    async def _close_untracked(self, draft: Draft, person: _Person, now: datetime) -> None:
+        """The same for a copy that leaves as it came; a failure does not change what becomes of it."""
+        try:
+            await self._close_quoted(draft, person, now)
+        except StoreUnavailable:
+            log.warning("what a message quotes could not be closed: the store is away")
+        except Exception:
+            self._log(draft, "what a message quotes could not be closed")
 
-        Raises _Untouched when a token was issued for this very message.
-        """
-        read = [token for token in map(tokens.read_delivery, survey.tracker_tokens) if token is not None]
-        own = tokens.message_digest(survey.identity)
-        if any(token.message_digest == own for token in read):
-            raise _Untouched(Reason.ALREADY_TRACKED)
-        if read:
-            quoted = tuple({DeliveryRef(token.last_day, token.delivery) for token in read})
-            await self._store.close_deliveries(quoted, copy.recipient, copy.today)
-
-    async def _register(self, copy: _Copy, delivery: DeliveryId, survey: Survey, plan: Plan) -> frozenset[Purpose]:
+    async def _register(
+        self,
+        draft: Draft,
+        person: _Person,
+        delivery: DeliveryRef,
+        links: tuple[Link, ...],
+        purposes: frozenset[Purpose],
+        now: datetime,
+    ) -> frozenset[Purpose]:
         return await self._store.register(
             Registration(
-                recipient=copy.recipient,
-                delivery=delivery,
-                last_day=self._last_day(copy.today),
-                sent_hour=hour_of(copy.now),
-                message=copy.key,
-                owner=copy.owner,
-                label=copy.envelope.label,
-                links=tuple({link.report for link in survey.links}) if Purpose.CLICK in plan.purposes else (),
-                purposes=plan.purposes,
-                source=copy.envelope.source,
-                reference=copy.envelope.reference,
+                recipient=person.recipient,
+                delivery=delivery.delivery,
+                last_day=delivery.last_day,
+                sent_hour=hour_of(now),
+                message=draft.key,
+                owner=draft.owner,
+                label=draft.envelope.label,
+                links=links,
+                purposes=purposes,
+                source=draft.envelope.source,
+                reference=person.reference,
             ),
-            copy.today,
+            day_of(now),
         )
 
-    def _count(self, copy: _Copy, reason: Reason) -> None:
-        campaign = copy.envelope.campaign is not None
-        self._store.count_untouched(UntouchedCopy(copy.owner, copy.today, reason, copy.key, campaign))
+    def _log(self, draft: Draft, what: str) -> None:
+        if not draft.fault_logged:  # once is enough, however many copies there are
+            draft.fault_logged = True
+            log.exception(what)
 
-    def _last_day(self, today: Day) -> Day:
-        return later(today, self._policy.retention_days)
+
+async def _persons(people: Sequence[Addressee], tokens: Tokens) -> list[_Person]:
+    """PEOPLE by pseudonym; raises as `Sender.batch` says."""
+    persons = []
+    for number, one in enumerate(people):
+        if number % CHUNK == CHUNK - 1:
+            await asyncio.sleep(0)  # others have their turn
+        try:
+            address = normalise(one.address)
+        except InvalidAddress:
+            raise InvalidAddress(f"recipients.{number}.address") from None
+        if one.reference is not None:
+            check_reference(one.reference, f"recipients.{number}.reference", address)
+        persons.append(_Person(pseudonym(tokens.ring.pseudonym_keys, address), one.reference, address))
+    return persons
+
+
+async def _unnamed(envelope: Envelope, persons: Sequence[_Person]) -> Envelope:
+    """ENVELOPE without its label if that names one of PERSONS in whatever way."""
+    if envelope.label is None:
+        return envelope
+    said = read([envelope.label])
+    for number, person in enumerate(persons):
+        if number % CHUNK == CHUNK - 1:
+            await asyncio.sleep(0)
+        if Traces(person.address).shown(said):
+            return replace(envelope, label=None)
+    return envelope
 
 
 def _checked(envelope: Envelope) -> Envelope:
-    """ENVELOPE with its label free of addresses (promise 7); raises what `check_reference` raises."""
-    if envelope.reference is not None:
-        check_reference(envelope.reference, "Tracker-Reference")
+    """ENVELOPE with its label free of addresses (promise 7). Raises InvalidField."""
     if envelope.campaign is not None and not 1 <= len(envelope.campaign) <= LONGEST_LABEL:
         raise InvalidField(f"Tracker-Campaign: 1 to {LONGEST_LABEL} characters")
     if envelope.label is None:

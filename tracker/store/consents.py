@@ -136,7 +136,8 @@ class ConsentBook:
         today = day_of(now)
         standing = await self.standing(pseudonym, today)
         open_for = standing.grants.keys() | standing.pending.keys()
-        if purposes <= standing.suppressed.keys() and not purposes & open_for:
+        purposes = frozenset(purposes - (standing.suppressed.keys() - open_for))  # the ledger says what is news
+        if not purposes:
             return False
         recipient = await self._recipient(pseudonym)
         ended = await self._connection.execute(  # events, tracked: they go by the schema's cascades

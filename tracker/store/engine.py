@@ -62,13 +62,18 @@ class Database:
                 finally:
                     self._sweep_day = None
 
-    async def run_alone(self, *statements: str) -> None:
-        """Run STATEMENTS on the writer, outside any transaction. Raises StoreUnavailable."""
+    async def vacuum(self) -> None:
+        """Rewrite the file and empty the write-ahead log.
+
+        Raises StoreUnavailable, also when a reader of another program kept the log from being emptied.
+        """
         with translated():
             async with self._writer.connect() as connection:
                 driver: Any = (await connection.get_raw_connection()).driver_connection
-                for statement in statements:
-                    await driver.execute_fetchall(statement)
+                await driver.execute_fetchall("VACUUM")
+                ((busy, _, _),) = await driver.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+        if busy:
+            raise StoreUnavailable("another program reads the database: what was deleted is still in its log")
 
     async def close(self) -> None:
         """Close every connection; the last one folds the write-ahead log into the file."""

@@ -5,7 +5,7 @@ The law: a row goes on the day after its last; the ledger's contents too, in a t
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -47,22 +47,28 @@ BY_DAY: Final = (events, tracked, deliveries, pending, suppressions, external_id
 
 
 async def sweep(database: Database, ledger_key: bytes, today: Day, now: datetime, proof_days: int) -> dict[str, int]:
-    """Delete all that is past its day; rows deleted by table, without those that went along by a cascade.
+    """Delete all that is past its day; rows deleted by table, those that a grant takes along among them.
 
     Raises StoreUnavailable; what was deleted before stays so.
     """
-    deleted = {grants.name: await end_grants(database, ledger_key, today, now, proof_days)}
+    ended = await end_grants(database, ledger_key, today, now, proof_days)
+    deleted = {table.name: ended[table.name] for table in (grants, tracked, events)}
     for table in BY_DAY:
-        deleted[table.name] = await _delete(database, table, table.c.last_day < today, today)
+        deleted[table.name] = deleted.get(table.name, 0) + await _delete(database, table, table.c.last_day < today, today)
     for table in (ledger_contents, ledger_ends):
         deleted[table.name] = await _delete(database, table, _due(table, today), today)
     deleted[recipients.name] = await _delete_unneeded(database)
     return deleted
 
 
-async def end_grants(database: Database, ledger_key: bytes, today: Day, now: datetime, proof_days: int) -> int:
-    """End the grants that are past their day or rest on a superseded notice; how many. Raises StoreUnavailable."""
-    ended = 0
+async def end_grants(
+    database: Database, ledger_key: bytes, today: Day, now: datetime, proof_days: int
+) -> Counter[str]:
+    """End the grants that are past their day or rest on a superseded notice.
+
+    The rows of grants, tracked and events that went, by table. Raises StoreUnavailable.
+    """
+    ended: Counter[str] = Counter()
     dead = (
         select(grants.c.recipient, grants.c.purpose)
         .where(or_(grants.c.last_day < today, grants.c.notice_version.in_(superseded(today))))
@@ -74,10 +80,11 @@ async def end_grants(database: Database, ledger_key: bytes, today: Day, now: dat
             for recipient, purpose in await connection.execute(dead):
                 purposes[recipient].add(purpose)
             for recipient, theirs in purposes.items():
+                ended += await _going_along(connection, recipient, frozenset(theirs))
                 await _expire(connection, ledger_key, recipient, frozenset(theirs), now, later(today, proof_days))
         if not purposes:
             return ended
-        ended += sum(map(len, purposes.values()))
+        ended[grants.name] += sum(map(len, purposes.values()))
 
 
 async def overdue(connection: AsyncConnection, today: Day) -> dict[str, int]:
@@ -95,6 +102,24 @@ async def oldest_event_hour(connection: AsyncConnection) -> Hour | None:
     found = await connection.execute(select(func.min(events.c.hour)).where(events.c.last_day == first))
     hour: int | None = found.scalar_one()
     return None if hour is None else Hour(hour)
+
+
+async def _going_along(connection: AsyncConnection, recipient: int, purposes: frozenset[Purpose]) -> Counter[str]:
+    """The rows that the schema's cascades delete with grants of RECIPIENT for PURPOSES, by table."""
+    theirs = and_(tracked.c.recipient == recipient, tracked.c.purpose.in_(purposes))
+    of_events = select(func.count()).select_from(
+        tracked.join(
+            events,
+            and_(*(events.c[name] == tracked.c[name] for name in ("last_day", "delivery", "purpose"))),
+        )
+    )
+    of_tracked = select(func.count()).select_from(tracked)
+    return Counter(
+        {
+            tracked.name: (await connection.execute(of_tracked.where(theirs))).scalar_one(),
+            events.name: (await connection.execute(of_events.where(theirs))).scalar_one(),
+        }
+    )
 
 
 async def _expire(

@@ -10,11 +10,12 @@ from typing import Final
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, insert, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.model import Notice, SchemaBehind, SetupError, WrongKey
 from tracker.store.engine import Database, make_private_file, table_names
 from tracker.store.notices import add_notice
-from tracker.store.schema import HEAD, installation
+from tracker.store.schema import HEAD, TRIGGERS, installation
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 FINGERPRINT: Final = "fingerprint"
@@ -51,6 +52,12 @@ async def check(database: Database, fingerprint: bytes) -> None:
         known = (await connection.execute(query)).scalar_one_or_none()
     if known is None or not hmac.compare_digest(known, fingerprint):
         raise WrongKey("key_file")
+
+
+async def missing_triggers(connection: AsyncConnection) -> frozenset[str]:
+    """The triggers of this release that somebody took out of the database."""
+    found = await connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'trigger'"))
+    return TRIGGERS - set(found.scalars())
 
 
 def _upgrade(connection: Connection) -> None:

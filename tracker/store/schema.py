@@ -34,6 +34,16 @@ from tracker.model import Day, Purpose
 
 HEAD: Final = "0001"
 """The migration that this release works with."""
+TRIGGERS: Final = frozenset(
+    f"{table}_{guard}"
+    for table, guards in {
+        "ledger": ("append", "no_update", "no_delete"),
+        "ledger_contents": ("append", "no_update", "delete"),
+        "ledger_ends": ("append", "no_update", "delete"),
+    }.items()
+    for guard in guards
+)
+"""The triggers that keep the ledger append-only; the migrations make them."""
 
 
 class PurposeCode(TypeDecorator[Purpose]):

@@ -133,8 +133,8 @@ class Store:
         await self._database.close()
 
     async def ping(self) -> None:
-        """Return when the database can be read."""
-        async with self._database.read() as connection:
+        """Return when the database can be written just now; nothing is."""
+        async with self._database.write() as connection:
             await connection.execute(select(installation.c.name).limit(1))
 
     @property
@@ -195,6 +195,11 @@ class Store:
         async with self._database.read() as connection:
             return await ledger.first_broken(connection, self._ledger_key, today)
 
+    async def missing_guards(self) -> frozenset[str]:
+        """The triggers of the schema that are not in the database."""
+        async with self._database.read() as connection:
+            return await migrate.missing_triggers(connection)
+
     # --- figures -----------------------------------------------------------------------------------
 
     async def messages(
@@ -235,7 +240,7 @@ class Store:
 
     async def vacuum(self) -> None:
         """Rewrite the file, so that no page keeps a fragment of what was deleted, and empty the write-ahead log."""
-        await self._database.run_alone("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)")
+        await self._database.vacuum()
 
     async def overdue(self, today: Day) -> dict[str, int]:
         """Rows that are past their day and not deleted yet, by table."""

@@ -1,0 +1,30 @@
+"""What the settings say reaches the parts that act on it."""
+
+from __future__ import annotations
+
+from tracker.config import Settings
+from tracker.service import survey_policy
+
+
+def test_settings_about_links_and_senders_reach_the_survey() -> None:
+    settings = Settings(
+        controller="Werkstatt Nord GmbH",
+        contact="privacy@werkstatt-nord.example",
+        public_url="https://t.example.com",
+        former_public_urls=("https://old.example.com",),
+        text_links=True,
+        sender_domains=("shop.example",),
+        rewrite_visible_urls=True,
+        excluded_links=("accounts.example.org", "shop.example/login*"),
+    )
+    policy = survey_policy(settings)
+    assert policy.public_urls == ("https://t.example.com", "https://old.example.com")
+    assert policy.text_links
+    assert policy.sender_domains == {"shop.example"}
+    assert policy.rewrite_visible_urls
+    assert policy.excluded_hosts == ("accounts.example.org", "shop.example/login*")
+
+
+def test_by_default_links_that_show_a_url_are_left_and_no_host_is_excluded() -> None:
+    policy = survey_policy(Settings(controller="A", contact="a@b.example"))
+    assert (policy.rewrite_visible_urls, policy.excluded_hosts, policy.text_links) == (False, (), False)
