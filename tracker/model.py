@@ -127,6 +127,7 @@ class Left(StrEnum):
     TOO_LONG = "too-long"
     EXCLUDED = "excluded"
     UNREADABLE = "unreadable"
+    NO_GRANT = "no-grant"
 
 
 # --- consent -----------------------------------------------------------------------------------

@@ -20,9 +20,10 @@ from tracker.core.consent import ConsentPolicy
 from tracker.core.survey import SurveyPolicy
 from tracker.core.tokens import Tokens
 from tracker.doors import api, public
+from tracker.doors.api_problems import malformed
 from tracker.doors.operations import Readiness
 from tracker.doors.pages import Pages, Site
-from tracker.doors.server import listen
+from tracker.doors.server import Malformed, listen, plain
 from tracker.flows.access import Access
 from tracker.flows.consent import Consents
 from tracker.flows.hit import Hits
@@ -174,8 +175,12 @@ async def serve(
         parts = await stack.enter_async_context(built(settings))
         private, public = applications(parts, clock)
         loop.set_exception_handler(report_loop_error)
-        for name, application in (("private_listen", private), ("public_listen", public)):
-            runner = await _listening(application, name, getattr(settings, name))
+        count = parts.metrics.answered
+        for name, application, answer in (
+            ("private_listen", private, malformed(parts.metrics.problem)),
+            ("public_listen", public, plain),
+        ):
+            runner = await _listening(application, name, getattr(settings, name), partial(_counted, answer, count))
             stack.push_async_callback(runner.cleanup)
         work = [asyncio.create_task(_repeat(job, parts.metrics, clock)) for job in background(parts)]
         stack.push_async_callback(_cancel, work)
@@ -187,10 +192,16 @@ async def serve(
         log.info("stopping: finishing what was begun")
 
 
-async def _listening(application: web.Application, name: str, where: Listen) -> web.AppRunner:
+def _counted(answer: Malformed, count: Callable[[str, str, int], None], status: int) -> web.Response:
+    """The answer to a request that cannot be parsed, counted as one of no route and no method that we know."""
+    count("-", "OTHER", status)
+    return answer(status)
+
+
+async def _listening(application: web.Application, name: str, where: Listen, malformed: Malformed) -> web.AppRunner:
     """APPLICATION, served at the address that the setting NAME holds. Raises BadSetting when it cannot be."""
     try:
-        return await listen(application, where.host, where.port)
+        return await listen(application, where.host, where.port, malformed=malformed)
     except OSError as error:
         raise BadSetting(f"{name}: {where} cannot be listened on: {error.strerror}") from None
 

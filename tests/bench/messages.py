@@ -12,10 +12,7 @@ import quopri
 import random
 from dataclasses import dataclass
 
-WORDS = (
-    "die werkbank aus buche steht im licht und wartet auf hände die wissen was zu tun ist für große stücke "
-    "the plane runs quietly over oak while shavings curl and fall to the floor of our workshop"
-).split()
+WORDS = ["die", "werkbank", "aus", "buche", "steht", "im", "licht", "und", "wartet", "auf", "hände", "die", "wissen", "was", "zu", "tun", "ist", "für", "große", "stücke", "the", "plane", "runs", "quietly", "over", "oak", "while", "shavings", "curl", "and", "fall", "to", "the", "floor", "of", "our", "workshop"]
 
 
 @dataclass(frozen=True)

@@ -29,12 +29,6 @@ FILES = sorted(TEMPLATES.glob("*.eml"))
 WORKERS = 2
 BASE = "https://t.example.com"
 DELIVERY, STOP = b"D" * 45 + b"." + b"e" * 20, b"A0de" + b"s" * 80
-NOT_YET = {
-    "glowbutton.html": "the message's style takes every link out of the flow (a { position: absolute })",
-    "tests_html-target.html": "the message's style gives links a red ground, and the notice's link none of its own",
-    "templates_billing.html.5b1268": "the message's !important ground in dark mode wins over the notice's",
-}
-"""Templates in which the notice is not seen well enough, and why."""
 pytestmark = pytest.mark.browser
 
 
@@ -60,7 +54,6 @@ def html_of(message: bytes) -> tuple[bytes, str]:
 def case(number: int, path: Path) -> Any:
     """A test of its own for the template at PATH; as many browsers as WORKERS share them."""
     marks = [pytest.mark.xdist_group(f"pictures {number * WORKERS // len(FILES)}")]
-    marks += [pytest.mark.xfail(reason=reason, strict=True) for name, reason in NOT_YET.items() if name in path.name]
     return pytest.param(path, marks=marks, id=path.stem)
 
 

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import base64
 import quopri
+import re
 import time
 from collections.abc import Callable
+from random import Random
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tracker.core.address import contains_address, contains_address_in_url, mask_addresses
+from tracker.core.address import contains_address, contains_address_in_url, mask_addresses, reveals
+from tracker.core.pseudonym import normalise
+from tracker.model import InvalidAddress
 
 ADDRESS = "anna@example.org"
 
@@ -89,6 +93,30 @@ def test_an_address_is_found_wherever_it_stands_in_a_longer_token(address: str, 
         "anna@[192.0.2.1]",
         "bounce+anna=example.org@lists.example",
         "ANNA@EXAMPLE.ORG",
+        "अन्ना@उदाहरण.भारत",
+        "สมชาย@ตัวอย่าง.ไทย",
+        "\U0001f600@example.org",
+        "anna@localhost",
+        "anna@intranet",
+        "user@xn--e1afmkfd",
+        "anna@example.123",
+        "anna@example.x",
+        "anna=@example.org",
+        "anna/@example.org",
+        "form/anna/@example.org",
+        "/u/anna/@example.org/x",
+        "anna?@example.org",
+        "anna&@example.org",
+        '"anna\\""@example.org',
+        "anna@2x.png.example.org",
+        "anna%2540example",
+        "pkg@1.2.3",
+        "anna\u180e@example.org",
+        "anna@\ufe0fexample.org",
+        "YW5u\u034fYUBleGFtcGxlLm9yZw",
+        "anna%\u06004\ufe0f0example.org",
+        "\u034f@example.org",
+        "anna\u207e@example.org",
     ],
 )
 def test_addresses_are_found_in_all_their_forms(text: str) -> None:
@@ -109,10 +137,12 @@ def test_addresses_are_found_in_all_their_forms(text: str) -> None:
         "@media screen{}",
         "@import url(x.css)",
         "meet me @ noon.",
-        "pkg@1.2.3",
-        "Roboto:wght@400;500",
+        "see logo@2x.png.",
+        "/img/logo@3x.jpg?v=1",
         "/maps/@48.8583,2.2922,15z",
-        "user@localhost",
+        "/maps/place/Paris/@48.8583,2.2922,15z",
+        "https://t.example/?u=https%3A%2F%2Fmedium.com%2F@name",
+        "?text=by%20@name",
         "?id=4012345.html",
         "?a=1&w=40example.org",
         "PlatformProductDetail.jsp?productId=40234",
@@ -133,10 +163,14 @@ def test_what_is_no_address_is_not_taken_for_one(text: str) -> None:
     ("url", "expected"),
     [
         ("https://anna@example.org/x", False),
-        ("https://anna:secret%40x@example.org/x", False),
+        ("https://anna:secret@example.org/x", False),
         ("https://shop.example@other.example/y", False),
         ("https://anna%40example.org@shop.example/", True),
         ("https://anna%40example.org:secret@shop.example/", True),
+        ("https://x:anna%40example.org@shop.example/", True),
+        ("https://616e6e61406578616d706c652e6f7267.shop.example/", True),
+        ("https://616e6e6140.6578616d706c652e6f7267/", True),
+        ("https://YW5uYUBleGFtcGxlLm9yZw.shop.example/", True),
         ("https://shop.example/?m=anna%40example.org", True),
         ("https://shop.example/?m=anna=40example.org", True),
         ("https://shop.example/u/anna@example.org/", True),
@@ -147,7 +181,7 @@ def test_what_is_no_address_is_not_taken_for_one(text: str) -> None:
         ("https://t.example/?u=https%3A%2F%2Fshop.example%2F%3Fm%3Danna%2540example.org", True),
     ],
 )
-def test_before_the_host_only_the_user_name_counts(url: str, expected: bool) -> None:
+def test_before_the_host_the_at_sign_itself_makes_no_address(url: str, expected: bool) -> None:
     assert contains_address_in_url(url) == expected
 
 
@@ -163,6 +197,54 @@ def test_before_the_host_only_the_user_name_counts(url: str, expected: bool) -> 
 )
 def test_masking_leaves_the_rest_as_it_was(text: str, expected: str) -> None:
     assert mask_addresses(text) == expected
+
+
+LOCAL_PARTS = st.one_of(
+    st.text(min_size=1, max_size=12),
+    st.from_regex(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,12}", fullmatch=True),
+    st.sampled_from(["अन्ना", "\U0001f600", '"anna b"', '"anna\\""', "\u034f", "a\u0600", "anna\u207e"]),
+)
+DOMAINS = st.one_of(
+    st.from_regex(r"[a-z0-9_][a-z0-9_.-]{0,12}", fullmatch=True),
+    st.text(min_size=1, max_size=8).map(lambda label: f"{label}.example"),
+    st.sampled_from(
+        ["localhost", "example.123", "उदाहरण.भारत", "ตัวอย่าง.ไทย", "[192.0.2.1]", "[IPv6:::1]", "xn--e1afmkfd"]
+    ),
+)
+SAID_OTHERWISE = re.compile(r"/@|@\d(\.\d)?x\.(png|jpe?g|gif|webp|svg|avif)$|%[0-9A-Fa-f]{2}@", re.IGNORECASE)
+"""Accounts behind a slash, pictures, and a local part that ends like a percent-encoded blank."""
+
+
+@given(LOCAL_PARTS, DOMAINS, st.sampled_from(["", "x ", "?m=", "<"]))
+def test_whatever_is_accepted_as_an_address_is_found(local: str, domain: str, before: str) -> None:
+    address = f"{local}@{domain}"
+    try:
+        normalised = normalise(address)
+    except InvalidAddress:
+        assume(False)
+    for one in (address, normalised):
+        if SAID_OTHERWISE.search(one):
+            continue
+        assert contains_address(before + one)
+        assert contains_address(before + quote(one, safe=""))
+        assert not contains_address(mask_addresses(before + one))
+        octets = one.encode()
+        if len(octets) >= 8:
+            assert contains_address(before + base64.b64encode(octets).decode())
+            assert contains_address(before + base64.urlsafe_b64encode(octets).decode().rstrip("="))
+            assert contains_address(before + octets.hex())
+
+
+def test_random_tokens_are_taken_for_no_address() -> None:
+    random = Random(7)
+    tokens = [random.randbytes(75) for _ in range(1000)]
+    assert not any(contains_address(base64.urlsafe_b64encode(token).decode()) for token in tokens)
+    assert not any(contains_address(token.hex()) for token in tokens)
+
+
+def test_a_known_address_is_revealed_by_its_parts() -> None:
+    assert reveals("bounce-anna.lindqvist=example.org", "anna.lindqvist@example.org")
+    assert not reveals("bounce-bert=example.org", "anna.lindqvist@example.org")
 
 
 SYLLABLES = (
@@ -181,7 +263,7 @@ def test_quoted_printable_text_is_read() -> None:
     assert contains_address(quopri.encodestring("für anna@example.org =".encode(), quotetabs=True).decode())
 
 
-HOSTILE = 'a @ a@ a@b. %40 %2540 &#64; &amp; " =40 QA 40 ?a= [ \u0130@ a@1. aA'
+HOSTILE = 'a @ a@ /@ x/@a x/@a.b, %20@a %2F@ a@b. %40 %2540 &#64; &amp; " =40 QA 40 ?a= [ \u0130@ a@1. aA'
 
 
 @pytest.mark.parametrize("piece", HOSTILE.split(" "))

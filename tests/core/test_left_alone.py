@@ -12,7 +12,7 @@ from tracker.core.layout import PlanUrls, lay_out, render
 from tracker.core.linkpart import LinkSigner
 from tracker.core.notice import NoticeTexts
 from tracker.core.survey import Survey, SurveyPolicy, survey
-from tracker.model import MAIL_PURPOSES, Language, Left
+from tracker.model import MAIL_PURPOSES, Language, Left, Purpose
 
 BASE = "https://t.example.com"
 POLICY = SurveyPolicy((BASE, "https://old.example.com"))
@@ -35,12 +35,14 @@ def message(html: str, encoding: str = "8bit") -> bytes:
     )
 
 
-def sent(html: str, policy: SurveyPolicy = POLICY, encoding: str = "8bit") -> tuple[list[str | None], dict[Left, int]]:
+def sent(
+    html: str, policy: SurveyPolicy = POLICY, encoding: str = "8bit", purposes: frozenset[Purpose] = MAIL_PURPOSES
+) -> tuple[list[str | None], dict[Left, int]]:
     """Where the tracked links of HTML lead, and what was left."""
     seen = survey(message(html, encoding), policy)
     assert isinstance(seen, Survey)
     parts = {link.target: SIGNER.sign(b"plan.", link.target) for link in seen.links}
-    plan = lay_out(seen, MAIL_PURPOSES, NoticeTexts(Language.EN), PlanUrls(BASE.encode(), parts))
+    plan = lay_out(seen, purposes, NoticeTexts(Language.EN), PlanUrls(BASE.encode(), parts))
     assert plan is not None
     assert seen.links_found == plan.links_tracked + sum(plan.left.values()), "every link is accounted for"
     again = survey(render(plan, b"D" * 66, b"S" * 84), SurveyPolicy(()))
@@ -242,8 +244,13 @@ def test_links_that_programs_may_read_differently_are_left(url: str) -> None:
     assert left(f'<a href="{url}">Offer</a>') == {Left.UNREADABLE: 1}
 
 
+def test_without_a_grant_for_clicks_every_link_is_left() -> None:
+    opens = frozenset({Purpose.OPEN})
+    assert sent(f'<a href="{URL}">a</a><a href="{URL}/b">b</a>', purposes=opens) == ([], {Left.NO_GRANT: 2})
+
+
 def test_every_reason_has_its_test() -> None:
     assert set(Left) == {
         Left.VISIBLE_URL, Left.ADDRESS_IN_TARGET, Left.NO_TRACK_MARK, Left.UNSUBSCRIBE, Left.PLACEHOLDER,
-        Left.TRACKER_LINK, Left.TOO_LONG, Left.EXCLUDED, Left.UNREADABLE,
+        Left.TRACKER_LINK, Left.TOO_LONG, Left.EXCLUDED, Left.UNREADABLE, Left.NO_GRANT,
     }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote
 
@@ -120,12 +121,29 @@ async def test_an_altered_stop_token_withdraws_nobody(flows: Flows) -> None:
     assert set((await flows.consents.lookup(ANNA, NOW)).standing.grants) == {Purpose.OPEN, Purpose.CLICK}
 
 
-@pytest.mark.parametrize("hidden", [ANNA, quote(ANNA, safe=""), b64encode(ANNA.encode()).decode()])
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        ANNA,
+        quote(ANNA, safe=""),
+        b64encode(ANNA.encode()).decode(),
+        ANNA.replace("@", "="),
+        ANNA[::-1],
+        sha256(ANNA.encode()).hexdigest(),
+    ],
+)
 @pytest.mark.parametrize("field", ["source", "confirmed_by", "document"])
 async def test_an_address_in_the_evidence_is_refused(flows: Flows, field: str, hidden: str) -> None:
     evidence = Evidence(**{field: f"form/{hidden}"})  # type: ignore[arg-type]
     with pytest.raises(AddressInValue, match=field):
         await flows.consents.report(reported(ANNA, evidence=evidence), NOW)
+    assert await events(flows) == []
+
+
+async def test_a_reference_that_names_the_person_is_refused(flows: Flows) -> None:
+    for reference in (ANNA.replace("@", "_at_"), sha256(ANNA.encode()).hexdigest()):
+        with pytest.raises(AddressInValue, match="reference"):
+            await flows.consents.report(reported(ANNA, reference=reference), NOW)
     assert await events(flows) == []
 
 

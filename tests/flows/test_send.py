@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import timedelta
+from hashlib import sha1
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,14 @@ from hypothesis import strategies as st
 
 from tests.flows.conftest import NOW, PUBLIC, TOKENS, Flows, hit, locked
 from tracker.core.survey import Refused, Survey
-from tracker.flows.send import Answer, Sender, SendPolicy
+from tracker.flows.send import Addressee, Answer, Sender, SendPolicy
 from tracker.model import (
     AddressInValue,
     Envelope,
     InvalidAddress,
     InvalidField,
     Language,
+    Left,
     Purpose,
     Reason,
 )
@@ -183,6 +185,7 @@ async def test_promise_2_without_the_store_the_message_leaves_unchanged(flows: F
         ({"recipient": "anna"}, InvalidAddress),
         ({"recipient": "anna@example.org, bert@example.org"}, InvalidAddress),
         ({"reference": "anna@example.org"}, AddressInValue),
+        ({"reference": "anna.at.example.org"}, AddressInValue),
         ({"reference": "a b"}, InvalidField),
         ({"campaign": ""}, InvalidField),
     ],
@@ -201,6 +204,34 @@ async def test_an_address_in_a_label_is_masked(flows: Flows) -> None:
     assert figures.label is not None
     assert figures.label.startswith("Offer for ")
     assert "@" not in figures.label
+
+
+async def test_a_label_that_names_the_recipient_otherwise_is_dropped(flows: Flows) -> None:
+    await flows.grant(ANNA)
+    await flows.sender.rewrite(envelope(label="Offer for anna at example.org"), mail(), NOW)
+    (figures,) = (await flows.figures.messages(None, NOW)).messages
+    assert figures.label is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://shop.example/v/anna=example.org",
+        "https://anna.example.org/",
+        "https://shop.example/?h=4a0a19218e082a343a1b17e5333409af9d98f0f5",
+    ],
+)
+async def test_a_link_that_names_the_recipient_is_left_in_her_copy_alone(flows: Flows, url: str) -> None:
+    url = url.replace("4a0a19218e082a343a1b17e5333409af9d98f0f5", sha1(ANNA.encode()).hexdigest())
+    people = [Addressee(ANNA), Addressee(BERT), Addressee(ANNA)]
+    for person in (ANNA, BERT):
+        await flows.grant(person)
+    message = mail(f'{HTML}<p><a href="{url}">y</a></p>')
+    answers = [one async for one in await flows.sender.batch(envelope(), people, message, lambda: NOW)]
+    assert [answer.links_tracked for answer in answers] == [1, 2, 1]
+    assert [answer.left for answer in answers] == [{Left.ADDRESS_IN_TARGET: 1}, {}, {Left.ADDRESS_IN_TARGET: 1}]
+    assert [url.encode() in answer.message for answer in answers] == [True, False, True]
+    assert all(answer.links_found == 2 for answer in answers)
 
 
 async def quoted_by(flows: Flows, recipient: str) -> Sequence[str]:

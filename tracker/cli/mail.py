@@ -1,4 +1,4 @@
-"""The command that rewrites one message: stdin to stdout, the outcome on stderr; whatever fails, the message comes out."""
+"""The command that rewrites one message, stdin to stdout: whatever fails, the message comes out."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ _HINT: Final = re.compile(r"[@%\\]|&(?:#|amp|commat|percnt)|=40|AEA-|[^\x00-\x7f
 _DEPTH: Final = 2
 """How many layers of base64 or hexadecimal are taken off."""
 _TEXT: Final = re.compile(
-    rb"(?:[\x20-\x7e]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}){8,}"
+    rb"(?:[\x20-\x7e]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}){3,}"
 )
 _SURELY_TEXT: Final = 12
 """Characters in a row that random octets hardly ever have."""

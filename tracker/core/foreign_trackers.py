@@ -39,7 +39,7 @@ KNOWN: Final = (
     Known("ActiveCampaign", "*", r"/lt\.php\?(?:[^#&\n]{0,99}&(?:amp;)?){0,4}l=open", "", _MTB),
     Known("Acoustic", "mkt#.com mkt#.net", r"/open", r"/ctt", f"{_TROCKER}; {_MTB}"),
     Known("Amazon SES", "awstrack.me", r"/i0/", r"/c?l0/", f"{_MTB}; links: {_SEEN}"),
-    Known("Amazon SES", "*", r"/ci0/[0-9a-f]+-", r"/c?l0/https?(?::|%3a)(?:/|%2f){2}", _SEEN),
+    Known("Amazon SES", "*", "", r"/c?l0/https?(?::|%3a)(?:/|%2f){2}", _SEEN),
     Known("AWeber", "openrate.aweber.com", r"/", "", _MTB),
     Known("BigMailer", "bml.co bigmailer.link", "", r"/t/c/", "docs.bigmailer.io/docs, Custom Tracking Hosts"),
     Known("Brevo", "sendibt#.com sendibw#.com sendibtd.com", r"/(?:tr/op|track)/", r"/tr/cl/", _SEEN),
@@ -63,11 +63,11 @@ KNOWN: Final = (
     Known("listmonk", "*", rf"/(?:[^?#]*/)?campaign/{_UUID}/{_UUID}/px\.png", rf"/(?:[^?#]*/)?link/{_UUID}/{_UUID}/{_UUID}",
           "cmd/init.go, ViewTrackURL and LinkTrackURL (github.com/knadh/listmonk)"),
     Known("Mailchimp", "list-manage.com list-manage#.com", r"/track/open", r"/track/click", f"{_TROCKER}; {_MTB}"),
-    Known("Mailchimp", "*", r"/track/open\.php\?u=", r"/track/click\?u=", _MTB),
+    Known("Mailchimp", "*", r"/track/open\.php\?u=", "", _MTB),
     Known("Mandrill", "mandrillapp.com", r"/track/open", r"/track/click", f"{_TROCKER}; {_CORPUS}"),
     Known("Mandrill", "*", r"/track/open\.php\?u=", r"/track/click/\d+/", f"{_MTB}; {_CORPUS}"),
     Known("Mailgun", "*", r"/o/ej[\w-]{30,}", r"/c/ej[\w-]{30,}", f"{_MTB}; zlib in base64url begins with eJ: {_SEEN}"),
-    Known("Mailjet", "mjt.lu", r"/oo/", r"/(?:lnk|link)/", f"{_MTB}; links: {_SEEN}"),
+    Known("Mailjet", "mjt.lu", r"/oo/", r"/lnk/", f"{_MTB}; links: {_SEEN}"),
     Known("Mailjet", "*", r"/oo/[\w-]{20,}/", r"/lnk/[\w-]{20,}/\d+/", f"{_MTB}; links: {_SEEN}"),
     Known("Marketo", "mkto-#.com mkto-a#.com mkto-k#.com mkto-o#.com", r"/trk", r"/", f"{_CORPUS}; EMailTrackerBlocker's README"),
     Known("Marketo", "*", r"/trk\?t=1&(?:amp;)?mid=", "", f"{_MTB}; {_CORPUS}"),
@@ -106,7 +106,7 @@ KNOWN: Final = (
     Known("GMass", "gmtrack.net gmreg#.net", r"/", r"/", _MTB),
     Known("Gmelius", "gml.email", r"/", r"/", _MTB),
     Known("HubSpot", "getsidekick.com sidekickopen#.com sigopn#.com hubspotemail.net hubspotfree.net hubspotlinks.com "
-          "strk#.email", r"/", r"/", f"{_TROCKER}; {_MTB}"),
+          "strk#.email", r"/", r"/", f"{_TROCKER}; {_MTB}; {_SEEN}"),
     Known("HubSpot", "*", r"/e[123]t/(?:o|to)/", r"/(?:e[123]t/(?:c|tc|ctc)/[\w+*/-]{16,}|events/public/v1/encoded/track/tc/)",
           f"{_MTB}; links: {_SEEN}"),
     Known("Hunter", "mltrk.io", r"/pixel", "", _MTB),
@@ -135,7 +135,7 @@ KNOWN: Final = (
     # Measuring services that also serve mail.
     Known("CJ Affiliate", "qksrv.net", r"/image-", r"/click-", _CORPUS),
     Known("Microsoft", "c.msn.com", r"/c\.gif\?", "", _CORPUS),
-    Known("Rakuten Advertising", "linksynergy.com", r"/fs-bin/show", r"/fs-bin/(?:click|stat)", _CORPUS),
+    Known("Rakuten Advertising", "linksynergy.com", r"/fs-bin/show", r"/fs-bin/click", _CORPUS),
     Known("Google Analytics", "google-analytics.com", r"/(?:collect|g/collect|__utm\.gif)", "", f"{_TROCKER}; {_MTB}"),
 )  # fmt: skip
 STATIC_HOSTS: Final = (

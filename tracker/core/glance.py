@@ -13,6 +13,8 @@ from tracker.core.headers import Fields
 
 _END_OF_HEADER: Final = re.compile(rb"\r?\n\r?\n")
 
+LONGEST_HEADER: Final = 262_144
+"""Octets that are read: this is done for every message, before anything is known of it."""
 _ANSWERING: Final = (b"in-reply-to", b"references", b"x-forwarded-message-id", b"resent-from")
 # What mail programs put before a subject in the languages they speak, with Outlook's and old Lotus' counters.
 _PREFIX: Final = re.compile(
@@ -41,8 +43,8 @@ class Glance:
 
 def glance(message: bytes) -> Glance:
     """Who sent MESSAGE, which it is and whether it may quote another; never fails, whatever the bytes."""
-    end = _END_OF_HEADER.search(message)
-    fields = headers.read_fields(message[: end.start()] if end else message)
+    end = _END_OF_HEADER.search(message, 0, LONGEST_HEADER)
+    fields = headers.read_fields(message[: end.start()] if end else message[:LONGEST_HEADER])
     senders = headers.addresses(fields.get(b"from", ()))
     return Glance(senders[0] if senders else None, headers.identity(fields), _quotes(fields))
 

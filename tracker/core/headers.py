@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
+import idna
+
 AMBIGUOUS = "?"
 """The value of a field that cannot be read one way only."""
 
@@ -197,8 +199,8 @@ def host_of(address: str) -> str:
     """The domain of an addr-spec as a lower-case A-label; as it stands where it has none."""
     domain = address.rpartition("@")[2].strip().rstrip(".").lower()
     try:
-        return domain if domain.isascii() else domain.encode("idna").decode()
-    except UnicodeError:
+        return domain if domain.isascii() else idna.encode(domain, uts46=True).decode("ascii")
+    except (idna.IDNAError, UnicodeError):
         return domain
 
 

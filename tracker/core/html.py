@@ -14,7 +14,15 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from tracker.core.marks import Shelter, has_mark, may_have_mark
-from tracker.core.markup import ATTRIBUTE, CONDITION, CONSTRUCT, CONSTRUCT_IN_COMMENT, HREF_FIRST, raw_text_ends, without_tags
+from tracker.core.markup import (
+    ATTRIBUTE,
+    CONDITION,
+    CONSTRUCT,
+    CONSTRUCT_IN_COMMENT,
+    HREF_FIRST,
+    raw_text_ends,
+    without_tags,
+)
 
 Quote = Literal[b'"', b"'", b""]
 Element = Literal["a", "area", "vml"]
@@ -149,7 +157,7 @@ class _Scanner:
     def _read_condition(self, start: int, end: int) -> None:
         """Read the comment's content if Outlook does. One level: a comment within it has no end of its own."""
         condition = CONDITION.match(self.body, start, end)
-        if condition is None:
+        if condition is None or b"href" not in self.body[condition.end() : end].lower():
             return
         around = self.shelter
         self.shelter = around.inner() if around is not None else None

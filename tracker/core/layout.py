@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
+from functools import cache
 from operator import itemgetter
 from typing import Any
 
 from tracker.core.linkpart import LinkPart
-from tracker.core.notice import NoticeTexts
+from tracker.core.notice import HtmlNotice, NoticeTexts, TextNotice
 from tracker.core.survey import HtmlBody, Survey, TextBody
 from tracker.core.transfer.pieces import Edit, Encoded, Form, Slot, content_size, line_end_of
 from tracker.model import MAIL_PURPOSES, Left, Purpose
@@ -58,6 +59,8 @@ def lay_out(survey: Survey, purposes: Set[Purpose], texts: NoticeTexts, urls: Pl
     if not survey.bodies or not wanted:
         return None
     left = Counter(survey.left)
+    if Purpose.CLICK not in wanted:
+        left[Left.NO_GRANT] += len(survey.links)
     changed: list[tuple[int, int, Encoded]] = []
     tracked = 0
     for number, body in enumerate(survey.bodies):
@@ -97,13 +100,19 @@ def render(plan: Plan, delivery_token: bytes, stop_token: bytes) -> bytes:
 def _link_edits(body: HtmlBody, urls: PlanUrls, left: Counter[Left]) -> list[Edit]:
     edits: list[Edit] = []
     before = urls.public_url + b"/c/"
+    contents: dict[str, tuple[bytes | Slot, ...] | None] = {}
+    """By target, since links repeat; None where the URL would be too long."""
     for link in body.links:
-        part = urls.link_parts[link.target]
-        after = b"/%b/%b/" % (part.part, part.host)
-        if len(before) + Slot.DELIVERY.value + len(after) > LONGEST_URL:
+        if link.target not in contents:
+            part = urls.link_parts[link.target]
+            after = b"/%b/%b/" % (part.part, part.host)
+            fits = len(before) + Slot.DELIVERY.value + len(after) <= LONGEST_URL
+            contents[link.target] = (before, Slot.DELIVERY, after) if fits else None
+        content = contents[link.target]
+        if content is None:
             left[Left.TOO_LONG] += 1
         else:
-            edits.append(_edit(body, link.start, link.end, (before, Slot.DELIVERY, after)))
+            edits.append(_edit(body, link.start, link.end, content))
     return edits
 
 
@@ -125,7 +134,7 @@ def _html_notice(
     body: HtmlBody, edits: list[Edit], purposes: frozenset[Purpose], texts: NoticeTexts, urls: PlanUrls
 ) -> Edit:
     """The notice where it belongs: at the end, or at the beginning of HTML that mail programs would clip."""
-    notice = texts.html(purposes)
+    notice = _html_text(texts, purposes)
     content: tuple[bytes | Slot, ...] = (
         notice.before_link + urls.public_url + b"/privacy/",
         Slot.STOP,
@@ -145,9 +154,19 @@ def _html_notice(
     return _edit(body, at, at, _with_line_ends(body, content))
 
 
+@cache
+def _html_text(texts: NoticeTexts, purposes: frozenset[Purpose]) -> HtmlNotice:
+    return texts.html(purposes)
+
+
+@cache
+def _plain_text(texts: NoticeTexts, purposes: frozenset[Purpose]) -> TextNotice:
+    return texts.text(purposes)
+
+
 def _text_notice(body: TextBody, purposes: frozenset[Purpose], texts: NoticeTexts, urls: PlanUrls) -> Edit:
     """The notice after an empty line at the end of the text; the text ends with a line end if it did before."""
-    notice = texts.text(purposes)
+    notice = _plain_text(texts, purposes)
     at = len(body.transfer.body)
     last = b"\n" if body.view.text.endswith(b"\n") else b""
     before = (last or b"\n\n") if at else b""
@@ -168,9 +187,12 @@ def _assemble(
     stream.append(message[at:])
     constants: list[bytes] = []
     forms: dict[Form, int] = {}
-    order: list[int | Form] = []
+    numbers: dict[int, int] = {}
+    """Of forms, by identity: the writers use one object again and again, and a look at it is quick."""
+    order: list[int] = []
+    """Places of constants, and of forms counted down from -1."""
     run: list[bytes] = []
-    for piece in [*stream, None]:
+    for piece in stream:
         if isinstance(piece, bytes):
             run.append(piece)
             continue
@@ -178,8 +200,11 @@ def _assemble(
             order.append(len(constants))
             constants.append(b"".join(run))
             run = []
-        if piece is not None:
-            forms.setdefault(piece, len(forms))
-            order.append(piece)
-    places = [place if isinstance(place, int) else len(constants) + forms[place] for place in order]
-    return tuple(constants), tuple(forms), itemgetter(*places)
+        number = numbers.get(id(piece))
+        if number is None:
+            number = numbers[id(piece)] = forms.setdefault(piece, len(forms))
+        order.append(-1 - number)
+    order.append(len(constants))
+    constants.append(b"".join(run))
+    count = len(constants)
+    return tuple(constants), tuple(forms), itemgetter(*[at if at >= 0 else count - 1 - at for at in order])

@@ -18,7 +18,7 @@ _OFF: Final = frozenset({b"off", b"false", b"no", b"0"})
 def may_have_mark(markup: bytes) -> bool:
     """Whether a mark's name occurs in MARKUP at all: a quick look that saves the long one."""
     lowered = markup.lower()
-    return any(name in lowered for name in _NAMES)
+    return b"track" in lowered and any(name in lowered for name in _NAMES)
 
 
 def has_mark(attributes: bytes) -> bool:

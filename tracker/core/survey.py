@@ -132,11 +132,14 @@ def survey(message: bytes, policy: SurveyPolicy) -> Survey | Refused:
     left: Counter[Left] = Counter()
     trackers: Counter[str] = Counter()
     first_html: Leaf | None = None
+    texts: dict[int, tuple[Transfer | None, charset.View | None]] = {}
     for leaf in structure.leaves:
         if not leaf.is_body or leaf.type.kind not in ("text/html", "text/plain"):
             continue
         transfer = _transfer(message, leaf)
         view = None if transfer is None else _view(transfer, leaf)
+        if leaf.type.kind == "text/plain":
+            texts[leaf.start] = transfer, view
         is_html = leaf.type.kind == "text/html"
         if transfer is None or view is None:
             if is_html and first_html is None:
@@ -155,7 +158,7 @@ def survey(message: bytes, policy: SurveyPolicy) -> Survey | Refused:
         first_html = first_html or leaf
         trackers.update(one.kind for one in find_foreign(view.text, policy.public_urls))
         bodies.append(_html_body(leaf, transfer, view, scan, rules, left))
-    text = None if first_html is None else _text_alternative(message, structure, first_html)
+    text = None if first_html is None else _text_alternative(structure, first_html, texts)
     all_links = tuple(link for body in bodies for link in body.links)
     senders = headers.addresses(fields.get(b"from", ()))
     foreign = bool(policy.sender_domains) and (
@@ -204,24 +207,28 @@ def _view(transfer: Transfer, leaf: Leaf) -> charset.View | None:
 def _html_body(
     leaf: Leaf, transfer: Transfer, view: charset.View, scan: html.HtmlScan, rules: links.LinkRules, left: Counter[Left]
 ) -> HtmlBody:
+    judge = links.Judge(view.charset or "utf-8", rules)
     judged: list[tuple[int, int, str]] = []
     for seen in scan.anchors:
         anchor = seen
         if view.codec is None and view.text is not view.body:  # the value itself, not as the scanner sees it
             anchor = replace(seen, value=view.body[seen.start : seen.end])
-        verdict = links.judge(anchor, view.charset or "utf-8", rules)
+        verdict = judge(anchor)
         if isinstance(verdict, Left):
             left[verdict] += 1
         elif verdict is not None:
             judged.append((anchor.start, anchor.end, verdict))
     places = view.places([place for start, end, _ in judged for place in (start, end)])
     found: list[FoundLink] = []
+    reports: dict[str, Link] = {}
     for number, (_, _, url) in enumerate(judged):
         start, end = places[2 * number], places[2 * number + 1]
         scheme, colon, rest = url.partition(":")
         url = scheme.lower() + colon + rest
         if transfer.is_clear(start, end):
-            found.append(FoundLink(start, end, url, target.report(url)))
+            if url not in reports:
+                reports[url] = target.report(url)
+            found.append(FoundLink(start, end, url, reports[url]))
         else:
             left[Left.UNREADABLE] += 1
     notice_at = view.places([scan.notice_at])[0]
@@ -229,8 +236,10 @@ def _html_body(
     return HtmlBody(leaf.start, leaf.end, transfer, view, tuple(found), notice_at, body_starts)
 
 
-def _text_alternative(message: bytes, structure: Structure, first_html: Leaf) -> TextBody | None:
-    """The text/plain body that stands beside FIRST_HTML in the nearest multipart/alternative around it."""
+def _text_alternative(
+    structure: Structure, first_html: Leaf, texts: Mapping[int, tuple[Transfer | None, charset.View | None]]
+) -> TextBody | None:
+    """The one of TEXTS (by where they start) beside FIRST_HTML in the nearest multipart/alternative around it."""
     at = first_html.parent
     while at != NO_PARENT and structure.multiparts[at].kind != "multipart/alternative":
         at = structure.multiparts[at].parent
@@ -238,8 +247,7 @@ def _text_alternative(message: bytes, structure: Structure, first_html: Leaf) ->
         return None
     for leaf in structure.leaves:
         if leaf.parent == at and leaf.is_body and leaf.type.kind == "text/plain":
-            transfer = _transfer(message, leaf)
-            view = None if transfer is None else _view(transfer, leaf)
+            transfer, view = texts[leaf.start]
             if transfer is None or view is None or not view.text.strip():
                 return None  # nobody reads it, or it cannot be changed exactly
             return TextBody(leaf.start, leaf.end, transfer, view)

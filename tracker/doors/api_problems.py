@@ -85,6 +85,20 @@ def problems(count: Callable[[str], None], public_url: str) -> Middleware:
     return answer_problems
 
 
+def malformed(count: Callable[[str], None]) -> Callable[[int], web.Response]:
+    """What makes problems of requests that cannot even be parsed; COUNT is told their slug."""
+
+    def answer_malformed(status: int) -> web.Response:
+        error = _in_our_tree(status)
+        count(error.slug)
+        response = answer(Problem(error, {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}))
+        response.set_status(status)
+        response.force_close()
+        return response
+
+    return answer_malformed
+
+
 def _in_our_tree(status: int) -> TrackerError:
     known: dict[int, type[TrackerError]] = {404: NotFound, 413: BodyTooLarge}
     if status in known:

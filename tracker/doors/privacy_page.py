@@ -12,7 +12,7 @@ from tracker.doors.forms import read_form
 from tracker.doors.pages import Pages, chosen
 from tracker.doors.raw_routes import Captured
 from tracker.flows.consent import Consents
-from tracker.model import MAIL_PURPOSES, BadToken, InvalidField, NotRecorded, Purpose
+from tracker.model import MAIL_PURPOSES, BadRequest, BadToken, FormTooLarge, NotRecorded, Purpose
 
 
 class PrivacyPage:
@@ -32,8 +32,7 @@ class PrivacyPage:
     async def withdraw(self, request: web.Request, captured: Captured) -> web.StreamResponse:
         """Record the no; the same answer whether it was news or not, and no redirect (RFC 8058 section 3.2).
 
-        The POST itself is the no; its body can only narrow it to some purposes. Raises BadToken, and InvalidField,
-        BadRequest or FormTooLarge when the body says something that we cannot follow.
+        The POST itself is the no; its body can only narrow it to some purposes. Raises BadToken, FormTooLarge.
         """
         stop = self._read(captured["token"])
         purposes = await _purposes(request)
@@ -66,11 +65,11 @@ def _action(request: web.Request, captured: Captured) -> str:
 
 
 async def _purposes(request: web.Request) -> frozenset[Purpose]:
-    named = [value for name, value in await read_form(request) if name == "purpose"]
+    """The purposes that the form names; a form that says something we cannot follow narrows nothing."""
     try:
-        purposes = frozenset(Purpose(value) for value in named)
-    except ValueError:
-        raise InvalidField("purpose") from None
-    if not purposes <= MAIL_PURPOSES:
-        raise InvalidField("purpose")
-    return purposes or MAIL_PURPOSES
+        purposes = frozenset(Purpose(value) for name, value in await read_form(request) if name == "purpose")
+    except FormTooLarge:
+        raise
+    except (BadRequest, ValueError):
+        return MAIL_PURPOSES
+    return purposes if purposes and purposes <= MAIL_PURPOSES else MAIL_PURPOSES

@@ -8,10 +8,11 @@ inside, only the exception's type and the place in our code are logged.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
@@ -30,12 +31,24 @@ _PACKAGE: Final = Path(__file__).parent.parent
 _log = logging.getLogger("tracker.http")
 
 
-async def listen(app: web.Application, host: str, port: int, *, shutdown_timeout: float = 10.0) -> web.AppRunner:
+Malformed: TypeAlias = Callable[[int], web.Response]
+"""Makes the answer, with a status, to what cannot be parsed."""
+
+
+async def listen(
+    app: web.Application,
+    host: str,
+    port: int,
+    *,
+    malformed: Malformed | None = None,
+    shutdown_timeout: float = 10.0,
+) -> web.AppRunner:
     """Serve APP on HOST and PORT (0: any free one); `cleanup()` of the returned runner stops it.
 
+    MALFORMED is told nothing of what came but the status it calls for.
     SHUTDOWN_TIMEOUT: seconds that requests in progress have to finish then. Raises OSError when the port is taken.
     """
-    runner = QuietRunner(app, shutdown_timeout=shutdown_timeout)
+    runner = QuietRunner(app, malformed or plain, shutdown_timeout=shutdown_timeout)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
@@ -60,7 +73,11 @@ def plain(status: int) -> web.Response:
 class QuietHandler(RequestHandler):
     """One connection; answers what is malformed without a word about it."""
 
-    __slots__ = ()
+    __slots__ = ("_malformed",)
+
+    def __init__(self, manager: web.Server, malformed: Malformed, **kw: Any) -> None:
+        super().__init__(manager, **kw)
+        self._malformed = malformed
 
     def handle_error(
         self,
@@ -74,7 +91,7 @@ class QuietHandler(RequestHandler):
             _log.error("request failed: %s", place(exc))
         if request.writer.output_size > 0:
             raise ConnectionError("part of the answer has left already")
-        return plain(status)
+        return self._malformed(status)
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
         """Log type and place of an exception, none of aiohttp's words about it."""
@@ -88,20 +105,21 @@ class QuietHandler(RequestHandler):
 class QuietServer(web.Server):
     """Makes quiet handlers for the requests that another server was made for."""
 
-    def __init__(self, server: web.Server) -> None:
+    def __init__(self, server: web.Server, malformed: Malformed) -> None:
+        self._malformed = malformed
         self._answer = server.request_handler
         super().__init__(self._guarded, request_factory=server.request_factory, **LIMITS)
 
     def __call__(self) -> RequestHandler:
         """A handler for a new connection."""
-        return QuietHandler(self, loop=self._loop, **self._kwargs)
+        return QuietHandler(self, self._malformed, loop=self._loop, **self._kwargs)
 
     async def _guarded(self, request: web.BaseRequest) -> web.StreamResponse:
         answer: web.StreamResponse
         try:
             answer = await self._answer(request)
         except web.HTTPException as error:  # raised before any middleware, such as 417
-            answer = plain(error.status)
+            answer = self._malformed(error.status)
         if not answer.prepared:
             answer.headers["Server"] = NAME
         return answer
@@ -110,8 +128,12 @@ class QuietServer(web.Server):
 class QuietRunner(web.AppRunner):
     """Runs an application on a quiet server."""
 
+    def __init__(self, app: web.Application, malformed: Malformed = plain, **kw: Any) -> None:
+        super().__init__(app, **kw)
+        self._malformed = malformed
+
     async def _make_server(self) -> web.Server:
-        return QuietServer(await super()._make_server())
+        return QuietServer(await super()._make_server(), self._malformed)
 
 
 def _last_own_line(trace: TracebackType | None) -> str:

@@ -23,6 +23,7 @@ from tracker.core.tokens import PLAN_SIZE, STOP_NONCE_SIZE, Tokens
 from tracker.core.traces import Traces, read
 from tracker.flows.consent import check_reference
 from tracker.flows.copies import Draft, Seal
+from tracker.flows.counted import Counted
 from tracker.flows.surveys import Look, Surveys
 from tracker.model import (
     DeliveryRef,
@@ -131,6 +132,7 @@ class Sender:
         self._random_bytes = random_bytes
         self._policy = policy
         self._search = search
+        self._counted = Counted()
 
     async def rewrite(self, envelope: Envelope, message: bytes, now: datetime) -> Answer:
         """The copy of MESSAGE for the recipient of ENVELOPE.
@@ -270,8 +272,10 @@ class Sender:
             except Exception:
                 self._log(draft, "a copy could not be written and left untouched")
                 fate = Reason.ERROR
-        campaign = draft.envelope.campaign is not None
-        self._store.count_untouched(UntouchedCopy(draft.owner, day_of(now), fate, draft.key, campaign))
+        today = day_of(now)
+        if self._counted.is_news(draft.delivery(person.recipient, today), today):
+            campaign = draft.envelope.campaign is not None
+            self._store.count_untouched(UntouchedCopy(draft.owner, today, fate, draft.key, campaign))
         return Answer(draft.message, fate, foreign=draft.foreign)
 
     async def _close_quoted(self, draft: Draft, person: _Person, now: datetime) -> None:

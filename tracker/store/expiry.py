@@ -54,7 +54,8 @@ async def sweep(database: Database, ledger_key: bytes, today: Day, now: datetime
     ended = await end_grants(database, ledger_key, today, now, proof_days)
     deleted = {table.name: ended[table.name] for table in (grants, tracked, events)}
     for table in BY_DAY:
-        deleted[table.name] = deleted.get(table.name, 0) + await _delete(database, table, table.c.last_day < today, today)
+        rows = await _delete(database, table, table.c.last_day < today, today)
+        deleted[table.name] = deleted.get(table.name, 0) + rows
     for table in (ledger_contents, ledger_ends):
         deleted[table.name] = await _delete(database, table, _due(table, today), today)
     deleted[recipients.name] = await _delete_unneeded(database)

@@ -58,29 +58,55 @@ class Base64:
 
 def read(encoded: bytes, eol: bytes) -> Base64 | None:
     """ENCODED decoded; None where decoders would differ. EOL is what its lines end with."""
-    letters = encoded.translate(None, _BLANKS)
-    if len(letters) % 4 and b"=" not in letters:
-        letters += b"=" * (-len(letters) % 4)
-    try:
-        body = a2b_base64(letters, strict_mode=True) if letters else b""
-    except Error:
-        return None
     text = encoded.rstrip(_BLANKS)
     lines = eol in text
     width = text.find(eol) if lines else len(text)
-    regular = width <= LONGEST_LINE and _is_regular(text, eol, width)
+    letters = _letters_of_lines(text, eol, width)
+    body = None if letters is None else _decoded_lines(text, letters)
+    regular = letters is not None and width <= LONGEST_LINE
+    if body is None:
+        body = _decoded(encoded)
+        if body is None:
+            return None
+        regular = regular and len(text.translate(None, _BLANKS)) == letters
     return Base64(
         encoded, body, eol, width, regular, width if regular and lines and width >= _LEAST_WIDTH else _USUAL_WIDTH
     )
 
 
-def _is_regular(text: bytes, eol: bytes, width: int) -> bool:
+def _decoded(encoded: bytes) -> bytes | None:
+    letters = encoded.translate(None, _BLANKS)
+    if len(letters) % 4 and b"=" not in letters:
+        letters += b"=" * (-len(letters) % 4)
+    try:
+        return a2b_base64(letters, strict_mode=True) if letters else b""
+    except Error:
+        return None
+
+
+def _decoded_lines(text: bytes, letters: int) -> bytes | None:
+    """TEXT with so many LETTERS decoded; None where it holds anything else but line ends.
+
+    The decoder passes over what is no letter and stops at padding: then it returns less than the letters make.
+    """
+    if letters % 4 or not letters:
+        return None
+    try:
+        body = a2b_base64(text)
+    except Error:
+        return None
+    padding = text.endswith(b"=") + text.endswith(b"==")
+    return body if len(body) == letters // 4 * 3 - padding else None
+
+
+def _letters_of_lines(text: bytes, eol: bytes, width: int) -> int | None:
+    """How many octets TEXT has beside its line ends; None unless one stands after every WIDTH octets."""
     if not width or (width % 4 and eol in text):
-        return False
+        return None
     step = width + len(eol)
     count = (len(text) - 1) // step
     ends_fit = all(text[width + number :: step] == eol[number : number + 1] * count for number in range(len(eol)))
-    return ends_fit and len(text.translate(None, _BLANKS)) == len(text) - count * len(eol)
+    return len(text) - count * len(eol) if ends_fit else None
 
 
 class _Writer:

@@ -11,6 +11,9 @@ from typing import Protocol
 LONGEST_LINE = 998
 """RFC 5322, section 2.1.1, without the line end."""
 
+_LOOKED_AT = 4_096
+"""Octets that tell which line end a text has."""
+
 
 class Slot(Enum):
     """A place for a token; the value is the token's fixed length."""
@@ -112,7 +115,9 @@ class Transfer(Protocol):
 
 
 def line_end_of(text: bytes, default: bytes) -> bytes:
-    """The line end that most lines of TEXT have; DEFAULT where there is no line end."""
+    """The line end that most lines have at the beginning of TEXT; DEFAULT where there is no line end."""
+    if text.find(b"\n", 0, _LOOKED_AT) >= 0:
+        text = text[:_LOOKED_AT]
     feeds = text.count(b"\n")
     if not feeds:
         return default

@@ -1,7 +1,8 @@
 """Quoted-printable (RFC 2045, section 6.7): splices between soft line breaks, and leaves all else as it was encoded.
 
-The map from decoded to encoded places is made by line, with the decoder itself as the measure; the place
-within a line is looked for only where something is spliced.
+Places are looked up only where something is spliced. In a regular body, as all but broken mailers write it, counting
+the escapes between two places leads from one to the other; else the map from decoded to encoded places is made by
+line, with the decoder itself as the measure.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _UNCLEAR = re.compile(rb"=(?![0-9A-Fa-f]{2}|\r?\n)|[ \t]\r?\n|\r(?!\n)")
 _BROKEN = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*+\r?\n|[ \t]*+\Z)")
 _BLANK_AT_END = re.compile(rb"[ \t](?=\n)")
 _WIDTH = 76
+_EQUALS, _FEED = b"=\n"
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,26 @@ class QuotedPrintable:
         return _BROKEN.search(self.encoded) is not None
 
     @cached_property
-    def _places(self) -> _Places:
-        return _Places(self.encoded)
+    def regular(self) -> bool:
+        """Whether each "=" begins "=XX" or a soft break, and each carriage return stands before a line feed.
+
+        Whatever else the decoder makes of a "=", it takes out fewer bytes: then the lengths do not agree.
+        """
+        text = self.encoded
+        if text.count(b"\r") != text.count(b"\r\n"):
+            return False
+        return len(self.body) == len(text) - 2 * text.count(b"=") - text.count(b"=\r\n")
+
+    @cached_property
+    def _places(self) -> _Places | _RegularPlaces:
+        return _RegularPlaces(self.encoded, len(self.body)) if self.regular else _Places(self.encoded)
 
     def is_clear(self, start: int, end: int) -> bool:
         """Whether the encoded text of the span is clean."""
         places = self._places
         text = self.encoded[places.start_of(start) : places.end_of(end)]
+        if self.regular:
+            return (b"\n" not in text and b"\r" not in text) or not _UNCLEAR.search(text)
         return not _UNCLEAR.search(text) and not (b"=" in text and self.broken)
 
     def fitting(self, edits: Sequence[Edit], notice: Edit | None) -> list[Edit]:
@@ -74,6 +89,65 @@ class QuotedPrintable:
 def read(encoded: bytes, eol: bytes) -> QuotedPrintable:
     """ENCODED as mail programs decode it; EOL is what its lines end with."""
     return QuotedPrintable(encoded, a2b_qp(encoded), eol)
+
+
+class _RegularPlaces:
+    """Where decoded places stand in a regular encoded body."""
+
+    def __init__(self, encoded: bytes, size: int) -> None:
+        self.encoded = encoded
+        self.size = size
+        """Of the decoded body."""
+        self.known = {0: 0}
+        self.last = 0
+        """The place that was reached last."""
+
+    def start_of(self, place: int) -> int:
+        """Where the encoding of the decoded byte at PLACE begins."""
+        at = self.end_of(place)
+        while self.encoded.startswith((b"=\r\n", b"=\n"), at):
+            at += 3 if self.encoded.startswith(b"\r", at + 1) else 2
+        return at
+
+    def end_of(self, place: int) -> int:
+        """Where the encoding of the decoded byte before PLACE ends."""
+        at = self.known.get(place)
+        if at is None:
+            at = self.known[place] = self._at_end() if place >= self.size else self._reached(place)
+        return at
+
+    def _reached(self, place: int) -> int:
+        """PLACE, counted from the one before."""
+        text = self.encoded
+        if self.last > place:
+            self.last = 0
+        at, lacking = self.known[self.last], place - self.last
+        while lacking:
+            # No more is decoded than is encoded: so much is safe to take, but for an escape that is cut.
+            cut = at + lacking
+            escapes = text.count(b"=", at, cut)
+            if not escapes:
+                at = cut
+                break
+            if text[cut - 1] == _EQUALS:
+                cut -= 1
+                escapes -= 1
+            elif text[cut - 2] == _EQUALS and text[cut - 1] != _FEED and cut - 2 >= at:
+                cut -= 2
+                escapes -= 1
+            if cut == at:  # an escape is next
+                cut += 2 if text[at + 1] == _FEED else 3
+                escapes = 1
+            lacking -= cut - at - 2 * escapes - text.count(b"=\r\n", at, cut)
+            at = cut
+        self.last = place
+        return at
+
+    def _at_end(self) -> int:
+        text, at = self.encoded, len(self.encoded)
+        while text.endswith((b"=\r\n", b"=\n"), 0, at):
+            at -= 3 if text.endswith(b"\r\n", 0, at) else 2
+        return at
 
 
 class _Places:
@@ -134,6 +208,9 @@ class _Writer:
         self.eol = eol
         self.column = 0
         self.may_break = True
+        self.forms: dict[tuple[Slot, bool], Form] = {}
+        self.written: dict[tuple[bytes, int], tuple[bytes, int]] = {}
+        """What became of text that began at a column, and where it ended: links repeat."""
 
     def begin(self, in_long_line: bool) -> None:
         """Before an edit: in a line that is too long already no break is made, so that it does not become two."""
@@ -155,12 +232,27 @@ class _Writer:
         """An open slot, on lines of its own."""
         if self.column:
             self._soft_break()
-        encoding = Encoding.QUOTED if self.may_break else Encoding.PLAIN
-        self.pieces.append(Form(slot, encoding, width=_WIDTH, eol=self.eol))
+        form = self.forms.get((slot, self.may_break))
+        if form is None:
+            encoding = Encoding.QUOTED if self.may_break else Encoding.PLAIN
+            form = self.forms[slot, self.may_break] = Form(slot, encoding, width=_WIDTH, eol=self.eol)
+        self.pieces.append(form)
         self.column = _WIDTH  # nothing else fits on its line
 
     def write(self, text: bytes) -> None:
         """Decoded ASCII TEXT, encoded."""
+        place = text, self.column
+        if not self.may_break:
+            self._write(text)
+        elif place in self.written:
+            encoded, self.column = self.written[place]
+            self.pieces.append(encoded)
+        else:
+            first = len(self.pieces)
+            self._write(text)
+            self.written[place] = b"".join(self.pieces[first:]), self.column  # type: ignore[arg-type]
+
+    def _write(self, text: bytes) -> None:
         text = text.replace(b"\r\n", b"\n").replace(b"=", b"=3D")
         if not self.may_break:
             self.pieces.append(text.replace(b"\n", b" "))
