@@ -120,6 +120,21 @@ def test_a_newer_consent_renews() -> None:
     assert decide(REPORT, standing, NOW, POLICY).give == BOTH
 
 
+def test_an_old_confirmation_with_a_new_date_renews_nothing() -> None:
+    old = replace(CONFIRMED, confirmed_at=NOW - timedelta(days=100))
+    first = decide(replace(REPORT, given_at=NOW - timedelta(days=100), evidence=old), NOBODY, NOW, POLICY)
+    grant = Grant(Purpose.OPEN, first.until or TODAY, NOW - timedelta(days=100), "2026-1", entry=1)
+    standing = Standing(grants={Purpose.OPEN: grant, Purpose.CLICK: replace(grant, purpose=Purpose.CLICK)})
+    again = decide(replace(REPORT, given_at=NOW, evidence=old), standing, NOW, POLICY)
+    assert again == Decision(ConsentState.UNCHANGED, until=first.until)
+
+
+@pytest.mark.parametrize("blank", ["", " ", "."])
+def test_a_confirmation_by_nothing_is_none(blank: str) -> None:
+    decision = decide(replace(REPORT, evidence=replace(CONFIRMED, confirmed_by=blank)), NOBODY, NOW, POLICY)
+    assert decision.state is ConsentState.PENDING
+
+
 def test_a_purpose_that_is_live_is_not_given_twice() -> None:
     standing = standing_live(REPORT.given_at, Purpose.OPEN)
     assert decide(REPORT, standing, NOW, POLICY).give == {Purpose.CLICK}

@@ -120,7 +120,12 @@ def _grant(report: ConsentReport, standing: Standing, policy: ConsentPolicy) -> 
 
 def _renews(report: ConsentReport, grant: Grant, policy: ConsentPolicy) -> bool:
     """Whether REPORT is a newer consent than the one GRANT rests on, and not an old confirmation with a new date."""
-    return grant.given_at < report.given_at and grant.last_day < grant_last_day(report, policy)
+    if report.given_at <= grant.given_at:
+        return False
+    last_day = grant_last_day(report, policy)
+    confirmed_at = report.evidence.confirmed_at
+    confirmed_since = confirmed_at is not None and confirmed_at >= report.given_at
+    return last_day > grant.last_day or (last_day == grant.last_day and confirmed_since)
 
 
 def _hold(report: ConsentReport, standing: Standing, now: datetime, policy: ConsentPolicy) -> Decision:

@@ -17,7 +17,7 @@ from tracker.core.linkpart import LinkPart
 from tracker.core.notice import HtmlNotice, NoticeTexts, TextNotice
 from tracker.core.survey import HtmlBody, Survey, TextBody
 from tracker.core.transfer.pieces import Edit, Encoded, Form, Slot, content_size, line_end_of
-from tracker.model import MAIL_PURPOSES, Left, Purpose
+from tracker.model import MAIL_PURPOSES, Left, Link, Purpose
 
 LONGEST_URL = 2_000
 """Characters of a tracked URL that every mail program and browser takes."""
@@ -49,6 +49,8 @@ class Plan:
     purposes: frozenset[Purpose]
     """What the copies track: as granted, without clicks where no link is tracked."""
     links_tracked: int
+    links: tuple[Link, ...]
+    """What those are to figures: each once, in order."""
     left: Mapping[Left, int]
     """Why the other links were left alone."""
 
@@ -63,15 +65,19 @@ def lay_out(survey: Survey, purposes: Set[Purpose], texts: NoticeTexts, urls: Pl
         left[Left.NO_GRANT] += len(survey.links)
     changed: list[tuple[int, int, Encoded]] = []
     tracked = 0
+    links: dict[Link, None] = {}
     for number, body in enumerate(survey.bodies):
         edits = _link_edits(body, urls, left) if Purpose.CLICK in wanted else []
         notice = None if number else _html_notice(body, edits, wanted, texts, urls)
         kept = body.transfer.fitting(edits, notice)
         if kept is None:
             return None
-        links = len(kept) - (notice is not None)
-        left[Left.TOO_LONG] += len(edits) - links
-        tracked += links
+        written = len(kept) - (notice is not None)
+        left[Left.TOO_LONG] += len(edits) - written
+        tracked += written
+        if written:
+            reports = {link.start: link.report for link in body.links}
+            links.update((reports[edit.start], None) for edit in kept if edit.start < edit.end)  # not the notice
         if kept:
             changed.append((body.start, body.end, body.transfer.splice(kept)))
     if not tracked and Purpose.OPEN not in wanted:
@@ -87,6 +93,7 @@ def lay_out(survey: Survey, purposes: Set[Purpose], texts: NoticeTexts, urls: Pl
         sum(map(len, constants)),
         wanted if tracked else wanted - {Purpose.CLICK},
         tracked,
+        tuple(links),
         {reason: count for reason, count in left.items() if count},
     )
 

@@ -23,7 +23,6 @@ from tracker.model import (
     Envelope,
     Language,
     Left,
-    Link,
     Pseudonym,
     Purpose,
     Reason,
@@ -137,10 +136,6 @@ class Draft:
         if purposes not in self._plans:
             self._plans[purposes] = self._laid_out(survey, purposes)
         return self._plans[purposes]
-
-    def links(self, survey: Survey, plan: Plan) -> tuple[Link, ...]:
-        """What PLAN tracks, as figures name it."""
-        return tuple({link.report for link in survey.links}) if Purpose.CLICK in plan.purposes else ()
 
     def delivery(self, recipient: Pseudonym, today: Day) -> DeliveryId:
         """The id of the copy for RECIPIENT."""

@@ -247,7 +247,7 @@ class Sender:
             raise _Untouched(Reason.NOTHING_TO_TRACK)
         await self._close_quoted(draft, person, now)
         delivery = DeliveryRef(later(today, self._policy.retention_days), draft.delivery(person.recipient, today))
-        tracked = await self._register(draft, person, delivery, draft.links(survey, plan), plan.purposes, now)
+        tracked = await self._register(draft, person, delivery, plan.links, plan.purposes, now)
         if tracked != plan.purposes:  # a grant ended since it was read
             plan = draft.plan(survey, tracked) if tracked else None
             if plan is None:
