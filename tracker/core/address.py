@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import Final
+from urllib.parse import unquote
 
 from tracker.core.decoding import from_base64, from_hexadecimal, layers
 from tracker.core.traces import Traces, read
@@ -66,13 +67,15 @@ def contains_address(text: str) -> bool:
 
 
 def contains_address_in_url(url: str) -> bool:
-    """Whether URL contains an e-mail address. The "@" before the host makes none, but user name, password and host
-    may each hide one (RFC 3986, 3.2.1).
+    """Whether URL contains an e-mail address. The "@" before the host makes none, but user name and host may each
+    hide one (RFC 3986, 3.2.1). A password may hold an "@" of its own: there only a dotted domain makes an address.
     """
     authority = _AUTHORITY.match(url)
     if authority is None:
         return contains_address(url)
     name, _, password = (authority["user"] or "").partition(":")
+    if "." not in unquote(password).rpartition("@")[2]:
+        password = ""
     host = authority["host"]
     parts = (name, password, host, host.replace(".", ""), url[authority.end() :])
     return any(part and contains_address(part) for part in parts)
