@@ -100,12 +100,13 @@ def send_everything(tracker: Installation) -> None:
             assert ADDRESS.encode() not in speak(base, raw.encode())
 
 
-def speak(base: str, raw: bytes) -> bytes:
-    """What comes back for RAW bytes from the peer address that is searched for."""
+def speak(base: str, raw: bytes, *, hang_up: bool = True) -> bytes:
+    """What comes back for RAW bytes from the peer address that is searched for; HANG_UP: nothing more will come."""
     host, port = base.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10, source_address=(PEER, 0)) as connection:
         connection.sendall(raw)
-        connection.shutdown(socket.SHUT_WR)
+        if hang_up:
+            connection.shutdown(socket.SHUT_WR)
         answer = b""
         try:
             while part := connection.recv(65_536):
