@@ -15,7 +15,7 @@ test: $(VENV)/.test tools lint
 fuzz: $(VENV)/.test
 	$(BIN)/pytest -n auto tests/fuzz tests/core --hypothesis-profile=long
 
-bench: $(VENV)/.test
+bench: $(VENV)/.bench
 	$(BIN)/python -m tests.bench
 
 tools:
@@ -36,6 +36,10 @@ $(VENV)/.run: $(VENV)/bin/python pyproject.toml deploy/constraints.txt
 $(VENV)/.test: $(VENV)/bin/python pyproject.toml deploy/constraints.txt
 	$(BIN)/python -m pip install --quiet $(PIN) -e '.[test]'
 	touch $@ $(VENV)/.run
+
+$(VENV)/.bench: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet $(PIN) -e '.[bench]'
+	touch $@
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

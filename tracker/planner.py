@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 
 from tracker.core.quotation import quoted_tokens
 from tracker.core.survey import Refused, Survey, SurveyPolicy, survey
+from tracker.logs import configure
 
 LARGE: Final = 100_000
 """Octets above which a message is surveyed in another process; a thread would hold the interpreter lock."""
@@ -65,6 +66,7 @@ class Planner:
 
 def _leave_with_the_server() -> None:
     """Ctrl-C is the server's to handle; a server that is killed takes this process along."""
+    configure(sys.stderr)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

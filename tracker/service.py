@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 import signal
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -37,6 +38,7 @@ from tracker.metrics import EventCounts, Metrics
 from tracker.model import BadKeyFile, BadSetting, StoreUnavailable, TrackerError
 from tracker.planner import Planner
 from tracker.settings import without_effect
+from tracker.store.engine import database_path
 from tracker.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -102,6 +104,8 @@ async def built(settings: Settings) -> AsyncIterator[Parts]:
 
     Raises SetupError and StoreUnavailable.
     """
+    # VACUUM writes a copy of the database: beside it, not to a disk of others.
+    os.environ.setdefault("SQLITE_TMPDIR", str(database_path(settings.database_url).parent))
     keys = KeySource(KeyFile(settings.key_file))
     ring = keys().ring
     metrics = Metrics()

@@ -12,7 +12,11 @@ import quopri
 import random
 from dataclasses import dataclass
 
-WORDS = ["die", "werkbank", "aus", "buche", "steht", "im", "licht", "und", "wartet", "auf", "hände", "die", "wissen", "was", "zu", "tun", "ist", "für", "große", "stücke", "the", "plane", "runs", "quietly", "over", "oak", "while", "shavings", "curl", "and", "fall", "to", "the", "floor", "of", "our", "workshop"]
+PROSE = (
+    "die werkbank aus buche steht im licht und wartet auf hände die wissen was zu tun ist für große stücke "
+    "the plane runs quietly over oak while shavings curl and fall to the floor of our workshop"
+)
+WORDS = PROSE.split()
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,12 @@ def samples() -> tuple[Sample, ...]:
     newsletter = _newsletter(chance, 20, 900)
     return (
         Sample("2 kB note", _note(chance)),
-        Sample("27 kB newsletter, quoted-printable, 20 links", _alternative(newsletter, "quoted-printable"), "50", "12"),
-        Sample("100 kB newsletter, base64, 60 links", _alternative(_newsletter(chance, 60, 920), "base64"), "100", "5"),
+        Sample(
+            "27 kB newsletter, quoted-printable, 20 links", _alternative(newsletter, "quoted-printable"), "1/50", "12"
+        ),
+        Sample(
+            "100 kB newsletter, base64, 60 links", _alternative(_newsletter(chance, 60, 920), "base64"), "1/100", "5"
+        ),
         Sample("5 MB with attachments", _attached(chance, newsletter, 3_700_000)),
     )
 
@@ -55,14 +63,12 @@ def html_of(sample: Sample) -> str:
 
 
 def _note(chance: random.Random) -> bytes:
-    text = f"Liebe Frau Berg,\n\n{_prose(chance, 360)}\n\nhttps://werkstatt-nord.example/angebot/4711\n\nIhr Jonas Holm\n"
+    offer = "https://werkstatt-nord.example/angebot/4711"
+    text = f"Liebe Frau Berg,\n\n{_prose(chance, 360)}\n\n{offer}\n\nIhr Jonas Holm\n"
     paragraphs = "".join(f"<p>{part}</p>\n" for part in text.split("\n\n"))
     html = (
         '<html><head><meta http-equiv="content-type" content="text/html; charset=UTF-8"></head>\n<body>\n'
-        + paragraphs.replace(
-            "https://werkstatt-nord.example/angebot/4711",
-            'Hier ist <a href="https://werkstatt-nord.example/angebot/4711?von=brief">unser Angebot</a>.',
-        )
+        + paragraphs.replace(offer, f'Hier ist <a href="{offer}?von=brief">unser Angebot</a>.')
         + '<p>--<br><a href="https://werkstatt-nord.example/">Werkstatt Nord</a></p>\n</body></html>\n'
     )
     head = (
@@ -92,7 +98,8 @@ def _block(target: str, number: int, title: str, said: str) -> str:
     font = "font-family:Helvetica,Arial,sans-serif"
     return f"""\
 <!--[if mso | IE]><table role="presentation" border="0" cellpadding="0" cellspacing="0" width="600"><tr><td><![endif]-->
-<table align="center" border="0" cellpadding="0" cellspacing="0" role="presentation" style="background:#ffffff;width:100%;">
+<table align="center" border="0" cellpadding="0" cellspacing="0" role="presentation" \
+style="background:#ffffff;width:100%;">
   <tbody>
     <tr>
       <td style="direction:ltr;font-size:0px;padding:20px 0;text-align:center;vertical-align:top;">
@@ -145,7 +152,8 @@ _TOP = """\
 """
 _BOTTOM = """\
 <p style="font-size:11px;color:#888888;">Werkstatt Nord, Hafenweg 3, Kiel.
-<a href="https://shop.example.com/abmelden/8c1f?l=de">Abmelden</a> <a href="mailto:post@werkstatt-nord.example">Schreiben</a></p>
+<a href="https://shop.example.com/abmelden/8c1f?l=de">Abmelden</a>
+<a href="mailto:post@werkstatt-nord.example">Schreiben</a></p>
 </body>
 </html>
 """
@@ -168,7 +176,8 @@ def _attached(chance: random.Random, bodies: tuple[str, str], size: int) -> byte
     inner = 'Content-Type: multipart/alternative; boundary="=_inner"\n\n'
     files = b"".join(
         b"\r\n--=_outer\r\nContent-Type: application/pdf; name=%b\r\nContent-Transfer-Encoding: base64\r\n"
-        b"Content-Disposition: attachment; filename=%b\r\n\r\n" % (name, name)
+        b"Content-Disposition: attachment; filename=%b\r\n\r\n"
+        % (name, name)
         + base64.encodebytes(chance.randbytes(size // 2)).replace(b"\n", b"\r\n")
         for name in (b"katalog.pdf", b"preise.pdf")
     )
@@ -215,9 +224,8 @@ Content-Type: {kind}
 def _of_parts(head: str, boundary: str, text: str, html: str, encoding: str) -> bytes:
     out = [head.encode()]
     for kind, body in (("plain", text), ("html", html)):
-        out.append(
-            f"--{boundary}\nContent-Type: text/{kind}; charset=UTF-8\nContent-Transfer-Encoding: {encoding}\n\n".encode()
-        )
+        part = f"Content-Type: text/{kind}; charset=UTF-8\nContent-Transfer-Encoding: {encoding}\n\n"
+        out.append(f"--{boundary}\n{part}".encode())
         out.append(_encoded(body.encode(), encoding))
         out.append(b"\n")
     out.append(f"--{boundary}--\n".encode())

@@ -277,6 +277,18 @@ def test_a_link_that_would_outgrow_its_line_stays(rest: int) -> None:
     assert plan is not None
     assert plan.links_tracked == 1
     assert plan.left == {Left.TOO_LONG: 1}
+    assert [link.host for link in plan.links] == ["b.example"]
+
+
+def test_a_plan_names_what_it_tracks_once_and_in_order() -> None:
+    body = b"".join(b'<a href="https://%b.example/%d">x</a>\r\n' % (name, at) for at, name in enumerate([b"b", b"a"]))
+    both = planned(html_message(body + body))
+    opens = planned(html_message(body), frozenset({Purpose.OPEN}))
+    assert both is not None
+    assert opens is not None
+    assert both.links_tracked == 4
+    assert [link.host for link in both.links] == ["b.example", "a.example"]
+    assert opens.links == ()
 
 
 def test_a_line_may_be_filled_to_the_last_octet() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import resource
 
 import click
 
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 def serve(context: Context) -> None:
     """Run all listeners that are configured, until SIGTERM or Ctrl-C."""
     settings = context.settings()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold addresses and keys
     for name, value in effective(settings).items():
         log.info("setting %s=%s", name, value)
 

@@ -26,7 +26,9 @@ _FIELD = re.compile(rb"(?m)^([!-9;-~]++)[ \t]*+:([^\n]*(?:\n[ \t][^\n]*)*)")
 _PART_FIELD = re.compile(
     rb"(?mi)^(content-(?:type|transfer-encoding|disposition|md5))[ \t]*+:([^\n]*(?:\n[ \t][^\n]*)*)"
 )
-_JUNK = re.compile(rb"(?m)^(?![ \t\r\n]|[!-9;-~]++[ \t]*+:|\Z)|\A[ \t]|\r(?!\n)")
+_NO_LINE = rb"(?![ \t\r\n]|[!-9;-~]++[ \t]*+:|\Z)"
+_JUNK_FIRST = re.compile(rb"[ \t]|" + _NO_LINE)
+_JUNK = re.compile(rb"\n" + _NO_LINE)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`{|}~0-9a-z-]++\Z")
 _PARAMETER = re.compile(
     r""";[ \t\r\n]*+(?:([^=;"\s]++)[ \t\r\n]*+=[ \t\r\n]*+(?:"((?:[^"\\]|\\.)*)"|([^;"]*+)))?[^;"]*+(?:"[^"]*+"?)?""",
@@ -44,7 +46,9 @@ _ADDRESS_PIECES = re.compile(
 
 def has_junk(block: bytes) -> bool:
     """Whether a header BLOCK holds a line that is no field: mail programs then differ on where the body starts."""
-    return _JUNK.search(block) is not None
+    if _JUNK_FIRST.match(block) or _JUNK.search(block):
+        return True
+    return b"\r" in block and block.count(b"\r") != block.count(b"\r\n")
 
 
 def read_fields(block: bytes) -> Fields:

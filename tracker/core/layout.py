@@ -100,8 +100,8 @@ def lay_out(survey: Survey, purposes: Set[Purpose], texts: NoticeTexts, urls: Pl
 
 def render(plan: Plan, delivery_token: bytes, stop_token: bytes) -> bytes:
     """The copy of PLAN with DELIVERY_TOKEN (66 ASCII characters) and STOP_TOKEN (84)."""
-    tokens = {Slot.DELIVERY: delivery_token, Slot.STOP: stop_token}
-    return b"".join(plan.pick((*plan.constants, *[form.fill(tokens[form.slot]) for form in plan.forms])))
+    filled = [form.fill(delivery_token if form.slot is Slot.DELIVERY else stop_token) for form in plan.forms]
+    return b"".join(plan.pick((*plan.constants, *filled)))
 
 
 def _link_edits(body: HtmlBody, urls: PlanUrls, left: Counter[Left]) -> list[Edit]:

@@ -62,9 +62,7 @@ async def sweep(database: Database, ledger_key: bytes, today: Day, now: datetime
     return deleted
 
 
-async def end_grants(
-    database: Database, ledger_key: bytes, today: Day, now: datetime, proof_days: int
-) -> Counter[str]:
+async def end_grants(database: Database, ledger_key: bytes, today: Day, now: datetime, proof_days: int) -> Counter[str]:
     """End the grants that are past their day or rest on a superseded notice.
 
     The rows of grants, tracked and events that went, by table. Raises StoreUnavailable.

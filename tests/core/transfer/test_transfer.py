@@ -175,3 +175,21 @@ def test_identity_never_makes_another_line_too_long(data: st.DataObject, text: b
 
 def too_long(text: bytes) -> int:
     return sum(len(line) > 998 for line in text.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"))
+
+
+@given(st.binary(max_size=300), st.booleans())
+def test_counting_escapes_leads_to_the_same_places_as_decoding_line_by_line(body: bytes, crlf: bool) -> None:
+    encoded = encodestring(body.replace(b"\r", b""))
+    encoded = encoded.replace(b"\n", b"\r\n") if crlf else encoded
+    part = quoted_printable.read(encoded, b"\n")
+    assert part.regular
+    size = len(part.body)
+    counted, mapped = quoted_printable._RegularPlaces(encoded, size), quoted_printable._Places(encoded)
+    for place in (*range(size + 1), *range(size, -1, -7)):
+        assert counted.start_of(place) == mapped.start_of(place)
+        assert counted.end_of(place) == mapped.end_of(place)
+
+
+@pytest.mark.parametrize("encoded", [b"a=b", b"a==41", b"a=", b"a=\rb\n", b"a\rb", b"a= \r\nb", b"=4", b"=G1=\n"])
+def test_broken_quoted_printable_is_not_counted_through(encoded: bytes) -> None:
+    assert not quoted_printable.read(encoded, b"\n").regular

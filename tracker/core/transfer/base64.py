@@ -115,6 +115,8 @@ class _Writer:
     def __init__(self, part: Base64) -> None:
         self.part = part
         self.pieces: Encoded = []
+        self.forms: dict[tuple[bool, bytes, bytes, str | None], Form] = {}
+        """The few that there are: one object for each, since links repeat."""
         self.held = bytearray()
         """Decoded bytes that are not written yet; what is written ends with a line end."""
         self.open_form: tuple[Slot, bytes, int, str | None] | None = None
@@ -186,7 +188,12 @@ class _Writer:
         after = bytes(self.held[:lacking])
         del self.held[:lacking]
         self.open_form = None
-        self.pieces.append(Form(slot, Encoding.BASE64, before, after, self.part.new_width, self.part.eol, codec))
+        place = slot is Slot.STOP, before, after, codec
+        form = self.forms.get(place)
+        if form is None:
+            form = Form(slot, Encoding.BASE64, before, after, self.part.new_width, self.part.eol, codec)
+            self.forms[place] = form
+        self.pieces.append(form)
 
     def _flush(self) -> None:
         if not self.held:

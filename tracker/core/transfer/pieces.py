@@ -57,8 +57,10 @@ class Form:
             return token if len(token) < self.width else token[:66] + b"=" + self.eol + token[66:]
         if self.codec is not None:
             token = token.decode("ascii").encode(self.codec)
-        text = b2a_base64(self.before + token + self.after, newline=False)
-        return b"".join([text[at : at + self.width] + self.eol for at in range(0, len(text), self.width)])
+        text, width, eol = b2a_base64(self.before + token + self.after, newline=False), self.width, self.eol
+        if width < len(text) <= 2 * width:
+            return b"%b%b%b%b" % (text[:width], eol, text[width:], eol)
+        return b"".join([text[at : at + width] + eol for at in range(0, len(text), width)])
 
 
 Encoded = list[bytes | Form]
@@ -77,7 +79,10 @@ class Edit:
     @property
     def size(self) -> int:
         """Bytes of the content, slots filled."""
-        return sum(content_size(piece) for piece in self.content)
+        size = 0
+        for piece in self.content:
+            size += len(piece) if isinstance(piece, bytes) else piece.value
+        return size
 
 
 def content_size(piece: bytes | Slot) -> int:
