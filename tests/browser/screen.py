@@ -6,7 +6,7 @@ from base64 import b64decode
 from dataclasses import dataclass
 from typing import Any, Final
 
-from playwright.sync_api import Page, Route, ViewportSize
+from playwright.sync_api import Error, Page, Route, ViewportSize
 
 SCREEN: Final[ViewportSize] = {"width": 800, "height": 600}
 PHONE: Final[ViewportSize] = {"width": 360, "height": 640}
@@ -124,8 +124,15 @@ class Screen:
         size = self._session.send("Page.getLayoutMetrics")["cssContentSize"]
         clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
         options = {"format": "png", "optimizeForSpeed": True, "captureBeyondViewport": True, "clip": clip}
-        taken: str = self._session.send("Page.captureScreenshot", options)["data"]
-        return taken
+        for tries_left in (2, 1, 0):
+            try:
+                taken: str = self._session.send("Page.captureScreenshot", options)["data"]
+            except Error as error:  # a busy machine's Chromium sometimes has no frame to give just then
+                if not tries_left or "Unable to capture screenshot" not in error.message:
+                    raise
+            else:
+                return taken
+        raise AssertionError("not reached")
 
     def notice(self) -> dict[str, Any] | None:
         """What is seen of the notice."""
