@@ -85,6 +85,16 @@ class Agent(IntEnum):
     HUMAN = 3
 
 
+class OwnActor(StrEnum):
+    """Actors that the ledger names and that are no API key; no key may pass itself off as one."""
+
+    RECIPIENT = "recipient"
+    """The person, through a link of ours."""
+    CLI = "cli"
+    TRACKER = "tracker"
+    """What happens by itself, such as the end of a grant."""
+
+
 class Scope(StrEnum):
     """What an API key may be used for."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.core.identity import campaign_key, delivery_id, mail_key, owner_of
+from tracker.core.identity import campaign_key, delivery_id, digest_of, mail_key, owner_of
 from tracker.model import Day, Owner, Pseudonym
 
 KEY = b"k" * 32
@@ -15,20 +15,20 @@ ANNA, BERT = Pseudonym(b"a" * 32), Pseudonym(b"b" * 32)
 
 @given(st.binary(), st.integers(0, 60_000))
 def test_a_retry_on_the_same_day_is_the_same_delivery(message: bytes, day: int) -> None:
-    again = delivery_id(KEY, message, ANNA, Day(day))
-    assert delivery_id(KEY, message, ANNA, Day(day)) == again
+    again = delivery_id(KEY, digest_of(message), ANNA, Day(day))
+    assert delivery_id(KEY, digest_of(message), ANNA, Day(day)) == again
     assert len(again) == 16
 
 
 def test_another_person_message_or_day_is_another_delivery() -> None:
-    one = delivery_id(KEY, b"m", ANNA, Day(1))
+    one = delivery_id(KEY, digest_of(b"m"), ANNA, Day(1))
     assert (
         len(
             {
                 one,
-                delivery_id(KEY, b"m", BERT, Day(1)),
-                delivery_id(KEY, b"n", ANNA, Day(1)),
-                delivery_id(KEY, b"m", ANNA, Day(2)),
+                delivery_id(KEY, digest_of(b"m"), BERT, Day(1)),
+                delivery_id(KEY, digest_of(b"n"), ANNA, Day(1)),
+                delivery_id(KEY, digest_of(b"m"), ANNA, Day(2)),
             }
         )
         == 4

@@ -11,10 +11,9 @@ from tracker.cli.common import Context, address_given, run
 from tracker.config import Settings
 from tracker.core.calendar import date_of
 from tracker.flows.consent import Lookup, ReportedConsent
-from tracker.model import MAIL_PURPOSES, ConsentState, Day, Evidence, Language, Method, Purpose
+from tracker.model import MAIL_PURPOSES, ConsentState, Day, Evidence, Language, Method, OwnActor, Purpose
 from tracker.service import built, utc_now
 
-ACTOR = "cli"
 PURPOSES = click.Choice([purpose.value for purpose in sorted(MAIL_PURPOSES)])
 METHODS = click.Choice([method.value for method in Method if method is not Method.PAGE])
 ADDRESS = click.argument("address", required=False)
@@ -67,7 +66,7 @@ def grant(
             confirmed_by=confirmed_by,
             document=document,
         ),
-        actor=ACTOR,
+        actor=OwnActor.CLI,
         reference=reference,
     )
     state, until = run(_report(context.settings(), reported))
@@ -100,7 +99,7 @@ async def _report(settings: Settings, reported: ReportedConsent) -> tuple[Consen
 
 async def _withdraw(settings: Settings, address: str, purposes: frozenset[Purpose]) -> bool:
     async with built(settings) as parts:
-        return await parts.consents.withdraw(address, purposes, ACTOR, utc_now())
+        return await parts.consents.withdraw(address, purposes, OwnActor.CLI, utc_now())
 
 
 async def _lookup(settings: Settings, address: str) -> Lookup:

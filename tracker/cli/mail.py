@@ -8,7 +8,7 @@ import click
 
 from tracker.cli.common import Context, run
 from tracker.flows.send import Answer
-from tracker.model import Envelope, Reason
+from tracker.model import Envelope, OwnActor, Reason
 from tracker.service import built, utc_now
 
 
@@ -27,7 +27,9 @@ def rewrite(
     The message always comes out on stdout, unchanged where it could not be rewritten; the exit status is 0 for every
     outcome, and 1 when an option or the installation is at fault.
     """
-    envelope = Envelope(recipient=recipient, source="cli", single=single, label=label, reference=reference, owner=owner)
+    envelope = Envelope(
+        recipient=recipient, source=OwnActor.CLI, single=single, label=label, reference=reference, owner=owner
+    )
     message = sys.stdin.buffer.read()
     try:
         answer = run(_rewrite(context, envelope, message))

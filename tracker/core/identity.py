@@ -24,18 +24,13 @@ def mail_key(key: bytes, owner: Owner, identity: bytes) -> MessageKey:
     return MessageKey(_digest(key, b"mail", owner, identity))
 
 
-def delivery_id(key: bytes, message: bytes, recipient: Pseudonym, day: Day) -> DeliveryId:
-    """The same bytes sent again to the same person on the same day are the same delivery."""
-    return delivery_of(key, digest_of(message), recipient, day)
-
-
 def digest_of(message: bytes) -> bytes:
     """What stands for MESSAGE in delivery ids: worked out once for all its copies."""
     return blake2b(message).digest()
 
 
-def delivery_of(key: bytes, digest: bytes, recipient: Pseudonym, day: Day) -> DeliveryId:
-    """The `delivery_id` of the message with that DIGEST."""
+def delivery_id(key: bytes, digest: bytes, recipient: Pseudonym, day: Day) -> DeliveryId:
+    """The same bytes (by their DIGEST) sent again to the same person on the same day are the same delivery."""
     return DeliveryId(_digest(key, b"delivery", recipient, day.to_bytes(4, "big"), digest))
 
 

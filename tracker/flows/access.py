@@ -7,15 +7,11 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Final
 
-from tracker.model import ApiKey, Day, InvalidField, Scope, Unauthorized
+from tracker.model import ApiKey, Day, InvalidField, OwnActor, Scope, Unauthorized
 from tracker.store.store import Store
 
 PREFIX: Final = "trk_"
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-
-
-RESERVED: Final = frozenset({"recipient", "cli", "tracker"})
-"""Actors that the ledger names and that no key may pass itself off as."""
 
 
 class Access:
@@ -45,7 +41,7 @@ class Access:
         """
         if not NAME.fullmatch(name):
             raise InvalidField("name: up to 64 of a-z 0-9 . _ -")
-        if name in RESERVED:
+        if name in set(OwnActor):
             raise InvalidField("name: the ledger uses this word for somebody else")
         if not scopes:
             raise InvalidField("scope: at least one")

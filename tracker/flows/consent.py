@@ -29,6 +29,7 @@ from tracker.model import (
     Method,
     Notice,
     NotRecorded,
+    OwnActor,
     Pseudonym,
     Purpose,
     Standing,
@@ -41,8 +42,6 @@ from tracker.store.store import Store
 
 REFERENCE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 LONGEST_VALUE: Final = 500
-THE_PERSON: Final = "recipient"
-"""The actor of an entry that the person made through a link of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +130,7 @@ class Consents:
         if stop is None:
             raise BadToken
         try:
-            return await self._withdraw(stop.pseudonym, purposes, THE_PERSON, stop.language, now)
+            return await self._withdraw(stop.pseudonym, purposes, OwnActor.RECIPIENT, stop.language, now)
         except StoreUnavailable:
             raise NotRecorded from None
 

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from tracker.core.calendar import day_of
 from tracker.core.glance import glance
-from tracker.core.identity import campaign_key, delivery_of, digest_of, mail_key, owner_of
+from tracker.core.identity import campaign_key, delivery_id, digest_of, mail_key, owner_of
 from tracker.core.layout import Plan, PlanUrls, lay_out, render
 from tracker.core.notice import NoticeTexts
 from tracker.core.survey import Refused, Survey
@@ -139,7 +139,7 @@ class Draft:
 
     def delivery(self, recipient: Pseudonym, today: Day) -> DeliveryId:
         """The id of the copy for RECIPIENT."""
-        return delivery_of(self._seal.tokens.ring.digest_keys.delivery, self._message_digest, recipient, today)
+        return delivery_id(self._seal.tokens.ring.digest_keys.delivery, self._message_digest, recipient, today)
 
     def rendered(
         self, plan: Plan, recipient: Pseudonym, delivery: DeliveryRef, issued: datetime, nonce: bytes

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.core.calendar import later
 from tracker.core.ledger import Statement
-from tracker.model import Day, Hour, LedgerEvent, Purpose
+from tracker.model import Day, Hour, LedgerEvent, OwnActor, Purpose
 from tracker.store.engine import Database
 from tracker.store.ledger import append, ended_by, unsupported
 from tracker.store.schema import (
@@ -39,8 +39,6 @@ CHUNK: Final = 1_000
 """The most rows that one transaction deletes: between two of them others can write."""
 GRANTS: Final = 100
 """The most grants that one transaction ends: each takes its events along, and some write to the ledger."""
-ACTOR: Final = "tracker"
-"""Who ends a grant on its day."""
 
 BY_DAY: Final = (events, tracked, deliveries, pending, suppressions, external_ids, messages, untouched)
 """Tables that a last day alone decides about, children first."""
@@ -136,7 +134,7 @@ async def _expire(
         purposes=purposes,
         last_day=last_day,
         recorded_at=now,
-        actor=ACTOR,
+        actor=OwnActor.TRACKER,
         ends=await unsupported(connection, recipient),
     )
     await append(connection, ledger_key, statement)
