@@ -6,14 +6,14 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from sqlalchemy import Table
+from sqlalchemy import Table, insert
 
 from tests.store.world import ANNA, BERT, GRANTED, JONAS, PROOF, TODAY, World, at, clicked, copy, on, opened, person
 from tests.store.world import report as consent
 from tracker.core.calendar import hour_of
 from tracker.model import Language, LedgerEvent, MessageKey, Method, Notice, Purpose, Reason, UntouchedCopy
 from tracker.store import expiry
-from tracker.store.schema import metadata
+from tracker.store.schema import audit, calls, erased_ids, mailings, metadata, spent
 
 OPEN = frozenset({Purpose.OPEN})
 
@@ -54,6 +54,17 @@ async def fill(world: World) -> None:
     for message in (sent.message, None):
         world.store.count_untouched(UntouchedCopy(JONAS, TODAY, Reason.SIGNED, message, False))
     await world.store._untouched.flush()
+    async with world.store.consents() as book:  # whoever builds what writes these fills them through the store
+        recipient = await book._recipient(BERT)
+        rest = {"last_day": on(200), "source": "crm"}
+        for table, values in (
+            (erased_ids, {**rest, "reference": "9", "entry": 1}),
+            (calls, {"last_day": on(200), "recipient": recipient, "rep": "jonas", "started_at": "2026-11-23T12:00Z"}),
+            (mailings, {**rest, "recipient": recipient, "kind": "ask", "day": TODAY, "count": 1}),
+            (spent, {"last_day": on(200), "digest": b"d" * 16}),
+            (audit, {"last_day": on(200), "at": "2026-11-23T12:00Z", "actor": "cli", "action": "erase"}),
+        ):
+            await book._connection.execute(insert(table).values(values))
     filled = {table.name for table in metadata.sorted_tables if world.count(table.name)}
     assert filled == set(metadata.tables) - {"api_keys"}
 

@@ -19,16 +19,21 @@ from tracker.model import Day, Hour, LedgerEvent, OwnActor, Purpose
 from tracker.store.engine import Database
 from tracker.store.ledger import append, ended_by, unsupported
 from tracker.store.schema import (
+    audit,
+    calls,
     deliveries,
+    erased_ids,
     events,
     external_ids,
     grants,
     ledger_contents,
     ledger_ends,
+    mailings,
     messages,
     metadata,
     pending,
     recipients,
+    spent,
     superseded,
     suppressions,
     tracked,
@@ -40,7 +45,10 @@ CHUNK: Final = 1_000
 GRANTS: Final = 100
 """The most grants that one transaction ends: each takes its events along, and some write to the ledger."""
 
-BY_DAY: Final = (events, tracked, deliveries, pending, suppressions, external_ids, messages, untouched)
+BY_DAY: Final = (
+    events, tracked, deliveries, pending, suppressions, external_ids, erased_ids, calls, mailings, spent, audit,
+    messages, untouched,
+)  # fmt: skip
 """Tables that a last day alone decides about, children first."""
 
 

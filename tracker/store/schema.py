@@ -32,7 +32,7 @@ from sqlalchemy.types import TypeDecorator
 
 from tracker.model import Day, Purpose
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 """The migration that this release works with."""
 TRIGGERS: Final = frozenset(
     f"{table}_{guard}"
@@ -175,6 +175,42 @@ external_ids = _table(
     Index("external_ids_by_recipient", "recipient"),
     Index("external_ids_by_last_day", "last_day"),
 )
+erased_ids = _table(
+    # What a mail system called somebody who was erased: kept until it had time to read so (/v1/consents/changes).
+    "erased_ids",
+    _column("source", Text),
+    _column("reference", Text),
+    _column("entry", Number, ForeignKey("ledger.entry")),
+    _column("last_day"),
+    PrimaryKeyConstraint("source", "reference"),
+    Index("erased_ids_by_entry", "entry"),
+    Index("erased_ids_by_last_day", "last_day"),
+)
+calls = _table(
+    "calls",
+    _recipient(),
+    _column("rep", Text),
+    _column("started_at", Text),
+    _column("seconds", null=True),
+    _column("call_again", Integer, CheckConstraint("call_again IN (0, 1)"), null=True),
+    _column("tracking_agreed", Integer, CheckConstraint("tracking_agreed IN (0, 1)"), null=True),
+    _column("last_day"),
+    PrimaryKeyConstraint("recipient", "rep", "started_at"),
+    Index("calls_by_last_day", "last_day"),
+)
+mailings = _table(
+    # How many mails of a kind we sent a person ourselves on a day: the throttle.
+    "mailings",
+    _recipient(),
+    _column("kind", Text),
+    _column("day"),
+    _column("count"),
+    _column("source", Text, null=True),  # the API key that had them sent
+    _column("last_day"),
+    PrimaryKeyConstraint("recipient", "kind", "day"),
+    Index("mailings_by_source", "source", "kind", "day"),
+    Index("mailings_by_last_day", "last_day"),
+)
 
 # --- messages and what became of them ---------------------------------------------------------------
 
@@ -263,6 +299,26 @@ untouched = _table(
 )
 
 # --- nothing personal -------------------------------------------------------------------------------
+
+spent = _table(
+    "spent",
+    _column("digest", LargeBinary),  # of a token that is good for one POST
+    _column("last_day"),
+    PrimaryKeyConstraint("digest"),
+    Index("spent_by_last_day", "last_day"),
+)
+audit = _table(
+    # Who did what on whose behalf, without content: no person, no address.
+    "audit",
+    Column("id", Number, primary_key=True, autoincrement=True),
+    _column("at", Text),
+    _column("actor", Text),
+    _column("action", Text),
+    _column("case_number", Text, null=True),
+    _column("last_day"),
+    Index("audit_by_last_day", "last_day"),
+    rowid=True,
+)
 
 notices = _table(
     "notices",
