@@ -92,23 +92,26 @@ class Judge:
         self._rules = rules
         self._seen: dict[bytes, str | Left | None] = {}
 
-    def __call__(self, anchor: Anchor) -> str | Left | None:
-        """As `judge` says."""
+    def __call__(self, anchor: Anchor, value: bytes) -> str | Left | None:
+        """As `judge` says; VALUE is the href value of ANCHOR in the body's own bytes."""
         if anchor.marked:
-            return _marked(anchor.value, self._charset)
-        if anchor.value in self._seen:
-            verdict = self._seen[anchor.value]
-        else:
-            verdict = self._seen[anchor.value] = _destination(anchor.value, self._charset, self._rules)
+            return _marked(value, self._charset)
+        try:
+            verdict = self._seen[value]
+        except KeyError:
+            verdict = self._seen[value] = _destination(value, self._charset, self._rules)
         # A member of Left is a str, too.
-        if verdict is None or isinstance(verdict, Left) or self._rules.rewrite_visible_urls:
+        if verdict is None or self._rules.rewrite_visible_urls or isinstance(verdict, Left):
             return verdict
-        return Left.VISIBLE_URL if anchor.text and shows_url(anchor.text, self._charset) else verdict
+        return Left.VISIBLE_URL if shows_url(anchor.text, self._charset) else verdict
 
 
 def judge(anchor: Anchor, charset: str, rules: LinkRules) -> str | Left | None:
-    """Where ANCHOR of a body in CHARSET leads, as an ASCII URL; or why it is left; None when it is no http link."""
-    return Judge(charset, rules)(anchor)
+    """Where ANCHOR of a body in CHARSET leads, as an ASCII URL; or why it is left; None when it is no http link.
+
+    The URL is as a browser opens it, its scheme in lower case.
+    """
+    return Judge(charset, rules)(anchor, anchor.value)
 
 
 def _marked(value: bytes, charset: str) -> Left | None:
@@ -142,7 +145,8 @@ def _destination(value: bytes, charset: str, rules: LinkRules) -> str | Left | N
         return Left.EXCLUDED
     if contains_address_in_url(url):
         return Left.ADDRESS_IN_TARGET
-    return url
+    scheme, colon, rest = url.partition(":")
+    return url if scheme.islower() else scheme.lower() + colon + rest
 
 
 def shows_url(visible: bytes, charset: str) -> bool:

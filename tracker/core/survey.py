@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from tracker.core import charset, headers, html, links, mime, refusal, target
-from tracker.core.foreign import find as find_foreign
+from tracker.core import charset, foreign, headers, html, links, mime, refusal, target
 from tracker.core.mime import NO_PARENT, Leaf, Structure
 from tracker.core.transfer import base64, quoted_printable
 from tracker.core.transfer.identity import Identity
@@ -42,8 +42,7 @@ class Refused:
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class FoundLink:
+class FoundLink(NamedTuple):
     """A link that may be tracked."""
 
     start: int
@@ -156,12 +155,12 @@ def survey(message: bytes, policy: SurveyPolicy) -> Survey | Refused:
         if not scan.complete:
             return Refused(Reason.MALFORMED)
         first_html = first_html or leaf
-        trackers.update(one.kind for one in find_foreign(view.text, policy.public_urls))
+        trackers.update(one.kind for one in foreign.among(view.text, scan.anchors, scan.images, policy.public_urls))
         bodies.append(_html_body(leaf, transfer, view, scan, rules, left))
     text = None if first_html is None else _text_alternative(structure, first_html, texts)
     all_links = tuple(link for body in bodies for link in body.links)
     senders = headers.addresses(fields.get(b"from", ()))
-    foreign = bool(policy.sender_domains) and (
+    foreign_sender = bool(policy.sender_domains) and (
         not senders or any(headers.host_of(sender) not in policy.sender_domains for sender in senders)
     )
     named = headers.addresses((*fields.get(b"to", ()), *fields.get(b"cc", ())))
@@ -170,7 +169,7 @@ def survey(message: bytes, policy: SurveyPolicy) -> Survey | Refused:
         identity=headers.identity(fields),
         message_id=headers.message_id(fields),
         from_address=senders[0] if senders else None,
-        foreign_sender=foreign,
+        foreign_sender=foreign_sender,
         named_recipients=len({name.casefold() for name in named}),
         links=all_links,
         links_found=len(all_links) + left.total(),
@@ -208,29 +207,27 @@ def _html_body(
     leaf: Leaf, transfer: Transfer, view: charset.View, scan: html.HtmlScan, rules: links.LinkRules, left: Counter[Left]
 ) -> HtmlBody:
     judge = links.Judge(view.charset or "utf-8", rules)
+    text = view.body if view.codec is None else view.text  # the values themselves, not as the scanner sees them
     judged: list[tuple[int, int, str]] = []
-    for seen in scan.anchors:
-        anchor = seen
-        if view.codec is None and view.text is not view.body:  # the value itself, not as the scanner sees it
-            anchor = replace(seen, value=view.body[seen.start : seen.end])
-        verdict = judge(anchor)
+    for anchor in scan.anchors:
+        start, end = anchor.start, anchor.end
+        verdict = judge(anchor, text[start:end])
         if isinstance(verdict, Left):
             left[verdict] += 1
         elif verdict is not None:
-            judged.append((anchor.start, anchor.end, verdict))
-    places = view.places([place for start, end, _ in judged for place in (start, end)])
+            judged.append((start, end, verdict))
+    if view.codec is not None:
+        places = iter(view.places([place for start, end, _ in judged for place in (start, end)]))
+        judged = [(next(places), next(places), url) for _, _, url in judged]
     found: list[FoundLink] = []
     reports: dict[str, Link] = {}
-    for number, (_, _, url) in enumerate(judged):
-        start, end = places[2 * number], places[2 * number + 1]
-        scheme, colon, rest = url.partition(":")
-        url = scheme.lower() + colon + rest
-        if transfer.is_clear(start, end):
-            if url not in reports:
-                reports[url] = target.report(url)
-            found.append(FoundLink(start, end, url, reports[url]))
-        else:
+    for start, end, url in judged:
+        if not transfer.is_clear(start, end):
             left[Left.UNREADABLE] += 1
+            continue
+        if url not in reports:
+            reports[url] = target.report(url)
+        found.append(FoundLink(start, end, url, reports[url]))
     notice_at = view.places([scan.notice_at])[0]
     body_starts = None if scan.body_starts is None else view.places([scan.body_starts])[0]
     return HtmlBody(leaf.start, leaf.end, transfer, view, tuple(found), notice_at, body_starts)

@@ -6,7 +6,7 @@ from binascii import b2a_base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 LONGEST_LINE = 998
 """RFC 5322, section 2.1.1, without the line end."""
@@ -67,8 +67,7 @@ Encoded = list[bytes | Form]
 """Encoded text with forms in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(NamedTuple):
     """Replace the decoded bytes from START to END by CONTENT."""
 
     start: int
