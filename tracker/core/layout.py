@@ -58,7 +58,11 @@ class Plan:
 def lay_out(survey: Survey, purposes: Set[Purpose], texts: NoticeTexts, urls: PlanUrls) -> Plan | None:
     """The plan for copies that track PURPOSES; None where there is nothing to track for them."""
     wanted = frozenset(purposes) & MAIL_PURPOSES
-    if not survey.bodies or not wanted:
+    if not survey.bodies:
+        wanted -= {Purpose.OPEN}  # plain text shows no pixel
+    if not survey.links:
+        wanted -= {Purpose.CLICK}  # and the notice says nothing of it
+    if not wanted:
         return None
     left = Counter(survey.left)
     if Purpose.CLICK not in wanted:
@@ -72,19 +76,20 @@ def lay_out(survey: Survey, purposes: Set[Purpose], texts: NoticeTexts, urls: Pl
         kept = body.transfer.fitting(edits, notice)
         if kept is None:
             return None
-        written = len(kept) - (notice is not None)
-        left[Left.TOO_LONG] += len(edits) - written
-        tracked += written
-        if written:
-            reports = {link.start: link.report for link in body.links}
-            links.update((reports[edit.start], None) for edit in kept if edit.start < edit.end)  # not the notice
+        tracked += _count(body, edits, kept, left, links)
         if kept:
             changed.append((body.start, body.end, body.transfer.splice(kept)))
+    text = survey.text
+    kept_in_text: list[Edit] = []
+    if text is not None and text.links and Purpose.CLICK in wanted:
+        edits = _link_edits(text, urls, left)
+        kept_in_text = text.transfer.fitting(edits, None) or []
+        tracked += _count(text, edits, kept_in_text, left, links)
     if not tracked and Purpose.OPEN not in wanted:
         return None
-    if survey.text is not None:
-        edit = _text_notice(survey.text, wanted, texts, urls)
-        changed.append((survey.text.start, survey.text.end, survey.text.transfer.splice([edit])))
+    if text is not None:
+        edits = [*kept_in_text, _text_notice(text, wanted, texts, urls)]
+        changed.append((text.start, text.end, text.transfer.splice(edits)))
     constants, forms, pick = _assemble(survey.message, changed)
     return Plan(
         constants,
@@ -104,7 +109,19 @@ def render(plan: Plan, delivery_token: bytes, stop_token: bytes) -> bytes:
     return b"".join(plan.pick((*plan.constants, *filled)))
 
 
-def _link_edits(body: HtmlBody, urls: PlanUrls, left: Counter[Left]) -> list[Edit]:
+def _count(
+    body: HtmlBody | TextBody, edits: list[Edit], kept: list[Edit], left: Counter[Left], links: dict[Link, None]
+) -> int:
+    """How many of EDITS, those of links, are KEPT (maybe with a notice); notes LINKS, and those that are LEFT."""
+    written = sum(edit.start < edit.end for edit in kept)
+    left[Left.TOO_LONG] += len(edits) - written
+    if written:
+        reports = {link.start: link.report for link in body.links}
+        links.update((reports[edit.start], None) for edit in kept if edit.start < edit.end)
+    return written
+
+
+def _link_edits(body: HtmlBody | TextBody, urls: PlanUrls, left: Counter[Left]) -> list[Edit]:
     edits: list[Edit] = []
     before = urls.public_url + b"/c/"
     contents: dict[str, tuple[bytes | Slot, ...] | None] = {}

@@ -128,11 +128,19 @@ def _unreadable(value: bytes) -> Left | None:
 def _destination(value: bytes, charset: str, rules: LinkRules) -> str | Left | None:
     """Where a link with VALUE leads, whatever a reader sees of it."""
     text = attribute_text(value, charset)
-    if text is None:
-        return _unreadable(value)
+    return _unreadable(value) if text is None else destination(text, rules)
+
+
+def holds_placeholder(text: str) -> bool:
+    """Whether somebody may still fill something in in TEXT on its way."""
+    return _MAY_BE_PLACEHOLDER.search(text) is not None and _PLACEHOLDER.search(text) is not None
+
+
+def destination(text: str, rules: LinkRules) -> str | Left | None:
+    """Where TEXT, a link's value, leads, as an ASCII URL; or why it is left; None when it is no http link."""
     if not target.is_web(text):
         return None
-    if _MAY_BE_PLACEHOLDER.search(text) and _PLACEHOLDER.search(text):
+    if holds_placeholder(text):
         return Left.PLACEHOLDER
     url = target.resolve(text)
     if url is None:

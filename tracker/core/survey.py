@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tracker.core import charset, foreign, headers, html, links, mime, refusal, target
+from tracker.core import charset, foreign, headers, html, links, mime, refusal, target, text_links
 from tracker.core.mime import NO_PARENT, Leaf, Structure
 from tracker.core.transfer import base64, quoted_printable
 from tracker.core.transfer.identity import Identity
@@ -69,12 +69,14 @@ class HtmlBody:
 
 @dataclass(frozen=True, slots=True)
 class TextBody:
-    """The text alternative, which gets a notice at its end."""
+    """The text alternative, or the text of a message without HTML; it gets a notice at its end."""
 
     start: int
     end: int
     transfer: Transfer
     view: charset.View
+    links: tuple[FoundLink, ...] = ()
+    """None where links in plain text are not tracked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +159,9 @@ def survey(message: bytes, policy: SurveyPolicy) -> Survey | Refused:
         first_html = first_html or leaf
         trackers.update(one.kind for one in foreign.among(view.text, scan.anchors, scan.images, policy.public_urls))
         bodies.append(_html_body(leaf, transfer, view, scan, rules, left))
-    text = None if first_html is None else _text_alternative(structure, first_html, texts)
-    all_links = tuple(link for body in bodies for link in body.links)
+    at = _text_body(structure, first_html, texts, policy)
+    text = None if at is None else _text(at, *texts[at.start], policy, rules, left)
+    all_links = tuple(link for body in (*bodies, text) if body is not None for link in body.links)
     senders = headers.addresses(fields.get(b"from", ()))
     foreign_sender = bool(policy.sender_domains) and (
         not senders or any(headers.host_of(sender) not in policy.sender_domains for sender in senders)
@@ -216,6 +219,16 @@ def _html_body(
             left[verdict] += 1
         elif verdict is not None:
             judged.append((start, end, verdict))
+    found = _found(judged, transfer, view, left)
+    notice_at = view.places([scan.notice_at])[0]
+    body_starts = None if scan.body_starts is None else view.places([scan.body_starts])[0]
+    return HtmlBody(leaf.start, leaf.end, transfer, view, found, notice_at, body_starts)
+
+
+def _found(
+    judged: Sequence[tuple[int, int, str]], transfer: Transfer, view: charset.View, left: Counter[Left]
+) -> tuple[FoundLink, ...]:
+    """The links JUDGED (places in the view, target), less those that programs may decode differently."""
     if view.codec is not None:
         places = iter(view.places([place for start, end, _ in judged for place in (start, end)]))
         judged = [(next(places), next(places), url) for _, _, url in judged]
@@ -228,27 +241,60 @@ def _html_body(
         if url not in reports:
             reports[url] = target.report(url)
         found.append(FoundLink(start, end, url, reports[url]))
-    notice_at = view.places([scan.notice_at])[0]
-    body_starts = None if scan.body_starts is None else view.places([scan.body_starts])[0]
-    return HtmlBody(leaf.start, leaf.end, transfer, view, tuple(found), notice_at, body_starts)
+    return tuple(found)
 
 
-def _text_alternative(
-    structure: Structure, first_html: Leaf, texts: Mapping[int, tuple[Transfer | None, charset.View | None]]
-) -> TextBody | None:
-    """The one of TEXTS (by where they start) beside FIRST_HTML in the nearest multipart/alternative around it."""
-    at = first_html.parent
-    while at != NO_PARENT and structure.multiparts[at].kind != "multipart/alternative":
-        at = structure.multiparts[at].parent
-    if at == NO_PARENT:
+def _text_body(
+    structure: Structure,
+    first_html: Leaf | None,
+    texts: Mapping[int, tuple[Transfer | None, charset.View | None]],
+    policy: SurveyPolicy,
+) -> Leaf | None:
+    """The text that gets a notice, one of TEXTS (by where they start), if it can be changed exactly.
+
+    That is the one beside FIRST_HTML in the nearest multipart/alternative around it; without HTML, the first one.
+    """
+    at = NO_PARENT
+    if first_html is not None:
+        at = first_html.parent
+        while at != NO_PARENT and structure.multiparts[at].kind != "multipart/alternative":
+            at = structure.multiparts[at].parent
+        if at == NO_PARENT:
+            return None
+    elif not policy.text_links:
         return None
     for leaf in structure.leaves:
-        if leaf.parent == at and leaf.is_body and leaf.type.kind == "text/plain":
-            transfer, view = texts[leaf.start]
-            if transfer is None or view is None or not view.text.strip():
-                return None  # nobody reads it, or it cannot be changed exactly
-            return TextBody(leaf.start, leaf.end, transfer, view)
+        if leaf.start not in texts or (first_html is not None and leaf.parent != at):
+            continue
+        _, view = texts[leaf.start]
+        if view is not None and view.text.strip():
+            return leaf
+        if view is None or first_html is not None:
+            return None  # it cannot be changed exactly, or nobody reads it
     return None
+
+
+def _text(
+    leaf: Leaf,
+    transfer: Transfer | None,
+    view: charset.View | None,
+    policy: SurveyPolicy,
+    rules: links.LinkRules,
+    left: Counter[Left],
+) -> TextBody:
+    assert transfer is not None
+    assert view is not None
+    judged: list[tuple[int, int, str]] = []
+    if policy.text_links:
+        flowed = leaf.type.parameters.get("format", "").lower() == "flowed"
+        delsp = leaf.type.parameters.get("delsp", "").lower() == "yes"
+        for seen in text_links.scan(view, flowed=flowed, delsp=delsp):
+            verdict = seen.found if isinstance(seen.found, Left) else links.destination(seen.found, rules)
+            if isinstance(verdict, Left):
+                left[verdict] += 1
+            elif verdict is not None:
+                judged.append((seen.start, seen.end, verdict))
+    return TextBody(leaf.start, leaf.end, transfer, view, _found(judged, transfer, view, left))
 
 
 def _token_pattern(bases: Sequence[bytes]) -> re.Pattern[bytes]:
