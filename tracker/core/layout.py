@@ -41,9 +41,11 @@ class Plan:
 
     constants: tuple[bytes, ...]
     forms: tuple[Form, ...]
-    """The distinct ways in which tokens are written."""
+    """The distinct ways in which the delivery token is written."""
+    stop_forms: tuple[Form, ...]
+    """Those of the stop token."""
     pick: Callable[[tuple[bytes, ...]], tuple[bytes, ...]]
-    """Takes constants and filled forms and puts them in order."""
+    """Takes constants, filled forms and filled stop forms, and puts them in order."""
     size: int
     """Bytes of the message without what stands in the slots."""
     purposes: frozenset[Purpose]
@@ -90,10 +92,11 @@ def lay_out(survey: Survey, purposes: Set[Purpose], texts: NoticeTexts, urls: Pl
     if text is not None:
         edits = [*kept_in_text, _text_notice(text, wanted, texts, urls)]
         changed.append((text.start, text.end, text.transfer.splice(edits)))
-    constants, forms, pick = _assemble(survey.message, changed)
+    constants, forms, stop_forms, pick = _assemble(survey.message, changed)
     return Plan(
         constants,
         forms,
+        stop_forms,
         pick,
         sum(map(len, constants)),
         wanted if tracked else wanted - {Purpose.CLICK},
@@ -105,8 +108,9 @@ def lay_out(survey: Survey, purposes: Set[Purpose], texts: NoticeTexts, urls: Pl
 
 def render(plan: Plan, delivery_token: bytes, stop_token: bytes) -> bytes:
     """The copy of PLAN with DELIVERY_TOKEN (66 ASCII characters) and STOP_TOKEN (84)."""
-    filled = [form.fill(delivery_token if form.slot is Slot.DELIVERY else stop_token) for form in plan.forms]
-    return b"".join(plan.pick((*plan.constants, *filled)))
+    filled = [form.fill(delivery_token) for form in plan.forms]
+    stopping = [form.fill(stop_token) for form in plan.stop_forms]
+    return b"".join(plan.pick((*plan.constants, *filled, *stopping)))
 
 
 def _count(
@@ -200,8 +204,8 @@ def _text_notice(body: TextBody, purposes: frozenset[Purpose], texts: NoticeText
 
 def _assemble(
     message: bytes, changed: list[tuple[int, int, Encoded]]
-) -> tuple[tuple[bytes, ...], tuple[Form, ...], Callable[[Any], Any]]:
-    """MESSAGE with the spans in CHANGED replaced: constants, distinct forms, and their order."""
+) -> tuple[tuple[bytes, ...], tuple[Form, ...], tuple[Form, ...], Callable[[Any], Any]]:
+    """MESSAGE with the spans in CHANGED replaced: constants, distinct forms of each slot, and their order."""
     stream: Encoded = []
     at = 0
     for start, end, pieces in sorted(changed, key=itemgetter(0)):
@@ -210,25 +214,23 @@ def _assemble(
         at = end
     stream.append(message[at:])
     constants: list[bytes] = []
-    forms: dict[Form, int] = {}
-    numbers: dict[int, int] = {}
-    """Of forms, by identity: the writers use one object again and again, and a look at it is quick."""
-    order: list[int] = []
-    """Places of constants, and of forms counted down from -1."""
+    order: list[int | Form] = []
+    """Places of constants, and forms."""
     run: list[bytes] = []
     for piece in stream:
         if isinstance(piece, bytes):
             run.append(piece)
             continue
-        if run:
-            order.append(len(constants))
-            constants.append(b"".join(run))
-            run = []
-        number = numbers.get(id(piece))
-        if number is None:
-            number = numbers[id(piece)] = forms.setdefault(piece, len(forms))
-        order.append(-1 - number)
+        order.append(len(constants))
+        constants.append(b"".join(run))
+        order.append(piece)
+        run = []
     order.append(len(constants))
     constants.append(b"".join(run))
-    count = len(constants)
-    return tuple(constants), tuple(forms), itemgetter(*[at if at >= 0 else count - 1 - at for at in order])
+    used = {id(one): one for one in order if not isinstance(one, int)}  # the writers use one object again and again
+    forms = tuple(dict.fromkeys(form for form in used.values() if form.slot is Slot.DELIVERY))
+    stop_forms = tuple(dict.fromkeys(form for form in used.values() if form.slot is Slot.STOP))
+    numbers = {form: number for number, form in enumerate((*forms, *stop_forms), len(constants))}
+    places = {key: numbers[form] for key, form in used.items()}
+    pick = itemgetter(*[one if isinstance(one, int) else places[id(one)] for one in order])
+    return tuple(constants), forms, stop_forms, pick

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 
-from tracker.core.transfer.pieces import LONGEST_LINE, Edit, Encoded, Encoding, Form, Slot, in_order
+from tracker.core.transfer.pieces import LONGEST_LINE, CutForm, Edit, Encoded, Form, Slot, in_order
 
 _LINES = re.compile(rb"[^\n]*\n|[^\n]+")
 # As the decoder reads it: a lone carriage return after "=" hides the rest of the line.
@@ -27,6 +27,8 @@ _BLANK_AT_END = re.compile(rb"[ \t](?=\n)")
 _WIDTH = 76
 _EQUALS, _FEED = b"=\n"
 _CAUTION = 0.8
+_CUT_AT = 66
+"""Characters of a token too long for a line that stand before its soft break."""
 
 
 @dataclass(frozen=True)
@@ -225,6 +227,7 @@ class _Writer:
     def __init__(self, eol: bytes) -> None:
         self.pieces: Encoded = []
         self.eol = eol
+        self.soft_break = b"=" + eol
         self.column = 0
         self.may_break = True
         self.forms: dict[tuple[Slot, bool], Form] = {}
@@ -249,12 +252,13 @@ class _Writer:
 
     def slot(self, slot: Slot) -> None:
         """An open slot, on lines of its own."""
-        if self.column:
-            self._soft_break()
+        if self.column and self.may_break:
+            self.pieces.append(self.soft_break)
         form = self.forms.get((slot, self.may_break))
         if form is None:
-            encoding = Encoding.QUOTED if self.may_break else Encoding.PLAIN
-            form = self.forms[slot, self.may_break] = Form(slot, encoding, width=_WIDTH, eol=self.eol)
+            cut = self.may_break and slot.value >= _WIDTH
+            form = CutForm(slot, _CUT_AT, self.soft_break) if cut else Form(slot)
+            self.forms[slot, self.may_break] = form
         self.pieces.append(form)
         self.column = _WIDTH  # nothing else fits on its line
 
@@ -299,7 +303,7 @@ class _Writer:
 
     def _soft_break(self) -> None:
         if self.may_break:
-            self.pieces.append(b"=" + self.eol)
+            self.pieces.append(self.soft_break)
             self.column = 0
 
 
