@@ -12,6 +12,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, Literal
 
 from tracker.core.address import contains_address
@@ -222,7 +223,7 @@ def among(
     html: bytes, anchors: Sequence[Anchor], images: Sequence[Image], own: tuple[str, ...]
 ) -> tuple[ForeignTracker, ...]:
     """The same, where ANCHORS and IMAGES were found in HTML already."""
-    bases = tuple(base.lower().partition("//")[2].rstrip("/") + "/" for base in own)
+    bases = _beginnings(own)
     links: dict[bytes, list[Anchor]] = defaultdict(list)
     for anchor in anchors:
         links[html[anchor.start : anchor.end]].append(anchor)
@@ -239,6 +240,12 @@ def among(
         if vendor is not None:
             found.append(ForeignTracker("pixel", vendor, image.start, image.end))
     return tuple(sorted(found, key=lambda one: one.start))
+
+
+@cache
+def _beginnings(own: tuple[str, ...]) -> tuple[str, ...]:
+    """How URLs of this tracker begin after their scheme, from its base URLs, which settings name."""
+    return tuple(base.lower().partition("//")[2].rstrip("/") + "/" for base in own)
 
 
 def _may_hold_known(texts: Sequence[bytes]) -> bool:

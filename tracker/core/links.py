@@ -6,6 +6,7 @@ import html
 import re
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -56,7 +57,7 @@ class LinkRules:
     _unsubscribe_lowered: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_trackers", tuple(map(_authority_and_path, self.tracker_urls)))
+        object.__setattr__(self, "_trackers", _places(self.tracker_urls))
         object.__setattr__(self, "_unsubscribe", frozenset(map(_without_fragment, self.unsubscribe)))
         object.__setattr__(self, "_unsubscribe_lowered", frozenset(map(str.lower, self._unsubscribe)))
 
@@ -170,6 +171,12 @@ def shows_url(visible: bytes, charset: str) -> bool:
         return True
     host = _SHOWN_HOST.fullmatch(text)
     return host is not None and (bool(host["more"]) or not _FILE.fullmatch(host["top"] or ""))
+
+
+@cache
+def _places(urls: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Authority and path of each of URLS, which settings name: the same for every message."""
+    return tuple(map(_authority_and_path, urls))
 
 
 def _authority_and_path(url: str) -> tuple[str, str]:

@@ -127,7 +127,6 @@ def survey(message: bytes, policy: SurveyPolicy) -> Survey | Refused:
         excluded_hosts=policy.excluded_hosts,
     )
     bases = [url.encode("utf-8") for url in policy.public_urls]
-    tokens = _token_pattern(bases)
     found: list[str] = []
     bodies: list[HtmlBody] = []
     left: Counter[Left] = Counter()
@@ -150,7 +149,7 @@ def survey(message: bytes, policy: SurveyPolicy) -> Survey | Refused:
         if armoured is not None:
             return Refused(armoured)
         if any(base in view.text for base in bases):
-            found += [token.decode("ascii") for token in tokens.findall(view.text)]
+            found += [token.decode("ascii") for token in _token_pattern(bases).findall(view.text)]
         if not is_html or not view.text.strip():
             continue
         scan = html.scan(view.text)
