@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from functools import partial
 from typing import Final, TypeVar
 
@@ -30,19 +31,21 @@ class Planner:
 
     def __init__(self, policy: SurveyPolicy) -> None:
         self._survey = partial(survey, policy=policy)
+        self._survey_apart = partial(_without_message, policy=policy)
         self._pool: ProcessPoolExecutor | None = None
 
     async def __call__(self, message: bytes) -> Survey | Refused:
         """What there is to track in MESSAGE. Raises TimeoutError, BrokenProcessPool."""
-        return await self._run(self._survey, message)
+        if len(message) <= LARGE:
+            return self._survey(message)
+        found = await self._apart(self._survey_apart, message)
+        return replace(found, message=message) if isinstance(found, Survey) else found
 
     async def quoted_tokens(self, message: bytes) -> frozenset[str]:
         """What looks like a delivery token in MESSAGE. Raises the same."""
-        return await self._run(quoted_tokens, message)
+        return quoted_tokens(message) if len(message) <= LARGE else await self._apart(quoted_tokens, message)
 
-    async def _run(self, look: Callable[[bytes], Found], message: bytes) -> Found:
-        if len(message) <= LARGE:
-            return look(message)
+    async def _apart(self, look: Callable[[bytes], Found], message: bytes) -> Found:
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
                 1, mp_context=multiprocessing.get_context("spawn"), initializer=_leave_with_the_server
@@ -62,6 +65,12 @@ class Planner:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in processes:
                 process.kill()
+
+
+def _without_message(message: bytes, policy: SurveyPolicy) -> Survey | Refused:
+    """The survey of MESSAGE, which need not travel back."""
+    found = survey(message, policy)
+    return replace(found, message=b"") if isinstance(found, Survey) else found
 
 
 def _leave_with_the_server() -> None:

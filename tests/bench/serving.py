@@ -17,6 +17,8 @@ from tests.harness import Installation, free_port
 
 CONNECTIONS = 32
 SECONDS = 3.0
+PACE = 0.004
+"""Seconds between two hits whose patience is measured."""
 BARE = """
 import sys, uvloop
 from aiohttp import web
@@ -29,6 +31,24 @@ app.router.add_get("/pixel", pixel); app.router.add_get("/redirect", redirect); 
 uvloop.install()
 web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), access_log=None, print=lambda *a: print("ready", flush=True))
 """
+
+
+LOAD = """
+import http.client, os, sys
+host, key = sys.argv[1], sys.argv[2]
+message = sys.stdin.buffer.read()
+headers = {"Authorization": "Bearer " + key, "Content-Type": "message/rfc822", "Tracker-Copy": "single",
+           "Tracker-Recipient": "bench@example.org"}
+connection = http.client.HTTPConnection(host)
+while True:
+    mark = b"X-Campaign: " + os.urandom(8).hex().encode()  # another message to the tracker: none is remembered
+    connection.request("POST", "/v1/rewrite", message.replace(b"X-Campaign: ", mark), headers)
+    answer = connection.getresponse()
+    answer.read()
+    assert answer.headers["Tracker-Outcome"] == "tracked", answer.headers
+    print("sent", flush=True)
+"""
+"""Has 5 MB messages planned without pause."""
 
 
 def table() -> list[tuple[str, ...]]:
@@ -58,11 +78,54 @@ def table() -> list[tuple[str, ...]]:
             ours = rate(post(tracker.private_url + "/v1/rewrite", newsletter, nobody))
             theirs = rate(post(base + "/echo", newsletter, headers))
             rows.append(("/v1/rewrite without a grant, 27 kB", f"{ours / theirs:.2f}", "bare aiohttp echo", ">= 0.5"))
+            rows.append(_patience(tracker, tracker.public_url + pixel(copy)))
         finally:
             bare.kill()
             bare.wait()
             bare.stdout.close()
     return rows
+
+
+def _patience(tracker: Installation, url: str) -> tuple[str, ...]:
+    """How much longer the slowest hits take while large messages are planned."""
+    alone = waits(get(url))
+    host = urlsplit(tracker.private_url).netloc
+    load = subprocess.Popen(
+        [sys.executable, "-c", LOAD, host, tracker.key], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert load.stdin is not None
+    assert load.stdout is not None
+    try:
+        load.stdin.write(samples()[3].message)
+        load.stdin.close()
+        load.stdout.readline()  # the process for large messages is there
+        beside = waits(get(url))
+    finally:
+        load.kill()
+        load.wait()
+        load.stdout.close()
+    return "p99 of pixel hits while 5 MB messages are planned", f"{beside / alone:.2f}", "p99 without", "<= 2"
+
+
+def waits(request: tuple[str, bytes]) -> float:
+    """The time in seconds that 99 of 100 answers to REQUEST take at most, at a pace of one in PACE seconds."""
+    url, octets = request
+    times = sorted(asyncio.run(_paced(urlsplit(url).port or 80, octets)))
+    return times[len(times) * 99 // 100]
+
+
+async def _paced(port: int, octets: bytes) -> list[float]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    times: list[float] = []
+    begun = perf_counter()
+    for number in range(int(2 * SECONDS / PACE)):
+        await asyncio.sleep(begun + number * PACE - perf_counter())
+        start = perf_counter()
+        writer.write(octets)
+        await _answer(reader)
+        times.append(perf_counter() - start)
+    writer.close()
+    return times
 
 
 def get(url: str) -> tuple[str, bytes]:
@@ -99,11 +162,15 @@ async def _drive(port: int, octets: bytes, until: float) -> int:
     try:
         while perf_counter() < until:
             writer.write(octets)
-            head = await reader.readuntil(b"\r\n\r\n")
-            at = head.lower().index(b"content-length:") if b"content-length:" in head.lower() else -1
-            if at >= 0:
-                await reader.readexactly(int(head[at + 15 :].split(b"\r\n")[0]))
+            await _answer(reader)
             answered += 1
     finally:
         writer.close()
     return answered
+
+
+async def _answer(reader: asyncio.StreamReader) -> None:
+    head = await reader.readuntil(b"\r\n\r\n")
+    at = head.lower().find(b"content-length:")
+    if at >= 0:
+        await reader.readexactly(int(head[at + 15 :].split(b"\r\n")[0]))
