@@ -13,6 +13,7 @@ from functools import cache
 from operator import itemgetter
 from typing import Any
 
+from tracker.core import removal
 from tracker.core.linkpart import LinkPart
 from tracker.core.notice import HtmlNotice, NoticeTexts, TextNotice
 from tracker.core.survey import HtmlBody, Survey, TextBody
@@ -53,6 +54,8 @@ class Plan:
     """What those are to figures: each once, in order."""
     left: Mapping[Left, int]
     """Why the other links were left alone."""
+    pixels_removed: int = 0
+    """Other people's."""
 
 
 def lay_out(survey: Survey, purposes: Set[Purpose], texts: NoticeTexts, urls: PlanUrls) -> Plan | None:
@@ -68,14 +71,16 @@ def lay_out(survey: Survey, purposes: Set[Purpose], texts: NoticeTexts, urls: Pl
     if Purpose.CLICK not in wanted:
         left[Left.NO_GRANT] += len(survey.links)
     changed: list[tuple[int, int, Encoded]] = []
-    tracked = 0
+    tracked = removed = 0
     links: dict[Link, None] = {}
     for number, body in enumerate(survey.bodies):
         edits = _link_edits(body, urls, left) if Purpose.CLICK in wanted else []
-        notice = None if number else _html_notice(body, edits, wanted, texts, urls)
-        kept = body.transfer.fitting(edits, notice)
-        if kept is None:
+        taken_out = [] if Purpose.OPEN in purposes else removal.edits(body.pixels)
+        notice = None if number else _html_notice(body, [*edits, *taken_out], wanted, texts, urls)
+        kept = body.transfer.fitting([*edits, *taken_out], notice)
+        if kept is None or sum(not edit.content for edit in kept) < len(taken_out):
             return None
+        removed += len(taken_out)
         tracked += _count(body, edits, kept, left, links)
         if kept:
             changed.append((body.start, body.end, body.transfer.splice(kept)))
@@ -100,6 +105,14 @@ def lay_out(survey: Survey, purposes: Set[Purpose], texts: NoticeTexts, urls: Pl
         tracked,
         tuple(links),
         {reason: count for reason, count in left.items() if count},
+        removed,
+    )
+
+
+def without_pixels(survey: Survey) -> bytes:
+    """The message as it came, without what other people's pixels can be taken out."""
+    return removal.without(
+        survey.message, [(body.start, body.end, body.transfer, body.pixels) for body in survey.bodies]
     )
 
 
@@ -112,13 +125,13 @@ def render(plan: Plan, delivery_token: bytes, stop_token: bytes) -> bytes:
 def _count(
     body: HtmlBody | TextBody, edits: list[Edit], kept: list[Edit], left: Counter[Left], links: dict[Link, None]
 ) -> int:
-    """How many of EDITS, those of links, are KEPT (maybe with a notice); notes LINKS, and those that are LEFT."""
-    written = sum(edit.start < edit.end for edit in kept)
-    left[Left.TOO_LONG] += len(edits) - written
+    """How many of EDITS, those of links, are KEPT among others; notes LINKS, and those that are LEFT."""
+    written = [edit for edit in kept if edit.start < edit.end and edit.content]
+    left[Left.TOO_LONG] += len(edits) - len(written)
     if written:
         reports = {link.start: link.report for link in body.links}
-        links.update((reports[edit.start], None) for edit in kept if edit.start < edit.end)
-    return written
+        links.update((reports[edit.start], None) for edit in written)
+    return len(written)
 
 
 def _link_edits(body: HtmlBody | TextBody, urls: PlanUrls, left: Counter[Left]) -> list[Edit]:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tracker.core import charset, headers, html, links, mime, refusal, target, text_links
+from tracker.core import charset, headers, html, links, mime, refusal, removal, target, text_links
 from tracker.core.foreign import find as find_foreign
 from tracker.core.mime import NO_PARENT, Leaf, Structure
 from tracker.core.transfer import base64, quoted_printable
@@ -33,6 +33,8 @@ class SurveyPolicy:
     """Lower-case A-labels; empty: every domain."""
     rewrite_visible_urls: bool = False
     excluded_hosts: tuple[str, ...] = ()
+    remove_pixels: bool = False
+    """Other people's come out of copies for people who have not agreed to opens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class HtmlBody:
     links: tuple[FoundLink, ...]
     notice_at: int
     body_starts: int | None
+    pixels: removal.Spans = ()
+    """Other people's, where the policy says that they come out and nothing is doubtful about that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,7 @@ def survey(message: bytes, policy: SurveyPolicy) -> Survey | Refused:
     bodies: list[HtmlBody] = []
     left: Counter[Left] = Counter()
     trackers: Counter[str] = Counter()
+    pixels: list[removal.Spans] = []
     first_html: Leaf | None = None
     texts: dict[int, tuple[Transfer | None, charset.View | None]] = {}
     for leaf in structure.leaves:
@@ -158,8 +163,12 @@ def survey(message: bytes, policy: SurveyPolicy) -> Survey | Refused:
         if not scan.complete:
             return Refused(Reason.MALFORMED)
         first_html = first_html or leaf
-        trackers.update(one.kind for one in find_foreign(view.text, policy.public_urls))
+        others = find_foreign(view.text, policy.public_urls)
+        trackers.update(one.kind for one in others)
+        pixels.append(tuple((one.start, one.end) for one in others if one.kind == "pixel"))
         bodies.append(_html_body(leaf, transfer, view, scan, rules, left))
+    if policy.remove_pixels and trackers["pixel"]:
+        bodies = _with_pixels(message, structure, bodies, pixels)
     at = _text_body(structure, first_html, texts, policy)
     text = None if at is None else _text(at, *texts[at.start], policy, rules, left)
     all_links = tuple(link for body in (*bodies, text) if body is not None for link in body.links)
@@ -245,6 +254,18 @@ def _found(
         else:
             left[Left.UNREADABLE] += 1
     return tuple(found)
+
+
+def _with_pixels(
+    message: bytes, structure: Structure, bodies: Sequence[HtmlBody], pixels: Sequence[removal.Spans]
+) -> list[HtmlBody]:
+    """BODIES that know where PIXELS (of each, in its view) can be taken out of them."""
+    parts = [
+        removal.Part(body.start, body.end, body.transfer, body.view, spans)
+        for body, spans in zip(bodies, pixels, strict=True)
+    ]
+    places = removal.removable(message, structure, parts, _transfer)
+    return [replace(body, pixels=spans) for body, spans in zip(bodies, places, strict=True)]
 
 
 def _text_body(
