@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from operator import itemgetter
 from typing import Any
@@ -90,8 +90,9 @@ def lay_out(survey: Survey, purposes: Set[Purpose], texts: NoticeTexts, urls: Pl
         edits = _link_edits(text, urls, left)
         kept_in_text = text.transfer.fitting(edits, None) or []
         tracked += _count(text, edits, kept_in_text, left, links)
-    if not tracked and Purpose.OPEN not in wanted:
-        return None
+    if not tracked and Purpose.CLICK in wanted:  # no link had room: the notice must not speak of any
+        opens = lay_out(survey, wanted - {Purpose.CLICK}, texts, urls)
+        return None if opens is None else replace(opens, left=dict(+left))
     if text is not None:
         edits = [*kept_in_text, _text_notice(text, wanted, texts, urls)]
         changed.append((text.start, text.end, text.transfer.splice(edits)))
@@ -101,10 +102,10 @@ def lay_out(survey: Survey, purposes: Set[Purpose], texts: NoticeTexts, urls: Pl
         forms,
         pick,
         sum(map(len, constants)),
-        wanted if tracked else wanted - {Purpose.CLICK},
+        wanted,
         tracked,
         tuple(links),
-        {reason: count for reason, count in left.items() if count},
+        dict(+left),
         removed,
     )
 
