@@ -216,6 +216,17 @@ def test_whatever_stands_around_them_only_tags_go(body: bytes, encoding: bytes) 
     assert cleared(out) == out
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(BITS, max_size=12).map(b"".join), st.sampled_from([b"8bit", b"quoted-printable", b"base64"]))
+def test_a_tracked_copy_is_the_cleared_one_with_links_and_notice(body: bytes, encoding: bytes) -> None:
+    one = rewritten(message(body, encoding), frozenset({Purpose.CLICK}), REMOVE)
+    if one is None:
+        return
+    assert one.plan.pixels_removed == sum(len(html.pixels) for html in one.seen.bodies)
+    told = NOTICE.sub(b"", decoded(one.after, encoding))
+    assert TRACKED.sub(b"https://shop.example/", told) == decoded(without_pixels(one.seen), encoding)
+
+
 @settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.one_of(messages(), damaged()), st.integers(0, 10_000))
 def test_in_any_message_nothing_but_pixels_goes(sent: bytes, place: int) -> None:
