@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 from dataclasses import replace
 
@@ -85,3 +86,15 @@ async def test_a_copy_to_somebody_else_closes_the_links_that_it_quotes(texts: Fl
     answer = await texts.sender.rewrite(envelope(BERT), quoting(offer, how).replace(b"anna@", b"bert@"), NOW)
     assert answer.reason is (None if granted else Reason.NO_GRANT)
     assert await followed(texts, offer) == "refused"
+
+
+async def test_a_link_in_text_that_hides_the_recipients_address_is_left_for_that_one_alone(texts: Flows) -> None:
+    for person in (ANNA, BERT):
+        await texts.grant(person)
+    digest = hashlib.sha256(ANNA.encode()).hexdigest()
+    sent = text(f"See https://shop.example/?u={digest} and https://shop.example/b", Cc=BERT)
+    anna = await texts.sender.rewrite(envelope(single=True), sent, NOW)
+    assert (anna.links_tracked, anna.left) == (1, {Left.ADDRESS_IN_TARGET: 1})
+    assert digest in anna.message.decode()
+    bert = await texts.sender.rewrite(envelope(BERT, single=True), sent, NOW)
+    assert (bert.links_tracked, bert.left) == (2, {})
