@@ -137,7 +137,9 @@ def test_no_instant_of_a_first_withdrawal_or_hit_is_told(metrics: Metrics, accep
 
 def test_other_peoples_trackers_are_counted_by_kind(metrics: Metrics) -> None:
     assert value(metrics, "tracker_foreign_total", kind="link") == 0
-    metrics.foreign({"pixel": 1})
-    metrics.foreign({"pixel": 2})
-    metrics.foreign({})
+    assert value(metrics, "tracker_foreign_removed_total") == 0
+    metrics.foreign({"pixel": 1}, 1)
+    metrics.foreign({"pixel": 2}, 0)
+    metrics.foreign({}, 0)
+    assert value(metrics, "tracker_foreign_removed_total") == 1
     assert value(metrics, "tracker_foreign_total", kind="pixel") == 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tracker.config import Settings
-from tracker.service import survey_policy
+from tracker.service import send_policy, survey_policy
 
 
 def test_settings_about_links_and_senders_reach_the_survey() -> None:
@@ -28,3 +28,11 @@ def test_settings_about_links_and_senders_reach_the_survey() -> None:
 def test_by_default_links_that_show_a_url_are_left_and_no_host_is_excluded() -> None:
     policy = survey_policy(Settings(controller="A", contact="a@b.example"))
     assert (policy.rewrite_visible_urls, policy.excluded_hosts, policy.text_links) == (False, (), False)
+
+
+def test_the_setting_about_other_peoples_trackers_reaches_survey_and_flow() -> None:
+    for said, removes in (("report", False), ("remove", True)):
+        settings = Settings(controller="A", contact="a@b.example", foreign_trackers=said)
+        assert survey_policy(settings).remove_pixels is removes
+        assert send_policy(settings).remove_pixels is removes
+    assert not survey_policy(Settings(controller="A", contact="a@b.example")).remove_pixels

@@ -44,6 +44,7 @@ class Metrics:
         self._foreign = self._counter(
             "tracker_foreign", "Other people's trackers in copies that were looked into", "kind"
         )
+        self._removed = self._counter("tracker_foreign_removed", "Other people's pixels that copies left without")
         self._seconds = Histogram(
             "tracker_rewrite_duration_seconds",
             "From the end of a copy's body to its answer",
@@ -74,10 +75,11 @@ class Metrics:
         for why, count in left.items():
             self._left.labels(why).inc(count)
 
-    def foreign(self, found: Mapping[str, int]) -> None:
-        """A copy had so many of other people's trackers in it: FOUND by kind, `pixel` or `link`."""
+    def foreign(self, found: Mapping[str, int], removed: int) -> None:
+        """A copy came with other people's trackers, FOUND by kind, `pixel` or `link`; so many pixels were REMOVED."""
         for kind, count in found.items():
             self._foreign.labels(kind).inc(count)
+        self._removed.inc(removed)
 
     def hit(self, purpose: Purpose, agent: Agent | None, result: str) -> None:
         """One request for a pixel or a link; AGENT is None where nobody was told apart, RESULT one of RESULTS."""

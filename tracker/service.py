@@ -146,6 +146,7 @@ def survey_policy(settings: Settings) -> SurveyPolicy:
         sender_domains=frozenset(settings.sender_domains),
         rewrite_visible_urls=settings.rewrite_visible_urls,
         excluded_hosts=settings.excluded_links,
+        remove_pixels=settings.foreign_trackers == "remove",
     )
 
 
@@ -156,6 +157,7 @@ def send_policy(settings: Settings) -> SendPolicy:
         max_message=settings.max_message,
         retention_days=settings.retention_days,
         language=settings.language,
+        remove_pixels=settings.foreign_trackers == "remove",
     )
 
 

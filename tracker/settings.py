@@ -26,7 +26,7 @@ MAY_HOLD_SECRETS: Final = ("database_url", "smtp_next_hop")
 PATHS: Final = ("key_file", "journal")
 NOT_BUILT_YET: Final = frozenset(
     {
-        "dashboard_listen", "journal", "backup_days", "minimum_group", "foreign_trackers", "smtp_listen",
+        "dashboard_listen", "journal", "backup_days", "minimum_group", "smtp_listen",
         "smtp_next_hop", "control_networks", "campaign_header", "reference_header", "label_from", "resign_domains",
         "mode",
     }
@@ -105,7 +105,8 @@ class Settings(BaseSettings):
         description="Whether a message that comes again within minutes, but for its recipient, is read once.",
     )
     text_links: Annotated[bool, PlainValidator(values.flag)] = Field(
-        default=False, description="Whether links in plain text are tracked too."
+        default=False,
+        description="Whether links in plain text are tracked too, and messages that are plain text alone.",
     )
     rewrite_visible_urls: Annotated[bool, PlainValidator(values.flag)] = Field(
         default=False,
@@ -117,7 +118,11 @@ class Settings(BaseSettings):
         "accounts.example.org/login*.",
     )
     foreign_trackers: Annotated[Literal["report", "remove"], PlainValidator(values.one_of(("report", "remove")))] = (
-        Field(default="report", description="What to do about other people's trackers in our mail: report or remove.")
+        Field(
+            default="report",
+            description="What to do about other people's trackers in our mail: report them, or remove their pixels "
+            "for people who have not agreed to opens.",
+        )
     )
     sender_domains: Domains = Field(
         default=(), description="Only mail from these domains is tracked; empty: all. Required with smtp_listen."

@@ -1,7 +1,8 @@
 """Golden messages: NAME.eml goes in, NAME.expected must come out, NAME.why says what it teaches.
 
 Without NAME.expected the message must leave as it came. A failing test writes NAME.got beside them.
-Where NAME begins with "text-links", links in plain text are tracked, too.
+Where NAME begins with "text-links", links in plain text are tracked, too; where it begins with "foreign-pixel", the
+copy is one for somebody who agreed to nothing, and other people's pixels come out.
 The notices and link parts are short stand-ins, so that the files show what the layout does and nothing else.
 """
 
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tracker.core.layout import PlanUrls, lay_out, render
+from tracker.core.layout import PlanUrls, lay_out, render, without_pixels
 from tracker.core.linkpart import LinkPart
 from tracker.core.notice import HtmlNotice, NoticeTexts, TextNotice
 from tracker.core.survey import Refused, SurveyPolicy, survey
@@ -34,9 +35,13 @@ class ShortTexts(NoticeTexts):
 
 
 def rewritten(message: bytes, name: str) -> bytes:
-    seen = survey(message, SurveyPolicy((BASE,), text_links=name.startswith("text-links")))
+    removes = name.startswith("foreign-pixel")
+    policy = SurveyPolicy((BASE,), text_links=name.startswith("text-links"), remove_pixels=removes)
+    seen = survey(message, policy)
     if isinstance(seen, Refused):
         return message
+    if removes:
+        return without_pixels(seen)
     parts = {
         link.target: LinkPart(b"part%d" % number, link.report.host.encode())
         for number, link in enumerate(seen.links, 1)

@@ -109,6 +109,21 @@ def test_where_the_charset_is_declared_wrong_every_byte_survives(declared: str, 
     assert notice.isascii()
 
 
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (f'<a href="{URL.decode()}">x</a>', "welche Links angeklickt werden."),
+        ("<p>no link", "ob diese E-Mail geöffnet wird. Was"),
+        (f'<p class="{"x" * 930}"><a href="{URL.decode()}">x</a>\r\n', "ob diese E-Mail geöffnet wird. Was"),
+    ],
+)
+def test_the_notice_says_what_this_copy_does_and_no_more(body: str, says: str) -> None:
+    after = rewritten(html_message(body.encode(), "utf-8"))
+    assert isinstance(after, bytes)
+    assert says in seen_in(after.decode())
+    assert (BASE.decode() + "/c/" in after.decode()) == ("Links" in says)
+
+
 # --- the text alternative ----------------------------------------------------------------------------
 
 

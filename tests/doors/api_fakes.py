@@ -136,14 +136,16 @@ class FakeMeter:
         self.copies: list[tuple[Reason | None, Mapping[Left, int]]] = []
         self.problems: list[str] = []
         self.trackers: Counter[str] = Counter()
+        self.removed = 0
         self.answers: list[tuple[str, str, int]] = []
 
     def rewrote(self, reason: Reason | None, left: Mapping[Left, int], seconds: float) -> None:
         assert seconds >= 0
         self.copies.append((reason, left))
 
-    def foreign(self, found: Mapping[str, int]) -> None:
+    def foreign(self, found: Mapping[str, int], removed: int) -> None:
         self.trackers.update(found)
+        self.removed += removed
 
     def problem(self, slug: str) -> None:
         self.problems.append(slug)

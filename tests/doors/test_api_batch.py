@@ -100,6 +100,15 @@ async def test_a_line_for_each_recipient_in_order(api: Api) -> None:
     assert [reason for reason, _ in api.meter.copies] == [Reason.NO_GRANT, None, Reason.NO_GRANT]
 
 
+async def test_a_line_says_how_many_of_other_peoples_pixels_were_removed(api: Api) -> None:
+    found = {"pixel": 1}
+    batches(api).reply = lambda message: Answer(b"less", Reason.NO_GRANT, foreign=found, pixels_removed=1)
+    (told,) = lines(await ask(api, body("a@b.example")))
+    reason = {"outcome": "untouched", "reason": "no-grant", "removed": 1}
+    assert told == {"address": "a@b.example", **reason, "message": encoded(b"less")}
+    assert (api.meter.trackers, api.meter.removed) == (found, 1)
+
+
 async def test_what_is_said_of_all_copies_reaches_the_flow(api: Api) -> None:
     people = [{"address": CANARY, "reference": "crm:1"}, {"address": "b@b.example"}]
     said = {"label": " Autumn ", "campaign": "c-1", "owner": "jonas", "language": "fr"}

@@ -324,3 +324,14 @@ async def test_other_peoples_trackers_are_said_and_counted_in_tracked_and_untouc
     answer = await api.rewrite(MESSAGE)
     assert answer.headers["Tracker-Foreign"] == "link=3, pixel=1"
     assert api.meter.trackers == found
+
+
+async def test_removed_pixels_are_said_and_counted_and_the_outcome_stays_true(api: Api) -> None:
+    found = {"pixel": 2}
+    tracked = said_of(Answer(MESSAGE, None, frozenset({Purpose.CLICK}), foreign=found, pixels_removed=2))
+    assert (tracked["Tracker-Outcome"], tracked["Tracker-Foreign"]) == ("tracked", "pixel=2, removed=2")
+    api.sender.reply = lambda message: Answer(message, Reason.NO_GRANT, foreign=found, pixels_removed=2)
+    answer = await api.rewrite(MESSAGE)
+    assert answer.headers["Tracker-Foreign"] == "pixel=2, removed=2"
+    assert (answer.headers["Tracker-Outcome"], answer.headers["Tracker-Reason"]) == ("untouched", "no-grant")
+    assert (api.meter.trackers, api.meter.removed) == (found, 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from email.message import Message
 from quopri import decodestring
@@ -81,7 +82,8 @@ def decoded(body: bytes, leaf: Leaf) -> bytes:
         letters = letters[: len(letters) - (len(letters) % 4 == 1)]
         body = b64decode(letters + b"=" * (-len(letters) % 4))
     if re.match("(?i)(utf-?(16|32)|cp037)", leaf.type.charset or ""):
-        body = body.decode(leaf.type.charset or "", "replace").encode()
+        with suppress(LookupError):  # damage may have made it no charset at all
+            body = body.decode(leaf.type.charset or "", "replace").encode()
     return body
 
 

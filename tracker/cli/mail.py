@@ -51,8 +51,9 @@ def _pass_on(answer: Answer) -> None:
 
 
 def _outcome(answer: Answer) -> str:
+    removed = f"; other people's pixels removed: {answer.pixels_removed}" if answer.pixels_removed else ""
     if answer.reason is not None:
-        return f"untouched: {answer.reason}"
+        return f"untouched: {answer.reason}{removed}"
     left = "".join(f", left {reason}={count}" for reason, count in answer.left.items())
     purposes = ", ".join(sorted(answer.purposes))
-    return f"tracked: {purposes}; links {answer.links_tracked}/{answer.links_found}{left}"
+    return f"tracked: {purposes}; links {answer.links_tracked}/{answer.links_found}{left}{removed}"

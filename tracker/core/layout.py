@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from operator import itemgetter
 from typing import Any
 
+from tracker.core import removal
 from tracker.core.linkpart import LinkPart
 from tracker.core.notice import HtmlNotice, NoticeTexts, TextNotice
 from tracker.core.survey import HtmlBody, Survey, TextBody
@@ -55,6 +56,8 @@ class Plan:
     """What those are to figures: each once, in order."""
     left: Mapping[Left, int]
     """Why the other links were left alone."""
+    pixels_removed: int = 0
+    """Other people's."""
 
 
 def lay_out(survey: Survey, purposes: Set[Purpose], texts: NoticeTexts, urls: PlanUrls) -> Plan | None:
@@ -70,14 +73,16 @@ def lay_out(survey: Survey, purposes: Set[Purpose], texts: NoticeTexts, urls: Pl
     if Purpose.CLICK not in wanted:
         left[Left.NO_GRANT] += len(survey.links)
     changed: list[tuple[int, int, Encoded]] = []
-    tracked = 0
+    tracked = removed = 0
     links: dict[Link, None] = {}
     for number, body in enumerate(survey.bodies):
         edits = _link_edits(body, urls, left) if Purpose.CLICK in wanted else []
-        notice = None if number else _html_notice(body, edits, wanted, texts, urls)
-        kept = body.transfer.fitting(edits, notice)
-        if kept is None:
+        taken_out = [] if Purpose.OPEN in purposes else removal.edits(body.pixels)
+        notice = None if number else _html_notice(body, [*edits, *taken_out], wanted, texts, urls)
+        kept = body.transfer.fitting([*edits, *taken_out], notice)
+        if kept is None or sum(not edit.content for edit in kept) < len(taken_out):
             return None
+        removed += len(taken_out)
         tracked += _count(body, edits, kept, left, links)
         if kept:
             changed.append((body.start, body.end, body.transfer.splice(kept)))
@@ -87,8 +92,9 @@ def lay_out(survey: Survey, purposes: Set[Purpose], texts: NoticeTexts, urls: Pl
         edits = _link_edits(text, urls, left)
         kept_in_text = text.transfer.fitting(edits, None) or []
         tracked += _count(text, edits, kept_in_text, left, links)
-    if not tracked and Purpose.OPEN not in wanted:
-        return None
+    if not tracked and Purpose.CLICK in wanted:  # no link had room: the notice must not speak of any
+        opens = lay_out(survey, wanted - {Purpose.CLICK}, texts, urls)
+        return None if opens is None else replace(opens, left=dict(+left))
     if text is not None:
         edits = [*kept_in_text, _text_notice(text, wanted, texts, urls)]
         changed.append((text.start, text.end, text.transfer.splice(edits)))
@@ -99,10 +105,18 @@ def lay_out(survey: Survey, purposes: Set[Purpose], texts: NoticeTexts, urls: Pl
         stop_forms,
         pick,
         sum(map(len, constants)),
-        wanted if tracked else wanted - {Purpose.CLICK},
+        wanted,
         tracked,
         tuple(links),
-        {reason: count for reason, count in left.items() if count},
+        dict(+left),
+        removed,
+    )
+
+
+def without_pixels(survey: Survey) -> bytes:
+    """The message as it came, without what other people's pixels can be taken out."""
+    return removal.without(
+        survey.message, [(body.start, body.end, body.transfer, body.pixels) for body in survey.bodies]
     )
 
 
@@ -116,13 +130,13 @@ def render(plan: Plan, delivery_token: bytes, stop_token: bytes) -> bytes:
 def _count(
     body: HtmlBody | TextBody, edits: list[Edit], kept: list[Edit], left: Counter[Left], links: dict[Link, None]
 ) -> int:
-    """How many of EDITS, those of links, are KEPT (maybe with a notice); notes LINKS, and those that are LEFT."""
-    written = sum(edit.start < edit.end for edit in kept)
-    left[Left.TOO_LONG] += len(edits) - written
+    """How many of EDITS, those of links, are KEPT among others; notes LINKS, and those that are LEFT."""
+    written = [edit for edit in kept if edit.start < edit.end and edit.content]
+    left[Left.TOO_LONG] += len(edits) - len(written)
     if written:
         reports = {link.start: link.report for link in body.links}
-        links.update((reports[edit.start], None) for edit in kept if edit.start < edit.end)
-    return written
+        links.update((reports[edit.start], None) for edit in written)
+    return len(written)
 
 
 def _link_edits(body: HtmlBody | TextBody, urls: PlanUrls, left: Counter[Left]) -> list[Edit]:

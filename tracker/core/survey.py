@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from tracker.core import charset, foreign, headers, html, links, mime, refusal, target, text_links
+from tracker.core import charset, foreign, headers, html, links, mime, refusal, removal, target, text_links
 from tracker.core.mime import NO_PARENT, Leaf, Structure
 from tracker.core.transfer import base64, quoted_printable
 from tracker.core.transfer.identity import Identity
@@ -33,6 +33,8 @@ class SurveyPolicy:
     """Lower-case A-labels; empty: every domain."""
     rewrite_visible_urls: bool = False
     excluded_hosts: tuple[str, ...] = ()
+    remove_pixels: bool = False
+    """Other people's come out of copies for people who have not agreed to opens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class HtmlBody:
     links: tuple[FoundLink, ...]
     notice_at: int
     body_starts: int | None
+    pixels: removal.Spans = ()
+    """Other people's, where the policy says that they come out and nothing is doubtful about that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,7 @@ def survey(message: bytes, policy: SurveyPolicy) -> Survey | Refused:
     bodies: list[HtmlBody] = []
     left: Counter[Left] = Counter()
     trackers: Counter[str] = Counter()
+    pixels: list[removal.Spans] = []
     first_html: Leaf | None = None
     texts: dict[int, tuple[Transfer | None, charset.View | None]] = {}
     for leaf in structure.leaves:
@@ -156,8 +161,12 @@ def survey(message: bytes, policy: SurveyPolicy) -> Survey | Refused:
         if not scan.complete:
             return Refused(Reason.MALFORMED)
         first_html = first_html or leaf
-        trackers.update(one.kind for one in foreign.among(view.text, scan.anchors, scan.images, policy.public_urls))
+        others = foreign.among(view.text, scan.anchors, scan.images, policy.public_urls)
+        trackers.update(one.kind for one in others)
+        pixels.append(tuple((one.start, one.end) for one in others if one.kind == "pixel"))
         bodies.append(_html_body(leaf, transfer, view, scan, rules, left))
+    if policy.remove_pixels and trackers["pixel"]:
+        bodies = _with_pixels(message, structure, bodies, pixels)
     at = _text_body(structure, first_html, texts, policy)
     text = None if at is None else _text(at, *texts[at.start], policy, rules, left)
     all_links = tuple(link for body in (*bodies, text) if body is not None for link in body.links)
@@ -241,6 +250,18 @@ def _found(
             reports[url] = target.report(url)
         found.append(FoundLink(start, end, url, reports[url]))
     return tuple(found)
+
+
+def _with_pixels(
+    message: bytes, structure: Structure, bodies: Sequence[HtmlBody], pixels: Sequence[removal.Spans]
+) -> list[HtmlBody]:
+    """BODIES that know where PIXELS (of each, in its view) can be taken out of them."""
+    parts = [
+        removal.Part(body.start, body.end, body.transfer, body.view, spans)
+        for body, spans in zip(bodies, pixels, strict=True)
+    ]
+    places = removal.removable(message, structure, parts, _transfer)
+    return [replace(body, pixels=spans) for body, spans in zip(bodies, places, strict=True)]
 
 
 def _text_body(

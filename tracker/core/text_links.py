@@ -84,7 +84,7 @@ def scan(view: View, *, flowed: bool = False, delsp: bool = False) -> Iterator[T
     """
     text = view.text
     at = line = 0
-    while found := _URL.search(text, at):
+    while (found := _next(text, at)) is not None:
         line = max(line, text.rfind(b"\n", at, found.start()) + 1)
         verdict: str | Left | None
         if text.startswith(b">", line):
@@ -94,6 +94,16 @@ def scan(view: View, *, flowed: bool = False, delsp: bool = False) -> Iterator[T
         if verdict is not None:
             yield TextLink(found.start(), end, verdict)
         at = max(end, found.start() + 1)
+
+
+def _next(text: bytes, at: int) -> re.Match[bytes] | None:
+    """The first URL in TEXT from AT on. What all of them have in common is found faster than a pattern."""
+    while (mark := text.find(b"://", at)) >= 0:
+        scheme = text[max(at, mark - 5) : mark].lower()
+        if scheme.endswith((b"http", b"https")):
+            return _URL.match(text, mark - (5 if scheme.endswith(b"s") else 4))
+        at = mark + 3
+    return None
 
 
 def _read(view: View, found: re.Match[bytes], line: int, *, joined: bool) -> tuple[int, str | Left | None]:

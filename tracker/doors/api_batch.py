@@ -99,7 +99,7 @@ class BatchDoor:
         began = perf_counter()
         async for answer in copies:
             self._counter.rewrote(answer.reason, answer.left, perf_counter() - began)
-            self._counter.foreign(answer.foreign)
+            self._counter.foreign(answer.foreign, answer.pixels_removed)
             if answer.message is message:  # most copies, perhaps: encoded once
                 encoded = as_it_came = as_it_came or _base64(message)
             else:
@@ -141,9 +141,14 @@ def _understood(body: BatchBody, key: ApiKey) -> tuple[Envelope, list[Addressee]
 
 def _said_of(address: str, answer: Answer) -> bytes:
     """The beginning of a line, up to the message."""
-    said = {"address": address, "outcome": "tracked" if answer.reason is None else "untouched"}
+    said: dict[str, str | int] = {
+        "address": address,
+        "outcome": "tracked" if answer.reason is None else "untouched",
+    }
     if answer.reason is not None:
         said["reason"] = answer.reason
+    if answer.pixels_removed:
+        said["removed"] = answer.pixels_removed
     return json.dumps(said)[:-1].encode("ascii")
 
 

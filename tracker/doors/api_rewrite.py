@@ -38,8 +38,8 @@ class CopyCounter(Protocol):
     def rewrote(self, reason: Reason | None, left: Mapping[Left, int], seconds: float) -> None:
         """One copy was answered SECONDS after it was read: tracked, with links LEFT, or untouched for REASON."""
 
-    def foreign(self, found: Mapping[str, int]) -> None:
-        """A copy had so many of other people's trackers in it: FOUND by kind."""
+    def foreign(self, found: Mapping[str, int], removed: int) -> None:
+        """A copy came with so many of other people's trackers in it: FOUND by kind; so many pixels were REMOVED."""
 
 
 class RewriteDoor:
@@ -72,7 +72,7 @@ class RewriteDoor:
         began = perf_counter()
         answer = await self._answer(envelope, message)
         self._counter.rewrote(answer.reason, answer.left, perf_counter() - began)
-        self._counter.foreign(answer.foreign)
+        self._counter.foreign(answer.foreign, answer.pixels_removed)
         return web.Response(body=answer.message, content_type=MESSAGE, headers=said_of(answer))
 
     async def _envelope(self, request: web.Request) -> Envelope | Reason:
@@ -106,7 +106,7 @@ class RewriteDoor:
 
 def said_of(answer: Answer) -> dict[str, str]:
     """The Tracker-* headers for ANSWER."""
-    said = {"Tracker-Foreign": _counts(answer.foreign)} if answer.foreign else {}
+    said = {"Tracker-Foreign": _counts(_foreign(answer))} if answer.foreign else {}
     if answer.reason is not None:
         return {"Tracker-Outcome": "untouched", "Tracker-Reason": answer.reason, **said}
     said |= {
@@ -119,6 +119,12 @@ def said_of(answer: Answer) -> dict[str, str]:
     if answer.message_key is not None:
         said["Tracker-Message"] = answer.message_key.hex()
     return said
+
+
+def _foreign(answer: Answer) -> dict[str, int]:
+    """Other people's trackers that came with the copy, and how many of the pixels it has no longer."""
+    removed = {"removed": answer.pixels_removed} if answer.pixels_removed else {}
+    return {**answer.foreign, **removed}
 
 
 def _counts(of: Mapping[Left, int] | Mapping[str, int]) -> str:

@@ -11,7 +11,7 @@ from functools import cached_property
 from tracker.core.calendar import day_of
 from tracker.core.glance import glance
 from tracker.core.identity import campaign_key, delivery_id, digest_of, mail_key, owner_of
-from tracker.core.layout import Plan, PlanUrls, lay_out, render
+from tracker.core.layout import Plan, PlanUrls, lay_out, render, without_pixels
 from tracker.core.notice import NoticeTexts
 from tracker.core.survey import Refused, Survey
 from tracker.core.tokens import DeliveryToken, Tokens
@@ -91,6 +91,23 @@ class Draft:
     def foreign(self) -> Mapping[str, int]:
         """Other people's trackers, by kind; none are known before the message was surveyed."""
         return self._survey.foreign if isinstance(self._survey, Survey) else {}
+
+    @property
+    def removable(self) -> int:
+        """How many of other people's pixels come out of copies for people who have not agreed to opens."""
+        survey = self._survey
+        if not isinstance(survey, Survey) or survey.foreign_sender or self.names_several(survey):
+            return 0
+        return sum(len(body.pixels) for body in survey.bodies)
+
+    @cached_property
+    def without_pixels(self) -> bytes:
+        """The message without those."""
+        return without_pixels(self._survey) if isinstance(self._survey, Survey) else self.message
+
+    def names_several(self, survey: Survey) -> bool:
+        """Whether this copy may go to several people."""
+        return survey.named_recipients > 1 and not self.envelope.single
 
     @property
     def is_tracked(self) -> bool:

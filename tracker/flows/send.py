@@ -1,6 +1,7 @@
 """Tells what happens to copies of a message: consent, survey, plan, register, render, out.
 
-The law: without a live grant no byte changes, and whatever goes wrong the message comes back as it was.
+The law: without a live grant no byte changes, and whatever goes wrong the message comes back as it was. (One setting,
+off by default, takes other people's pixels out where there is no grant for opens; the answer says how many.)
 """
 
 from __future__ import annotations
@@ -60,11 +61,13 @@ class SendPolicy:
     retention_days: int
     language: Language
     """Of the notice, where the caller names none."""
+    remove_pixels: bool = False
+    """Other people's, from copies for people who have not agreed to opens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One copy, ready to go. A reason means that it left as it came."""
+    """One copy, ready to go. A reason means that it left untracked: as it came, but for the pixels removed."""
 
     message: bytes
     reason: Reason | None
@@ -74,7 +77,9 @@ class Answer:
     left: Mapping[Left, int] = field(default_factory=dict)
     message_key: MessageKey | None = None
     foreign: Mapping[str, int] = field(default_factory=dict)
-    """Other people's trackers in the message, by kind, where it was looked into."""
+    """Other people's trackers in the message as it came, by kind, where it was looked into."""
+    pixels_removed: int = 0
+    """How many of those the copy has no longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +107,20 @@ class _Tracked:
     delivery: DeliveryRef
 
 
-class _Untouched(Exception):
-    """Ends the flow: the copy leaves as it came, for `reason`."""
+@dataclass(frozen=True, slots=True)
+class _AsItCame:
+    """A copy that leaves untracked."""
 
-    def __init__(self, reason: Reason) -> None:
-        self.reason = reason
+    reason: Reason
+    cleared: bool = False
+    """Without other people's pixels, where they come out at all."""
+
+
+class _Untouched(Exception):
+    """Ends the flow: the copy leaves as it came, for a reason; CLEARED where there is surely no grant for opens."""
+
+    def __init__(self, reason: Reason, *, cleared: bool = False) -> None:
+        self.fate = _AsItCame(reason, cleared)
 
 
 async def _search(message: bytes) -> frozenset[str]:
@@ -210,51 +224,53 @@ class Sender:
             log.exception("a message could not be rewritten and left untouched")
             return None
 
-    async def _decide(self, draft: Draft, person: _Person, now: datetime) -> _Tracked | Reason:
+    async def _decide(self, draft: Draft, person: _Person, now: datetime) -> _Tracked | _AsItCame:
         """What becomes of the copy for PERSON; never raises."""
         try:
             return await self._track(draft, person, now)
         except _Untouched as end:
-            reason = end.reason
+            fate = end.fate
         except StoreUnavailable:
-            reason = Reason.STORE_UNAVAILABLE
+            fate = _AsItCame(Reason.STORE_UNAVAILABLE)
         except Exception:
             self._log(draft, "a message could not be rewritten and left untouched")
-            reason = Reason.ERROR
-        if reason is not Reason.STORE_UNAVAILABLE:
+            fate = _AsItCame(Reason.ERROR)
+        if fate.reason is not Reason.STORE_UNAVAILABLE:
             await self._close_untracked(draft, person, now)
-        return reason
+        return fate
 
     async def _track(self, draft: Draft, person: _Person, now: datetime) -> _Tracked:
         today = day_of(now)
         if len(draft.message) > self._policy.max_message:
             raise _Untouched(Reason.TOO_LARGE)
         granted = await self._store.grants_of(person.recipient, today)
+        cleared = Purpose.OPEN not in granted
         if not granted:
-            raise _Untouched(Reason.NO_GRANT)
+            await self._look_for_pixels(draft)
+            raise _Untouched(Reason.NO_GRANT, cleared=cleared)
         survey = await draft.survey()
         if isinstance(survey, Refused):
             raise _Untouched(survey.reason)
         if survey.foreign_sender:
             raise _Untouched(Reason.FOREIGN_SENDER)
-        if survey.named_recipients > 1 and not draft.envelope.single:
+        if draft.names_several(survey):
             raise _Untouched(Reason.SEVERAL_RECIPIENTS)
         if draft.is_tracked:
-            raise _Untouched(Reason.ALREADY_TRACKED)
+            raise _Untouched(Reason.ALREADY_TRACKED, cleared=cleared)
         survey = draft.survey_for(survey, person.address)
         plan = draft.plan(survey, granted)
         if plan is None:
-            raise _Untouched(Reason.NOTHING_TO_TRACK)
+            raise _Untouched(Reason.NOTHING_TO_TRACK, cleared=cleared)
         await self._close_quoted(draft, person, now)
         delivery = DeliveryRef(later(today, self._policy.retention_days), draft.delivery(person.recipient, today))
         tracked = await self._register(draft, person, delivery, plan.links, plan.purposes, now)
         if tracked != plan.purposes:  # a grant ended since it was read
             plan = draft.plan(survey, tracked) if tracked else None
             if plan is None:
-                raise _Untouched(Reason.NO_GRANT)
+                raise _Untouched(Reason.NO_GRANT, cleared=Purpose.OPEN not in tracked)
         return _Tracked(plan, survey.links_found, delivery)
 
-    def _answer(self, draft: Draft, person: _Person, fate: _Tracked | Reason, now: datetime) -> Answer:
+    def _answer(self, draft: Draft, person: _Person, fate: _Tracked | _AsItCame, now: datetime) -> Answer:
         """The copy for PERSON, written down only now: a batch holds one at a time."""
         if isinstance(fate, _Tracked):
             try:
@@ -268,15 +284,36 @@ class Sender:
                     left=fate.plan.left,
                     message_key=draft.key,
                     foreign=draft.foreign,
+                    pixels_removed=fate.plan.pixels_removed,
                 )
             except Exception:
                 self._log(draft, "a copy could not be written and left untouched")
-                fate = Reason.ERROR
+                fate = _AsItCame(Reason.ERROR)
         today = day_of(now)
         if self._counted.is_news(draft.delivery(person.recipient, today), today):
             campaign = draft.envelope.campaign is not None
-            self._store.count_untouched(UntouchedCopy(draft.owner, today, fate, draft.key, campaign))
-        return Answer(draft.message, fate, foreign=draft.foreign)
+            self._store.count_untouched(UntouchedCopy(draft.owner, today, fate.reason, draft.key, campaign))
+        return self._untracked(draft, fate)
+
+    def _untracked(self, draft: Draft, fate: _AsItCame) -> Answer:
+        """The copy as it came, or without other people's pixels."""
+        if fate.cleared and self._policy.remove_pixels:
+            try:
+                removed = draft.removable
+                if removed:
+                    cleared = draft.without_pixels
+                    return Answer(cleared, fate.reason, foreign=draft.foreign, pixels_removed=removed)
+            except Exception:
+                self._log(draft, "other people's pixels could not be removed")
+        return Answer(draft.message, fate.reason, foreign=draft.foreign)
+
+    async def _look_for_pixels(self, draft: Draft) -> None:
+        """Survey a message that nobody agreed to have tracked, if that may change it; a failure leaves it as it is."""
+        if self._policy.remove_pixels:
+            try:
+                await draft.survey()
+            except Exception:
+                self._log(draft, "a message could not be searched for other people's pixels")
 
     async def _close_quoted(self, draft: Draft, person: _Person, now: datetime) -> None:
         """Close the deliveries that this message quotes: from now on other people's devices load them."""

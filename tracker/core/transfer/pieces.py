@@ -101,7 +101,7 @@ def content_size(piece: bytes | Slot) -> int:
 
 def in_order(edits: Sequence[Edit], notice: Edit | None) -> list[Edit]:
     """EDITS and NOTICE, ascending."""
-    return sorted(edits if notice is None else [*edits, notice], key=lambda edit: edit.start)
+    return sorted(edits if notice is None else [*edits, notice], key=lambda edit: (edit.start, edit.end))
 
 
 class Transfer(Protocol):

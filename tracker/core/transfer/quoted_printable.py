@@ -97,6 +97,8 @@ class QuotedPrintable:
                 else:
                     out.write(piece)
             at = start if edit.start == edit.end else places.end_of(edit.end)
+            if not edit.content:
+                out.guard_blank(self.encoded[at : at + 2])
         out.copy(self.encoded[at:])
         return out.pieces
 
@@ -249,6 +251,12 @@ class _Writer:
         self.pieces.append(text)
         last = text.rfind(b"\n")
         self.column = self.column + len(text) if last < 0 else len(text) - last - 1
+
+    def guard_blank(self, follows: bytes) -> None:
+        """Keep a blank, behind which something was taken out, from standing at a line's end for what FOLLOWS."""
+        last = self.pieces[-1] if self.pieces else b""
+        if isinstance(last, bytes) and last.endswith((b" ", b"\t")) and (not follows or follows[:1] in b"\r\n"):
+            self._soft_break()
 
     def slot(self, slot: Slot) -> None:
         """An open slot, on lines of its own."""
