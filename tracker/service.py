@@ -28,6 +28,7 @@ from tracker.doors.server import Malformed, listen, plain
 from tracker.flows.access import Access
 from tracker.flows.consent import Consents
 from tracker.flows.hit import Hits
+from tracker.flows.in_step import InStep
 from tracker.flows.report import Figures
 from tracker.flows.send import Sender, SendPolicy
 from tracker.flows.surveys import KEPT, Surveys
@@ -39,6 +40,7 @@ from tracker.model import BadKeyFile, BadSetting, StoreUnavailable, TrackerError
 from tracker.planner import Planner
 from tracker.settings import without_effect
 from tracker.store.engine import database_path
+from tracker.store.journal import Journal
 from tracker.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -96,11 +98,13 @@ class Parts:
     consents: Consents
     figures: Figures
     access: Access
+    in_step: InStep
 
 
 @asynccontextmanager
 async def built(settings: Settings) -> AsyncIterator[Parts]:
-    """The parts for SETTINGS, with the store open; on the way out what is queued is written first.
+    """The parts for SETTINGS, with the store open and in step with the journal; on the way out what is queued is
+    written first, and the ledger's head noted.
 
     Raises SetupError and StoreUnavailable.
     """
@@ -119,6 +123,16 @@ async def built(settings: Settings) -> AsyncIterator[Parts]:
         )
         stack.push_async_callback(store.close)
         metrics.watch_events(partial(_event_counts, store))
+        in_step = InStep(
+            store,
+            Journal(settings.journal, ring.journal_key),
+            keys,
+            secrets.token_bytes,
+            proof_days=settings.proof_days,
+            backup_days=settings.backup_days,
+        )
+        await in_step.start(utc_now())
+        stack.push_async_callback(in_step.stop, utc_now)
         planner = Planner(survey_policy(settings))
         stack.callback(planner.close)
         surveys = Surveys(planner, settings.plan_cache)
@@ -132,9 +146,10 @@ async def built(settings: Settings) -> AsyncIterator[Parts]:
                 store, keys, surveys, secrets.token_bytes, send_policy(settings), search=planner.quoted_tokens
             ),
             hits=Hits(store, keys, metrics),
-            consents=Consents(store, keys, consent_policy(settings)),
+            consents=Consents(store, keys, consent_policy(settings), in_step),
             figures=Figures(store, keys),
             access=Access(store),
+            in_step=in_step,
         )
 
 
@@ -256,6 +271,7 @@ def background(parts: Parts) -> Iterable[Job]:
 
     return (
         Job("read the key file again", parts.keys.reload, timedelta(minutes=1)),
+        Job("keep journal and database in step", parts.in_step.keep, timedelta(seconds=1)),
         Job("forget what repeated messages look like", parts.surveys.forget, KEPT / 5),
         Job("look at the oldest event", look_at_oldest, timedelta(minutes=1)),
         *jobs(parts.store, parts.settings.proof_days, parts.metrics.swept),
@@ -269,6 +285,8 @@ async def readiness(parts: Parts) -> Readiness:
         await parts.store.ping()
     except StoreUnavailable as error:
         trouble["store"] = error.title
+    if parts.in_step.trouble:
+        trouble["journal"] = parts.in_step.trouble
     if parts.keys.trouble:
         trouble["keys"] = parts.keys.trouble
     return Readiness(trouble)
