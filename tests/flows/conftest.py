@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from itertools import count
 from pathlib import Path
 
@@ -96,7 +97,7 @@ def locked(folder: Path) -> Iterator[None]:
 async def kept_in_step(store: Store, folder: Path) -> InStep:
     """STORE in step with a new journal in FOLDER."""
     journal = Journal(folder, RING.journal_key)
-    mark = journal.create(NOW, counted_bytes())
+    mark = journal.create(NOW, lambda size: blake2b(str(folder).encode(), digest_size=size).digest())
     async with store.restoring() as book:
         await book.set_mark(journal.id, mark)
     in_step = InStep(store, journal, lambda: TOKENS, counted_bytes(), proof_days=1095, backup_days=35)
