@@ -58,6 +58,9 @@ class Metrics:
         self._problems = self._counter("tracker_problems", "API requests refused or failed, by problem", "problem")
         self._answers = self._counter("tracker_http_answers", "HTTP answers", "route", "method", "status")
         self._deleted = self._counter("tracker_rows_expired", "Rows deleted because their last day passed", "table")
+        self._overdue = Gauge(
+            "tracker_rows_overdue", "Rows past their last day, not deleted yet", ("table",), registry=self._registry
+        )
         self._jobs = self._counter("tracker_job_runs", "Runs of background work", "job", "result")
         self._oldest = Gauge(
             "tracker_oldest_event_age_seconds", "Age of the oldest event that is stored", registry=self._registry
@@ -98,6 +101,11 @@ class Metrics:
         """A sweep DELETED so many rows of each table."""
         for table, rows in deleted.items():
             self._deleted.labels(table).inc(rows)
+
+    def overdue(self, counts: Mapping[str, int]) -> None:
+        """So many rows of each table are past their day and not deleted yet; told every few minutes."""
+        for table, rows in counts.items():
+            self._overdue.labels(table).set(rows)
 
     def job(self, description: str, result: str) -> None:
         """A piece of background work ended; RESULT is `done` or `failed`."""

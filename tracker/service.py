@@ -17,6 +17,7 @@ from typing import Final
 from aiohttp import web
 
 from tracker.config import Listen, Settings
+from tracker.core.calendar import day_of
 from tracker.core.consent import ConsentPolicy
 from tracker.core.survey import SurveyPolicy
 from tracker.core.tokens import Tokens
@@ -98,6 +99,7 @@ class Parts:
     consents: Consents
     figures: Figures
     access: Access
+    journal: Journal
     in_step: InStep
 
 
@@ -123,9 +125,10 @@ async def built(settings: Settings) -> AsyncIterator[Parts]:
         )
         stack.push_async_callback(store.close)
         metrics.watch_events(partial(_event_counts, store))
+        journal = Journal(settings.journal, ring.journal_key)
         in_step = InStep(
             store,
-            Journal(settings.journal, ring.journal_key),
+            journal,
             keys,
             secrets.token_bytes,
             proof_days=settings.proof_days,
@@ -149,6 +152,7 @@ async def built(settings: Settings) -> AsyncIterator[Parts]:
             consents=Consents(store, keys, consent_policy(settings), in_step),
             figures=Figures(store, keys),
             access=Access(store),
+            journal=journal,
             in_step=in_step,
         )
 
@@ -269,11 +273,15 @@ def background(parts: Parts) -> Iterable[Job]:
     async def look_at_oldest(now: datetime) -> None:
         parts.metrics.oldest_event(await parts.store.oldest_event_hour(), now)
 
+    async def look_for_overdue(now: datetime) -> None:
+        parts.metrics.overdue(await parts.store.overdue(day_of(now)))
+
     return (
         Job("read the key file again", parts.keys.reload, timedelta(minutes=1)),
         Job("keep journal and database in step", parts.in_step.keep, timedelta(seconds=1)),
         Job("forget what repeated messages look like", parts.surveys.forget, KEPT / 5),
         Job("look at the oldest event", look_at_oldest, timedelta(minutes=1)),
+        Job("look for rows past their day", look_for_overdue, timedelta(minutes=5)),
         *jobs(parts.store, parts.settings.proof_days, parts.metrics.swept),
     )
 

@@ -12,7 +12,9 @@ from tracker.cli.audit import audit
 from tracker.cli.common import Context, explain
 from tracker.cli.consents import consent
 from tracker.cli.keys import key, secret
+from tracker.cli.ledger import expiring, head, verify
 from tracker.cli.mail import rewrite
+from tracker.cli.restore import backup, restore_check
 from tracker.cli.run import demo, serve, sweep
 from tracker.cli.setup import doctor, init
 from tracker.logs import configure
@@ -32,8 +34,10 @@ def tracker(context: click.Context, config: Path | None) -> None:
     context.obj = Context(config)
 
 
-for command in (demo, init, serve, rewrite, audit, consent, key, secret, sweep, doctor):
+for command in (demo, init, serve, rewrite, audit, consent, key, secret, sweep, backup, restore_check, doctor):
     tracker.add_command(command)
+for command in (expiring, head, verify):
+    consent.add_command(command)
 
 
 def main() -> None:

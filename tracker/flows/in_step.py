@@ -33,6 +33,7 @@ AT_ONCE: Final = 100
 OFTEN: Final = timedelta(minutes=1)
 """How often the database is looked at while nothing waits."""
 DRAWN_SIZE: Final = 16
+NOT_COMPARED: Final = "not compared with the database yet"
 WAITS: Final = "a withdrawal waits for the database and is applied before anything is tracked"
 UNKNOWN: Final = "missing: the database does not know the journal in this folder; run `tracker restore-check`"
 TOO_SHORT: Final = "the journal reaches back less far than the database, or was cut; run `tracker restore-check`"
@@ -68,7 +69,7 @@ class InStep:
     async def start(self, now: datetime) -> None:
         """Track nothing until journal and database agree; what stands in the way is `trouble`, not an error."""
         self._store.hold()
-        self.trouble = "not compared with the database yet"
+        self.trouble = NOT_COMPARED
         try:
             await self.look(now)
         except StoreUnavailable:
@@ -84,15 +85,16 @@ class InStep:
         Raises StoreUnavailable when neither was possible.
         """
         noted = news = False
+        generation = self._generation()  # that of the pseudonym in NO
         try:
             async with transaction as book:
                 news = await write(book)
                 if news:
-                    noted = await self._noted(no)
+                    noted = await self._noted(no, generation)
         except RowRefused:
             raise
         except StoreUnavailable:
-            if not noted and not self._waits(no) and not await self._noted(no):
+            if not noted and not self._waits(no) and not await self._noted(no, generation):
                 raise
             self._away.append(no)
             self._hold(WAITS)
@@ -127,6 +129,7 @@ class InStep:
                 self._read = True
             waits = await self._compare(now)
             if waits:
+                self._read = waits == OTHERS  # else a person may begin another journal
                 self._hold(waits)
                 return
             await self._follow(now)
@@ -137,7 +140,7 @@ class InStep:
             return
         if self._journal.waiting:  # somebody said no meanwhile
             return
-        if self.trouble:
+        if self.trouble not in ("", NOT_COMPARED):
             log.info("journal and database are in step")
         self._away, self.trouble = [], ""
         self._store.go_on()
@@ -187,22 +190,28 @@ class InStep:
                 await book.is_forward()
         return OTHERS if missing else ""
 
-    async def replay(self, journal: Journal) -> None:
-        """Apply all that waits in JOURNAL. Raises StoreUnavailable; what was applied before stays so."""
+    async def replay(self, journal: Journal) -> int:
+        """Apply all that waits in JOURNAL; how much of it was news to the database.
+
+        Raises StoreUnavailable; what was applied before stays so.
+        """
+        news = 0
         while waiting := journal.waiting[:AT_ONCE]:
             number = waiting[-1].number
+            nos = [self._current(noted) for noted in waiting]
             async with self._store.restoring() as book:
-                for noted in waiting:
-                    await self._apply(book, self._current(noted))
+                for no in nos:
+                    news += await self._apply(book, no)
                 await book.set_mark(journal.id, journal.mark(number))
             journal.applied(number)
+        return news
 
-    async def _apply(self, book: RestoreBook, no: No) -> None:
-        """Let NO be in the database; nothing when it is."""
+    async def _apply(self, book: RestoreBook, no: No) -> bool:
+        """Let NO be in the database; False when it is."""
         if await book.knows(no):
-            return
+            return False
         ends = later(day_of(no.at), self._proof_days)
-        await book.withdraw(
+        return await book.withdraw(
             no.pseudonym,
             no.purposes,
             now=no.at,
@@ -228,12 +237,12 @@ class InStep:
         await journal.note(Anchor(now, *head, self._applied()), now)
         await self.replay(journal)
 
-    async def _noted(self, no: No) -> bool:
+    async def _noted(self, no: No, generation: int) -> bool:
         """Whether NO is in the journal now; where it cannot be, what is committed is followed up later."""
         try:
             if not self._read:
                 raise BadJournal(self.trouble)
-            await self._journal.note_no(no, self._generation(), no.at)
+            await self._journal.note_no(no, generation, no.at)
         except BadJournal as error:
             log.error("a no could not be noted in the journal: %s", error.detail)
             self._looked = None

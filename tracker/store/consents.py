@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Final
 
 from sqlalchemy import delete, func, insert, select, union_all, update
 from sqlalchemy.dialects.sqlite import insert as upsert
@@ -23,13 +22,11 @@ from tracker.model import (
     Purpose,
     Standing,
 )
+from tracker.store import notes
 from tracker.store.ledger import append, unsupported
 from tracker.store.notices import read_notice
-from tracker.store.schema import external_ids, grants, installation, pending, recipients, suppressions
+from tracker.store.schema import external_ids, grants, pending, recipients, suppressions
 from tracker.store.standing import read_standing, recipient_of, remember_references
-
-VOUCHED_SINCE: Final = "vouched since"
-"""Of `installation`: no consent from before this instant counts, since a no that followed it may be lost."""
 
 
 class ConsentBook:
@@ -49,8 +46,7 @@ class ConsentBook:
 
     async def vouched_since(self) -> datetime | None:
         """Since when nobody's no can have been lost; None when it never was in doubt."""
-        query = select(installation.c.value).where(installation.c.name == VOUCHED_SINCE)
-        value: bytes | None = (await self._connection.execute(query)).scalar_one_or_none()
+        value = await notes.read(self._connection, notes.VOUCHED_SINCE)
         return None if value is None else datetime.fromisoformat(value.decode("ascii"))
 
     async def give(

@@ -105,6 +105,15 @@ class Journal:
                 self._start(_month(now), Begin(random_bytes(ID_SIZE), 0, NOTHING, NOTHING))
         return Mark(0, NOTHING)
 
+    def put_aside(self, now: datetime) -> Path | None:
+        """Give the folder another name, so that a new journal can begin; that name, or None when nothing is there."""
+        with self._mutex, _explained():
+            if not self.folder.exists() or not any(self.folder.iterdir()):
+                return None
+            aside = self.folder.with_name(f"{self.folder.name}.aside-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
+            self.folder.rename(aside)
+            return aside
+
     async def load(self) -> None:
         """Read all of it and check that it is whole."""
         await asyncio.to_thread(self._load)
@@ -168,6 +177,10 @@ class Journal:
         """Begin the month of NOW if it has not begun; drop the months that no backup of BACKUP_DAYS can lack."""
         await asyncio.to_thread(self._turn, now, backup_days)
 
+    async def copy_to(self, folder: Path) -> None:
+        """Copy it into FOLDER, which is made, mode 0700, as it stands now."""
+        await asyncio.to_thread(self._copy_to, folder)
+
     # --- files -------------------------------------------------------------------------------------
 
     def _load(self) -> None:
@@ -193,6 +206,18 @@ class Journal:
                     break  # what the database has not applied yet stays, whatever its age
                 self._path(segment).unlink()
             self._sync_folder()
+
+    def _copy_to(self, folder: Path) -> None:
+        with self._mutex, _explained(), self._locked():
+            self._follow()
+            folder.mkdir(mode=0o700)
+            for segment in self._segments():
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+                descriptor = os.open(folder / self._path(segment).name, flags, 0o600)
+                with open(descriptor, "wb") as file:
+                    file.write(self._path(segment).read_bytes())
+                    file.flush()
+                    os.fsync(descriptor)
 
     def _follow(self) -> None:
         """Read what other processes wrote since."""

@@ -12,7 +12,8 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from tracker.core.ledger import instant_text
 from tracker.model import Day, Language, LedgerEvent, No, NoKind, Pseudonym, Purpose
-from tracker.store.consents import VOUCHED_SINCE, ConsentBook
+from tracker.store import notes
+from tracker.store.consents import ConsentBook
 from tracker.store.expiry import GRANTS, expire
 from tracker.store.journal import Mark
 from tracker.store.ledger import last_head
@@ -78,11 +79,11 @@ class RestoreBook(ConsentBook):
 
     async def went_back(self, drawn: bytes) -> None:
         """Let every server know by what was DRAWN that the database went back."""
-        await self._note(RESTORED, drawn)
+        await notes.write(self._connection, RESTORED, drawn)
 
     async def replayed(self, journal: bytes, drawn: bytes) -> None:
         """Note that JOURNAL was replayed since the database went back as DRAWN says."""
-        await self._note(SEEN + journal.hex(), drawn)
+        await notes.write(self._connection, SEEN + journal.hex(), drawn)
 
     async def is_forward(self) -> None:
         """Forget that the database went back: every journal was replayed."""
@@ -91,7 +92,7 @@ class RestoreBook(ConsentBook):
 
     async def vouched(self, since: datetime) -> None:
         """Let no consent from before SINCE count any more: a no may have followed it that is lost."""
-        await self._note(VOUCHED_SINCE, instant_text(since).encode("ascii"))
+        await notes.write(self._connection, notes.VOUCHED_SINCE, instant_text(since).encode("ascii"))
 
     async def has_head(self, entry: int, digest: bytes) -> bool:
         """Whether the ledger's ENTRY is there and has DIGEST; entry 0 stands for an empty ledger."""
@@ -147,9 +148,3 @@ class RestoreBook(ConsentBook):
         for recipient, purposes in theirs.items():
             await expire(self._connection, self._ledger_key, recipient, frozenset(purposes), now, last_day)
         return len(rows)
-
-    async def _note(self, name: str, value: bytes) -> None:
-        note = upsert(installation).values(name=name, value=value)
-        await self._connection.execute(
-            note.on_conflict_do_update(index_elements=["name"], set_={"value": note.excluded.value})
-        )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import Self, TypeVar
 
 from sqlalchemy import select
@@ -32,10 +34,12 @@ from tracker.model import (
     StoreUnavailable,
     UntouchedCopy,
 )
-from tracker.store import deliveries, expiry, figures, keys, ledger, migrate, notices, people
+from tracker.store import deliveries, examination, expiry, figures, keys, ledger, migrate, notes, notices, people
 from tracker.store.consents import ConsentBook
 from tracker.store.engine import BUSY_SECONDS, Database, database_path
 from tracker.store.events import record_events
+from tracker.store.examination import Examination
+from tracker.store.expiring import Expiring, expiring
 from tracker.store.group import CAPACITY, PAUSE, Group, PatientGroup
 from tracker.store.restore import RestoreBook
 from tracker.store.schema import installation
@@ -225,6 +229,26 @@ class Store:
         async with self._database.read() as connection:
             return await ledger.first_broken(connection, self._ledger_key, today)
 
+    async def examine_ledger(self, today: Day) -> Examination:
+        """Everything that is wrong with the ledger."""
+        async with self._database.read() as connection:
+            return await examination.examine(connection, self._ledger_key, today)
+
+    async def ledger_head(self) -> tuple[int, bytes]:
+        """The number and the digest of the ledger's last entry."""
+        async with self._database.read() as connection:
+            return await ledger.last_head(connection)
+
+    async def ledger_digests(self, entries: Sequence[int]) -> dict[int, bytes]:
+        """The digests of those of ENTRIES that are there."""
+        async with self._database.read() as connection:
+            return await examination.digests_of(connection, entries)
+
+    async def ledger_entry(self, digest: bytes) -> int | None:
+        """The entry with that DIGEST; None when there is none."""
+        async with self._database.read() as connection:
+            return await examination.has_digest(connection, digest)
+
     async def missing_guards(self) -> frozenset[str]:
         """The triggers of the schema that are not in the database."""
         async with self._database.read() as connection:
@@ -272,10 +296,30 @@ class Store:
         """Rewrite the file, so that no page keeps a fragment of what was deleted, and empty the write-ahead log."""
         await self._database.vacuum()
 
+    async def copy_to(self, path: Path) -> None:
+        """Write a copy of the database, as it is now, to PATH, which must be new."""
+        await self._database.copy_to(path)
+
+    async def note_backup(self, folder: Path) -> None:
+        """Remember where the last backup went."""
+        async with self._database.write() as connection:
+            await notes.write(connection, notes.BACKUP, os.fsencode(folder))
+
+    async def backup_folder(self) -> Path | None:
+        """Where the last backup went; None when there was none."""
+        async with self._database.read() as connection:
+            value = await notes.read(connection, notes.BACKUP)
+            return None if value is None else Path(os.fsdecode(value))
+
     async def overdue(self, today: Day) -> dict[str, int]:
         """Rows that are past their day and not deleted yet, by table."""
         async with self._database.read() as connection:
             return await expiry.overdue(connection, today)
+
+    async def expiring(self, today: Day, days: int) -> tuple[Expiring, ...]:
+        """Which live grants end within DAYS from TODAY."""
+        async with self._database.read() as connection:
+            return await expiring(connection, today, days)
 
     async def oldest_event_hour(self) -> Hour | None:
         """The hour of the oldest event among those that go first; None when there is none."""
