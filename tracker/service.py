@@ -120,6 +120,7 @@ async def built(settings: Settings) -> AsyncIterator[Parts]:
             settings.database_url,
             ledger_key=ring.ledger_key,
             fingerprint=ring.fingerprint,
+            former=ring.former,
             retention_days=settings.retention_days,
             busy_seconds=LOCK_PATIENCE,
         )
@@ -270,6 +271,11 @@ def site(settings: Settings) -> Site:
 def background(parts: Parts) -> Iterable[Job]:
     """The table of background work."""
 
+    async def read_keys(now: datetime) -> None:
+        await parts.keys.reload(now)
+        ring = parts.keys().ring
+        await parts.store.use_keys(ring.fingerprint, ring.former)
+
     async def look_at_oldest(now: datetime) -> None:
         parts.metrics.oldest_event(await parts.store.oldest_event_hour(), now)
 
@@ -277,7 +283,7 @@ def background(parts: Parts) -> Iterable[Job]:
         parts.metrics.overdue(await parts.store.overdue(day_of(now)))
 
     return (
-        Job("read the key file again", parts.keys.reload, timedelta(minutes=1)),
+        Job("read the key file again", read_keys, timedelta(minutes=1)),
         Job("keep journal and database in step", parts.in_step.keep, timedelta(seconds=1)),
         Job("forget what repeated messages look like", parts.surveys.forget, KEPT / 5),
         Job("look at the oldest event", look_at_oldest, timedelta(minutes=1)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Final
 
@@ -40,8 +40,8 @@ async def create(path: Path, fingerprint: bytes, notices: Sequence[Notice]) -> N
         await database.close()
 
 
-async def check(database: Database, fingerprint: bytes) -> None:
-    """Raise SchemaBehind or WrongKey unless DATABASE is of this release and of the key file with FINGERPRINT."""
+async def check(database: Database, fingerprints: Set[bytes]) -> None:
+    """Raise SchemaBehind or WrongKey unless DATABASE is of this release and of a key file with one of FINGERPRINTS."""
     async with database.read() as connection:
         if "alembic_version" not in await table_names(connection):
             raise SchemaBehind("database_url: no tables there")
@@ -49,7 +49,7 @@ async def check(database: Database, fingerprint: bytes) -> None:
         if version != HEAD:
             raise SchemaBehind("database_url")
         known = await notes.read(connection, notes.FINGERPRINT)
-    if known is None or not hmac.compare_digest(known, fingerprint):
+    if known is None or not any(hmac.compare_digest(known, each) for each in fingerprints):
         raise WrongKey("key_file")
 
 

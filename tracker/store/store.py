@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self, TypeVar
 
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.core.calendar import day_of
 from tracker.model import (
@@ -34,7 +36,7 @@ from tracker.model import (
     StoreUnavailable,
     UntouchedCopy,
 )
-from tracker.store import deliveries, examination, expiry, figures, keys, ledger, migrate, notes, notices, people
+from tracker.store import deliveries, examination, expiry, figures, keys, ledger, migrate, notes, notices, people, rekey
 from tracker.store.consents import ConsentBook
 from tracker.store.engine import BUSY_SECONDS, Database, database_path
 from tracker.store.events import record_events
@@ -73,6 +75,7 @@ class Store:
         self,
         database: Database,
         ledger_key: bytes,
+        fingerprint: bytes,
         *,
         worker: int = 0,
         retention_days: int = 90,
@@ -81,6 +84,9 @@ class Store:
     ) -> None:
         self._database = database
         self._ledger_key = ledger_key
+        self._fingerprint = fingerprint
+        self.was_rekeyed = False
+        """Whether opening it finished a rekey that had been interrupted."""
         self._held = False
         self._grants = Group(self._unless_held(partial(deliveries.read_grants, database)))
         self._keys = Group(partial(keys.read_keys, database))
@@ -103,6 +109,7 @@ class Store:
         *,
         ledger_key: bytes,
         fingerprint: bytes,
+        former: Mapping[bytes, tuple[bytes, ...]] = MappingProxyType({}),
         worker: int = 0,
         retention_days: int = 90,
         busy_seconds: float = BUSY_SECONDS,
@@ -111,8 +118,10 @@ class Store:
     ) -> Self:
         """Open the database that URL names.
 
-        RETENTION_DAYS is how long counts of untouched copies stay; a statement waits BUSY_SECONDS for another
-        process; up to CAPACITY events wait for a store that is away, tried again every PAUSE seconds.
+        One that belongs to a FORMER generation of pseudonym keys, whose fingerprint is a key there, is brought to that
+        with FINGERPRINT by the keys that came since. RETENTION_DAYS is how long counts of untouched copies stay; a
+        statement waits BUSY_SECONDS for another process; up to CAPACITY events wait for a store that is away, tried
+        again every PAUSE seconds.
         Raises SchemaBehind, WrongKey, BadSetting, StoreUnavailable.
         """
         path = database_path(url)
@@ -120,18 +129,22 @@ class Store:
             raise SchemaBehind("database_url: no file there")
         database = Database(path, busy_seconds)
         try:
-            await migrate.check(database, fingerprint)
+            await migrate.check(database, {fingerprint, *former})
+            rekeyed = await rekey.catch_up(database, fingerprint, former)
         except BaseException:
             await database.close()
             raise
-        return cls(
+        store = cls(
             database,
             ledger_key,
+            fingerprint,
             worker=worker,
             retention_days=retention_days,
             capacity=capacity,
             pause=pause,
         )
+        store.was_rekeyed = rekeyed
+        return store
 
     async def close(self) -> None:
         """Write what is waiting, then close. Nothing may be called afterwards."""
@@ -203,15 +216,33 @@ class Store:
 
     @asynccontextmanager
     async def consents(self) -> AsyncIterator[ConsentBook]:
-        """One transaction on what people agreed to, alone at it; committed unless the block raises."""
-        async with self._database.write() as connection:
+        """One transaction on what people agreed to, alone at it; committed unless the block raises.
+
+        Pseudonyms are of the generation of keys that `use_keys` named last, when this is called.
+        """
+        async with self._writing_about_people() as connection:
             yield ConsentBook(connection, self._ledger_key)
 
     @asynccontextmanager
     async def restoring(self) -> AsyncIterator[RestoreBook]:
         """One transaction on journals, alone at the database; committed unless the block raises."""
-        async with self._database.write() as connection:
+        async with self._writing_about_people() as connection:
             yield RestoreBook(connection, self._ledger_key)
+
+    @asynccontextmanager
+    async def _writing_about_people(self) -> AsyncIterator[AsyncConnection]:
+        fingerprint = self._fingerprint
+        async with self._database.write() as connection:
+            await rekey.check(connection, fingerprint)
+            yield connection
+
+    async def use_keys(self, fingerprint: bytes, former: Mapping[bytes, tuple[bytes, ...]]) -> bool:
+        """From now on pseudonyms come from the keys with FINGERPRINT; bring the database there if it is not.
+
+        True when it was not. FORMER as for `open`. Raises WrongKey, StoreUnavailable.
+        """
+        self._fingerprint = fingerprint
+        return await rekey.catch_up(self._database, fingerprint, former)
 
     async def standing(self, pseudonym: Pseudonym, today: Day) -> Standing:
         """Where the person stands on TODAY."""
