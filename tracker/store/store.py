@@ -12,6 +12,7 @@ from typing import Self
 from sqlalchemy import select
 
 from tracker.core.calendar import day_of
+from tracker.core.held import Held
 from tracker.model import (
     ApiKey,
     Day,
@@ -38,7 +39,9 @@ from tracker.store.events import record_events
 from tracker.store.group import CAPACITY, PAUSE, Group, PatientGroup
 from tracker.store.schema import installation
 from tracker.store.standing import read_standing, recipient_of
+from tracker.store.subjects import SubjectBook, read_held
 from tracker.store.untouched import Tally
+from tracker.store.vacuumed import note_vacuum, vacuum_day
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +202,29 @@ class Store:
         """The triggers of the schema that are not in the database."""
         async with self._database.read() as connection:
             return await migrate.missing_triggers(connection)
+
+    # --- what a person may ask for -----------------------------------------------------------------
+
+    @asynccontextmanager
+    async def subjects(self) -> AsyncIterator[SubjectBook]:
+        """One transaction on all that is held about people, alone at it; committed unless the block raises."""
+        async with self._database.write() as connection:
+            yield SubjectBook(connection, self._ledger_key)
+
+    async def held(self, pseudonym: Pseudonym, today: Day) -> Held:
+        """Everything that is held about the person on TODAY."""
+        async with self._database.read() as connection:
+            return await read_held(connection, pseudonym, today)
+
+    async def note_vacuum(self, today: Day) -> None:
+        """Remember that `vacuum` was done on TODAY."""
+        async with self._database.write() as connection:
+            await note_vacuum(connection, today)
+
+    async def vacuum_day(self) -> Day | None:
+        """The day of the last `vacuum` that was noted; None when there was none."""
+        async with self._database.read() as connection:
+            return await vacuum_day(connection)
 
     # --- figures -----------------------------------------------------------------------------------
 

@@ -1,0 +1,152 @@
+"""Tells what a person may ask for: see what is held about them, withdraw, take it along, have it erased."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from tracker.core.address import contains_address
+from tracker.core.calendar import day_of, later
+from tracker.core.consent import ConsentPolicy
+from tracker.core.held import Held
+from tracker.core.pseudonym import normalise, pseudonym
+from tracker.core.tokens import Tokens
+from tracker.core.traces import Traces, read
+from tracker.model import (
+    AddressInValue,
+    InvalidField,
+    Language,
+    Notice,
+    NotRecorded,
+    OwnActor,
+    Pseudonym,
+    Purpose,
+    StoreUnavailable,
+)
+from tracker.store.store import Store
+from tracker.store.subjects import SubjectBook
+
+CASE: Final = re.compile(r"[\w .:/#-]{1,64}")
+"""A controller's own number of a letter or a call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Who asks on behalf of a person, and in which matter; it stands in the audit trail."""
+
+    actor: str
+    case: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """All that is held about a person, with the texts they agreed to."""
+
+    held: Held
+    notices: tuple[Notice, ...]
+
+
+class Subjects:
+    """Answers people about themselves, and those who do it for them after a letter or a call."""
+
+    def __init__(self, store: Store, tokens: Callable[[], Tokens], policy: ConsentPolicy) -> None:
+        self._store = store
+        self._tokens = tokens
+        self._policy = policy
+
+    # --- for a letter or a call: every one leaves a line in the audit trail, without content ---
+
+    async def show(self, address: str, request: Request, now: datetime) -> Held:
+        """Everything that is held about the person behind ADDRESS.
+
+        Raises InvalidAddress, AddressInValue and InvalidField for the case number, StoreUnavailable.
+        """
+        person = self._person(address, request)
+        async with self._store.subjects() as book:
+            await self._audit(book, request, "subject show", now)
+            return await book.held(person, day_of(now))
+
+    async def export(self, address: str, request: Request, now: datetime) -> Export:
+        """The same with the texts that the person agreed to. Raises what `show` raises."""
+        person = self._person(address, request)
+        async with self._store.subjects() as book:
+            await self._audit(book, request, "subject export", now)
+            held = await book.held(person, day_of(now))
+        return Export(held, await self._notices(held))
+
+    async def erase(self, address: str, request: Request, now: datetime) -> bool:
+        """Erase the person behind ADDRESS; True when there was something. Raises what `show` raises."""
+        person = self._person(address, request)
+        async with self._store.subjects() as book:
+            await self._audit(book, request, "subject erase", now)
+            return await self._erase(book, person, request.actor, None, now)
+
+    # --- for the person, who proved their mailbox ---
+
+    async def held(self, person: Pseudonym, now: datetime) -> Held:
+        """Everything that is held about PERSON. Raises StoreUnavailable."""
+        return await self._store.held(person, day_of(now))
+
+    async def take_along(self, person: Pseudonym, now: datetime) -> Export:
+        """The same with the texts that the person agreed to. Raises StoreUnavailable."""
+        held = await self.held(person, now)
+        return Export(held, await self._notices(held))
+
+    async def withdraw(
+        self, person: Pseudonym, purposes: frozenset[Purpose], language: Language, now: datetime
+    ) -> bool:
+        """Record PERSON's own no to PURPOSES; True when it was news. Raises NotRecorded: never a false yes."""
+        ends = later(day_of(now), self._policy.proof_days)
+        try:
+            async with self._store.subjects() as book:
+                return await book.withdraw(
+                    person,
+                    purposes,
+                    now=now,
+                    actor=OwnActor.RECIPIENT,
+                    language=language,
+                    content_last_day=ends,
+                    suppression_last_day=ends,
+                )
+        except StoreUnavailable:
+            raise NotRecorded from None
+
+    async def forget(self, person: Pseudonym, language: Language, now: datetime) -> bool:
+        """Erase PERSON at their own wish; True when there was something. Raises NotRecorded: never a false yes."""
+        try:
+            async with self._store.subjects() as book:
+                return await self._erase(book, person, OwnActor.RECIPIENT, language, now)
+        except StoreUnavailable:
+            raise NotRecorded from None
+
+    async def _erase(
+        self, book: SubjectBook, person: Pseudonym, actor: str, language: Language | None, now: datetime
+    ) -> bool:
+        ends = later(day_of(now), self._policy.proof_days)
+        return await book.erase(person, now=now, actor=actor, language=language, last_day=ends)
+
+    async def _audit(self, book: SubjectBook, request: Request, action: str, now: datetime) -> None:
+        ends = later(day_of(now), self._policy.proof_days)
+        await book.audit(at=now, actor=request.actor, action=action, case=request.case, last_day=ends)
+
+    async def _notices(self, held: Held) -> tuple[Notice, ...]:
+        """The notices, in the language they were read in, that the history names."""
+        read_texts = {(entry.notice_version, entry.language) for entry in held.history}
+        return tuple(one for one in await self._store.notices() if (one.version, one.language) in read_texts)
+
+    def _person(self, address: str, request: Request) -> Pseudonym:
+        normalised = normalise(address)
+        if request.case is not None:
+            check_case(request.case, normalised)
+        return pseudonym(self._tokens().ring.pseudonym_keys, normalised)
+
+
+def check_case(case: str, address: str) -> None:
+    """Raise AddressInValue or InvalidField unless CASE may stand in the audit trail for (normalised) ADDRESS."""
+    if contains_address(case) or Traces(address).shown(read([case])):
+        raise AddressInValue("case")
+    if not CASE.fullmatch(case):
+        raise InvalidField("case: 1 to 64 letters, digits, blanks and . : / # - _")
