@@ -1,0 +1,124 @@
+"""See, withdraw, take along, be erased: by the person, or for them after a letter, with a line in the audit trail."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.flows.conftest import NOW, RING, TOKENS, Flows, locked, reported
+from tracker.core.calendar import day_of
+from tracker.core.consent import ConsentPolicy
+from tracker.core.pseudonym import pseudonym
+from tracker.flows.subject import Request, Subjects
+from tracker.model import (
+    MAIL_PURPOSES,
+    AddressInValue,
+    InvalidAddress,
+    InvalidField,
+    Language,
+    NotRecorded,
+    Purpose,
+    Suppressed,
+    TrackerError,
+)
+
+ANNA = "anna@example.org"
+PERSON = pseudonym(RING.pseudonym_keys, ANNA)
+CLI = Request("cli", "DSB 2026/14")
+
+
+def subjects(flows: Flows) -> Subjects:
+    return Subjects(flows.store, lambda: TOKENS, ConsentPolicy())
+
+
+def trail(folder: Path) -> list[tuple[str, str, str | None, int]]:
+    with closing(sqlite3.connect(folder / "tracker.db")) as plain:
+        return plain.execute("SELECT actor, action, case_number, last_day FROM audit ORDER BY id").fetchall()
+
+
+async def test_r54_each_look_at_a_person_leaves_a_line_without_content(flows: Flows, tmp_path: Path) -> None:
+    """R54: who, what, when and in which matter; not of whom."""
+    await flows.grant(ANNA)
+    asked = subjects(flows)
+    assert set((await asked.show(ANNA, CLI, NOW)).standing.grants) == MAIL_PURPOSES
+    export = await asked.export(ANNA, Request("office"), NOW)
+    assert [(one.version, one.language, one.text) for one in export.notices] == [("2026-1", Language.DE, "text")]
+    assert await asked.erase(ANNA, CLI, NOW)
+    assert not await asked.erase("Anna@Example.ORG", CLI, NOW)
+    ends = day_of(NOW) + 1095
+    assert trail(tmp_path) == [
+        ("cli", "subject show", "DSB 2026/14", ends),
+        ("office", "subject export", None, ends),
+        ("cli", "subject erase", "DSB 2026/14", ends),
+        ("cli", "subject erase", "DSB 2026/14", ends),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("case", "error"),
+    [
+        ("from anna@example.org", AddressInValue),
+        ("gro.elpmaxe@anna", AddressInValue),
+        ("616e6e61406578616d706c652e6f7267", AddressInValue),
+        ("", InvalidField),
+        ("x" * 65, InvalidField),
+        ("a\nb", InvalidField),
+    ],
+)
+async def test_a_case_number_hides_no_address(
+    flows: Flows, tmp_path: Path, case: str, error: type[TrackerError]
+) -> None:
+    await flows.grant(ANNA)
+    for ask in (subjects(flows).show, subjects(flows).export, subjects(flows).erase):
+        with pytest.raises(error):
+            await ask(ANNA, Request("cli", case), NOW)
+    assert not trail(tmp_path)
+    assert (await flows.consents.lookup(ANNA, NOW)).standing.grants
+
+
+async def test_what_is_no_address_changes_nothing(flows: Flows, tmp_path: Path) -> None:
+    with pytest.raises(InvalidAddress):
+        await subjects(flows).erase("anna", CLI, NOW)
+    assert not trail(tmp_path)
+
+
+async def test_r51_a_sync_after_an_erasure_brings_nobody_back(flows: Flows) -> None:
+    """R51: the same consent posted again, also an older or newer one, is refused."""
+    await flows.grant(ANNA)
+    await subjects(flows).forget(PERSON, Language.DE, NOW)
+    for days in (0, 1, 400, 1094):
+        with pytest.raises(Suppressed):
+            await flows.consents.report(reported(ANNA, given_at=NOW), NOW + timedelta(days=days))
+
+
+async def test_r44_withdrawing_one_purpose_takes_its_events_and_leaves_the_other(flows: Flows) -> None:
+    """R9, R44: one step, at once."""
+    await flows.grant(ANNA)
+    asked = subjects(flows)
+    assert await asked.withdraw(PERSON, frozenset({Purpose.OPEN}), Language.FR, NOW)
+    assert not await asked.withdraw(PERSON, frozenset({Purpose.OPEN}), Language.FR, NOW)
+    held = await asked.held(PERSON, NOW)
+    assert set(held.standing.grants) == {Purpose.CLICK}
+    assert set(held.standing.suppressed) == {Purpose.OPEN}
+    assert held.history[-1].language is Language.FR
+
+
+async def test_a_store_that_is_away_never_says_yes(flows: Flows, tmp_path: Path) -> None:
+    await flows.grant(ANNA)
+    with locked(tmp_path):
+        with pytest.raises(NotRecorded):
+            await subjects(flows).withdraw(PERSON, MAIL_PURPOSES, Language.DE, NOW)
+        with pytest.raises(NotRecorded):
+            await subjects(flows).forget(PERSON, Language.DE, NOW)
+    assert set((await subjects(flows).held(PERSON, NOW)).standing.grants) == MAIL_PURPOSES
+
+
+async def test_r52_of_a_stranger_nothing_is_known(flows: Flows) -> None:
+    """R52: nothing is guessed for somebody whom no row names."""
+    taken = await subjects(flows).take_along(PERSON, NOW)
+    assert taken.held.is_only_lawful_rest
+    assert not taken.notices
