@@ -21,15 +21,18 @@ from tracker.core.consent import ConsentPolicy
 from tracker.core.survey import SurveyPolicy
 from tracker.core.tokens import Tokens
 from tracker.doors import api, public
+from tracker.doors.about import about
 from tracker.doors.api_problems import malformed
+from tracker.doors.languages import Languages
 from tracker.doors.operations import Readiness
-from tracker.doors.pages import Pages, Site
+from tracker.doors.pages import Pages, Site, templates_folder
 from tracker.doors.server import Malformed, listen, plain
 from tracker.flows.access import Access
 from tracker.flows.consent import Consents
 from tracker.flows.hit import Hits
 from tracker.flows.report import Figures
 from tracker.flows.send import Sender, SendPolicy
+from tracker.flows.subject import Subjects
 from tracker.flows.surveys import KEPT, Surveys
 from tracker.flows.sweep import Job, jobs
 from tracker.keyfile import KeyFile
@@ -95,6 +98,7 @@ class Parts:
     hits: Hits
     consents: Consents
     figures: Figures
+    subjects: Subjects
     access: Access
 
 
@@ -134,6 +138,7 @@ async def built(settings: Settings) -> AsyncIterator[Parts]:
             hits=Hits(store, keys, metrics),
             consents=Consents(store, keys, consent_policy(settings)),
             figures=Figures(store, keys),
+            subjects=Subjects(store, keys, consent_policy(settings)),
             access=Access(store),
         )
 
@@ -217,6 +222,8 @@ def applications(parts: Parts, clock: Clock) -> tuple[web.Application, web.Appli
         sender=parts.sender,
         consents=parts.consents,
         figures=parts.figures,
+        subjects=parts.subjects,
+        about=about(site(settings), Languages(templates_folder() / "locale"), settings.language),
         access=parts.access,
         metrics=parts.metrics,
         ready=partial(readiness, parts),

@@ -53,7 +53,8 @@ async def full(world: World) -> None:
 
 async def erase(world: World, day: int = 0) -> bool:
     async with world.store.subjects() as book:
-        return await book.erase(ANNA, now=at(day), actor="recipient", language=Language.DE, last_day=on(day + PROOF))
+        ends = {"last_day": on(day + PROOF), "tell_until": on(day + 30)}
+        return await book.erase(ANNA, now=at(day), actor="recipient", language=Language.DE, **ends)
 
 
 async def test_r47_everything_that_is_held_is_shown_with_its_last_day(world: World) -> None:
@@ -104,6 +105,7 @@ async def test_r51_erasing_keeps_only_the_refusals_and_the_proof(world: World) -
     for table in PERSONAL:
         if table != "events":
             assert not world.rows(f"SELECT * FROM {table} WHERE recipient = ?", anna), table
+    assert world.rows("SELECT source, reference, last_day FROM erased_ids") == [("crm", "crm-17", on(30))]
     assert world.count("events") == 1
     assert world.count("deliveries") == 1
     bert = await world.store.held(BERT, TODAY)
@@ -142,7 +144,9 @@ async def test_of_somebody_who_only_got_our_own_mail_just_that_goes(world: World
         plain.execute("INSERT INTO mailings VALUES (7, 'mailbox', ?, 1, NULL, ?)", [TODAY, on(180)])
         plain.commit()
     async with world.store.subjects() as book:
-        assert not await book.erase(BERT, now=NOW, actor="recipient", language=None, last_day=on(PROOF))
+        assert not await book.erase(
+            BERT, now=NOW, actor="recipient", language=None, last_day=on(PROOF), tell_until=on(30)
+        )
     assert not world.count("mailings")
     assert not world.count("suppressions")
 

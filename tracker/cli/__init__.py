@@ -15,6 +15,7 @@ from tracker.cli.keys import key, secret
 from tracker.cli.mail import rewrite
 from tracker.cli.run import demo, serve, sweep
 from tracker.cli.setup import doctor, init
+from tracker.cli.subjects import subject
 from tracker.logs import configure
 from tracker.model import TrackerError
 
@@ -32,7 +33,7 @@ def tracker(context: click.Context, config: Path | None) -> None:
     context.obj = Context(config)
 
 
-for command in (demo, init, serve, rewrite, audit, consent, key, secret, sweep, doctor):
+for command in (demo, init, serve, rewrite, audit, consent, subject, key, secret, sweep, doctor):
     tracker.add_command(command)
 
 

@@ -31,6 +31,8 @@ from tracker.store.subjects import SubjectBook
 
 CASE: Final = re.compile(r"[\w .:/#-]{1,64}")
 """A controller's own number of a letter or a call."""
+TELL_DAYS: Final = 30
+"""How long a mail system has to read that somebody it knows was erased (GDPR Art. 19)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +127,15 @@ class Subjects:
     async def _erase(
         self, book: SubjectBook, person: Pseudonym, actor: str, language: Language | None, now: datetime
     ) -> bool:
-        ends = later(day_of(now), self._policy.proof_days)
-        return await book.erase(person, now=now, actor=actor, language=language, last_day=ends)
+        today = day_of(now)
+        return await book.erase(
+            person,
+            now=now,
+            actor=actor,
+            language=language,
+            last_day=later(today, self._policy.proof_days),
+            tell_until=later(today, TELL_DAYS),
+        )
 
     async def _audit(self, book: SubjectBook, request: Request, action: str, now: datetime) -> None:
         ends = later(day_of(now), self._policy.proof_days)

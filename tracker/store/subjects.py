@@ -28,6 +28,7 @@ from tracker.model import (
     Standing,
 )
 from tracker.store.audit import write_audit
+from tracker.store.changes import remember_erased
 from tracker.store.consents import ConsentBook
 from tracker.store.ledger import append, history, unsupported
 from tracker.store.schema import (
@@ -63,10 +64,18 @@ class SubjectBook(ConsentBook):
         await write_audit(self._connection, at=at, actor=actor, action=action, case=case, last_day=last_day)
 
     async def erase(
-        self, pseudonym: Pseudonym, *, now: datetime, actor: str, language: Language | None, last_day: Day
+        self,
+        pseudonym: Pseudonym,
+        *,
+        now: datetime,
+        actor: str,
+        language: Language | None,
+        last_day: Day,
+        tell_until: Day,
     ) -> bool:
         """Erase the person; refusals and the entry about it stay until LAST_DAY. True when there was something.
 
+        Until TELL_UNTIL the systems that know the person can read that their reference was erased.
         Of a person never heard of, and of one on whom nothing but our own throttle hangs, nothing is written.
         """
         connection, today = self._connection, day_of(now)
@@ -91,8 +100,8 @@ class SubjectBook(ConsentBook):
             language=language,
             ends=await unsupported(connection, recipient),
         )
-        await append(connection, self._ledger_key, statement)
-        await connection.execute(delete(external_ids).where(external_ids.c.recipient == recipient))
+        entry = await append(connection, self._ledger_key, statement)
+        await remember_erased(connection, recipient, entry, tell_until)
         return True
 
     async def _concerned(self, recipient: int, standing: Standing) -> frozenset[Purpose]:
@@ -216,11 +225,11 @@ async def _calls(connection: AsyncConnection, recipient: int, today: Day) -> tup
 
 async def _mailings(connection: AsyncConnection, recipient: int, today: Day) -> tuple[HeldMailing, ...]:
     rows = await connection.execute(
-        select(mailings)
+        select(mailings.c.kind, mailings.c.day, mailings.c.count, mailings.c.last_day)
         .where(mailings.c.recipient == recipient, mailings.c.last_day >= today)
         .order_by(mailings.c.day, mailings.c.kind)
     )
-    return tuple(HeldMailing(row.kind, Day(row.day), row.count, Day(row.last_day)) for row in rows)
+    return tuple(HeldMailing(kind, Day(day), count, Day(last_day)) for kind, day, count, last_day in rows)
 
 
 def _answer(value: int | None) -> bool | None:
