@@ -11,6 +11,7 @@ import click
 from tracker.cli.audit import audit
 from tracker.cli.common import Context, explain
 from tracker.cli.consents import consent
+from tracker.cli.forgotten import prove_forgotten
 from tracker.cli.keys import key, secret
 from tracker.cli.mail import rewrite
 from tracker.cli.run import demo, serve, sweep
@@ -33,7 +34,7 @@ def tracker(context: click.Context, config: Path | None) -> None:
     context.obj = Context(config)
 
 
-for command in (demo, init, serve, rewrite, audit, consent, subject, key, secret, sweep, doctor):
+for command in (demo, init, serve, rewrite, audit, consent, subject, prove_forgotten, key, secret, sweep, doctor):
     tracker.add_command(command)
 
 
