@@ -20,7 +20,7 @@ IN_THE_CONTRACT = [
     "sender_domains", "smtp_listen", "smtp_next_hop", "control_networks", "campaign_header", "reference_header",
     "label_from", "resign_domains", "mode",
 ]  # fmt: skip
-BEYOND_IT = ["language", "rewrite_visible_urls", "excluded_links", "plan_cache"]
+BEYOND_IT = ["language", "rewrite_visible_urls", "excluded_links", "plan_cache", "confirmations_per_day"]
 REQUIRED = {"TRACKER_CONTROLLER": "Werkstatt Nord GmbH", "TRACKER_CONTACT": "privacy@werkstatt-nord.example"}
 IMPOSSIBLE = {
     "controller": ["", "  ", "a\nb", "x" * 201],
@@ -35,6 +35,7 @@ IMPOSSIBLE = {
     "public_listen": ["", "8080", ":8080", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "::1:8080", "a b:80"],
     "private_listen": ["127.0.0.1:x"],
     "dashboard_listen": ["127.0.0.1:-1"],
+    "confirmations_per_day": ["", "-1", "many", "1000001"],
     "trusted_proxies": ["10.0.0.1/8", "proxy.example", "10.0.0.0/33"],
     "database_url": [
         "", "tracker.db", "sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///a?mode=ro", "mysql://h/d",

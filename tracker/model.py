@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 from typing import ClassVar, NewType
 
@@ -93,6 +93,17 @@ class OwnActor(StrEnum):
     CLI = "cli"
     TRACKER = "tracker"
     """What happens by itself, such as the end of a grant."""
+
+
+class MailKind(StrEnum):
+    """Mails that the tracker sends itself."""
+
+    CONFIRMATION = "confirmation"
+    """A sender reported a consent and says that the person asked to confirm it by mail."""
+    ASK = "ask"
+    """The person typed the address at `/ask`."""
+    MAILBOX = "mailbox"
+    """The person typed the address at `/privacy`."""
 
 
 class Scope(StrEnum):
@@ -233,6 +244,23 @@ class Notice:
     text: str
     features: frozenset[str] = frozenset()
     superseded_day: Day | None = None
+
+
+# --- mails of our own ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A mail of our own on its way: held in memory until it is sent, written nowhere, shown in no text about it."""
+
+    kind: MailKind
+    address: str = field(repr=False)
+    """Normalised: what is proved by reading the mail is proved of the address whose pseudonym was taken."""
+    language: Language
+    url: str = field(repr=False)
+    """The link that the mail is about; it holds a token."""
+    valid_for: timedelta
+    """How long the link is good for."""
 
 
 # --- messages ----------------------------------------------------------------------------------
@@ -631,6 +659,23 @@ class NotRecorded(StoreUnavailable):
     title = "Your withdrawal could not be recorded just now."
     meaning = "Nothing has changed yet."
     remedy = "Please press the button again in a few minutes."
+
+
+class MailNotSent(TrackerError):
+    """The next hop did not take a mail of ours, or not just now."""
+
+    status = 503
+    slug = "mail-not-sent"
+    title = "The mail server does not take our mail just now."
+    meaning = "The mail was not sent."
+    remedy = "See that `smtp_next_hop` names a mail server that can be reached and takes mail from `contact`."
+
+
+class MailRefused(MailNotSent):
+    """The next hop refused a mail of ours for good: trying again changes nothing."""
+
+    slug = "mail-refused"
+    title = "The mail server refused our mail."
 
 
 class FormTooLarge(BodyTooLarge):

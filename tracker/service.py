@@ -7,7 +7,7 @@ import logging
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,13 +23,16 @@ from tracker.core.tokens import Tokens
 from tracker.doors import api, public
 from tracker.doors.about import about
 from tracker.doors.api_problems import malformed
+from tracker.doors.courier import Courier
 from tracker.doors.languages import Languages
+from tracker.doors.next_hop import NextHop
 from tracker.doors.operations import Readiness
 from tracker.doors.pages import Pages, Site, templates_folder
 from tracker.doors.server import Malformed, listen, plain
 from tracker.flows.access import Access
 from tracker.flows.consent import Consents
 from tracker.flows.hit import Hits
+from tracker.flows.mailing import Mailings, MailPolicy
 from tracker.flows.report import Figures
 from tracker.flows.send import Sender, SendPolicy
 from tracker.flows.subject import Subjects
@@ -38,7 +41,7 @@ from tracker.flows.sweep import Job, jobs
 from tracker.keyfile import KeyFile
 from tracker.logs import report_loop_error
 from tracker.metrics import EventCounts, Metrics
-from tracker.model import BadKeyFile, BadSetting, StoreUnavailable, TrackerError
+from tracker.model import BadKeyFile, BadSetting, Letter, StoreUnavailable, TrackerError
 from tracker.planner import Planner
 from tracker.settings import without_effect
 from tracker.store.engine import database_path
@@ -100,11 +103,12 @@ class Parts:
     figures: Figures
     subjects: Subjects
     access: Access
+    mailings: Mailings
 
 
 @asynccontextmanager
-async def built(settings: Settings) -> AsyncIterator[Parts]:
-    """The parts for SETTINGS, with the store open; on the way out what is queued is written first.
+async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Parts]:
+    """The parts for SETTINGS, with the store open; on the way out what is queued is written and mailed first.
 
     Raises SetupError and StoreUnavailable.
     """
@@ -123,6 +127,9 @@ async def built(settings: Settings) -> AsyncIterator[Parts]:
         )
         stack.push_async_callback(store.close)
         metrics.watch_events(partial(_event_counts, store))
+        mailings = await stack.enter_async_context(
+            Mailings(store, posting(settings, clock), mail_policy(settings), count=metrics.mailed)
+        )
         planner = Planner(survey_policy(settings))
         stack.callback(planner.close)
         surveys = Surveys(planner, settings.plan_cache)
@@ -140,6 +147,7 @@ async def built(settings: Settings) -> AsyncIterator[Parts]:
             figures=Figures(store, keys),
             subjects=Subjects(store, keys, consent_policy(settings)),
             access=Access(store),
+            mailings=mailings,
         )
 
 
@@ -169,6 +177,18 @@ def consent_policy(settings: Settings) -> ConsentPolicy:
     return ConsentPolicy(consent_days=settings.consent_days, proof_days=settings.proof_days)
 
 
+def mail_policy(settings: Settings) -> MailPolicy:
+    """What SETTINGS say about mails of our own."""
+    return MailPolicy(confirmations_per_day=settings.confirmations_per_day)
+
+
+def posting(settings: Settings, clock: Clock) -> Callable[[Letter], Awaitable[None]] | None:
+    """What takes mails of our own to the next hop; None when SETTINGS name none."""
+    if settings.smtp_next_hop is None:
+        return None
+    return Courier(NextHop.of(settings.smtp_next_hop), site(settings), clock, secrets.token_bytes).post
+
+
 async def serve(
     settings: Settings, ready: Callable[[], None], *, clock: Clock = utc_now, stop: asyncio.Event | None = None
 ) -> None:
@@ -181,7 +201,7 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
-        parts = await stack.enter_async_context(built(settings))
+        parts = await stack.enter_async_context(built(settings, clock))
         private, public = applications(parts, clock)
         loop.set_exception_handler(report_loop_error)
         count = parts.metrics.answered

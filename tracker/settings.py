@@ -27,7 +27,7 @@ PATHS: Final = ("key_file", "journal")
 NOT_BUILT_YET: Final = frozenset(
     {
         "dashboard_listen", "journal", "backup_days", "minimum_group", "foreign_trackers", "smtp_listen",
-        "smtp_next_hop", "control_networks", "campaign_header", "reference_header", "label_from", "resign_domains",
+        "control_networks", "campaign_header", "reference_header", "label_from", "resign_domains",
         "mode",
     }
 )  # fmt: skip
@@ -127,6 +127,10 @@ class Settings(BaseSettings):
         default=None,
         repr=False,
         description="The mail server that mail goes to: host:port or smtps://user:password@host:port.",
+    )
+    confirmations_per_day: Annotated[int, PlainValidator(values.whole(0, 1_000_000))] = Field(
+        default=50,
+        description="How many confirmations, which reports of an API key ask for, are mailed in a day for that key.",
     )
     control_networks: Networks = Field(
         default=(ip_network("127.0.0.0/8"), ip_network("::1/128")),

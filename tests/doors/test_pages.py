@@ -60,7 +60,7 @@ def site(contact: str = "privacy@example.com", public_url: str = "https://t.exam
 def texts() -> set[str]:
     """Every English text that a page can show."""
     found = {text for error in ERRORS for text in (error.title, error.meaning, error.remedy)}
-    for template in FOLDER.glob("*.html"):
+    for template in (*FOLDER.glob("*.html"), *FOLDER.glob("mail/*.txt")):
         with template.open("rb") as stream:
             for _, message, _, _ in extract(
                 "jinja2.ext:babel_extract", stream, keywords=dict.fromkeys(("_", "gettext")), options=OPTIONS

@@ -20,6 +20,7 @@ from tracker.model import (
     Event,
     Hour,
     LedgerContent,
+    MailKind,
     MessageFigures,
     MessageKey,
     Notice,
@@ -32,11 +33,12 @@ from tracker.model import (
     Standing,
     UntouchedCopy,
 )
-from tracker.store import deliveries, expiry, figures, keys, ledger, migrate, notices, people
+from tracker.store import deliveries, expiry, figures, keys, ledger, mailings, migrate, notices, people
 from tracker.store.consents import ConsentBook
 from tracker.store.engine import BUSY_SECONDS, Database, database_path
 from tracker.store.events import record_events
 from tracker.store.group import CAPACITY, PAUSE, Group, PatientGroup
+from tracker.store.mailings import MailLimit
 from tracker.store.schema import installation
 from tracker.store.standing import read_standing, recipient_of
 from tracker.store.subjects import SubjectBook, read_held
@@ -202,6 +204,22 @@ class Store:
         """The triggers of the schema that are not in the database."""
         async with self._database.read() as connection:
             return await migrate.missing_triggers(connection)
+
+    async def count_mailing(
+        self,
+        person: Pseudonym,
+        kind: MailKind,
+        today: Day,
+        limit: MailLimit,
+        *,
+        last_day: Day,
+        source: str | None = None,
+    ) -> bool:
+        """Note that a mail of KIND, which SOURCE wanted, goes to PERSON on TODAY; False when LIMIT forbids it."""
+        async with self._database.write() as connection:
+            return await mailings.count_mailing(
+                connection, person, kind, today, limit, last_day=last_day, source=source
+            )
 
     # --- what a person may ask for -----------------------------------------------------------------
 
