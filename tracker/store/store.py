@@ -33,7 +33,7 @@ from tracker.model import (
     Standing,
     UntouchedCopy,
 )
-from tracker.store import deliveries, expiry, figures, keys, ledger, mailings, migrate, notices, people
+from tracker.store import deliveries, expiry, figures, keys, ledger, mailings, migrate, notices, people, spent
 from tracker.store.consents import ConsentBook
 from tracker.store.engine import BUSY_SECONDS, Database, database_path
 from tracker.store.events import record_events
@@ -233,6 +233,16 @@ class Store:
         """Everything that is held about the person on TODAY."""
         async with self._database.read() as connection:
             return await read_held(connection, pseudonym, today)
+
+    async def spend(self, digest: bytes, last_day: Day) -> bool:
+        """Use the token with DIGEST, which is good until LAST_DAY, for its one POST; False when it was used before."""
+        async with self._database.write() as connection:
+            return await spent.spend(connection, digest, last_day)
+
+    async def is_spent(self, digest: bytes) -> bool:
+        """Whether the token with DIGEST was used."""
+        async with self._database.read() as connection:
+            return await spent.is_spent(connection, digest)
 
     async def note_vacuum(self, today: Day) -> None:
         """Remember that `vacuum` was done on TODAY."""
