@@ -25,13 +25,16 @@ from tracker.doors.about import about
 from tracker.doors.api_problems import malformed
 from tracker.doors.courier import Courier
 from tracker.doors.languages import Languages
+from tracker.doors.mailbox_page import MailboxPage
 from tracker.doors.next_hop import NextHop
 from tracker.doors.operations import Readiness
 from tracker.doors.pages import Pages, Site, templates_folder
 from tracker.doors.server import Malformed, listen, plain
+from tracker.doors.session_page import SessionPage
 from tracker.flows.access import Access
 from tracker.flows.consent import Consents
 from tracker.flows.hit import Hits
+from tracker.flows.mailbox import Mailbox
 from tracker.flows.mailing import Mailings, MailPolicy
 from tracker.flows.report import Figures
 from tracker.flows.send import Sender, SendPolicy
@@ -104,6 +107,7 @@ class Parts:
     subjects: Subjects
     access: Access
     mailings: Mailings
+    mailbox: Mailbox
 
 
 @asynccontextmanager
@@ -148,6 +152,7 @@ async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Par
             subjects=Subjects(store, keys, consent_policy(settings)),
             access=Access(store),
             mailings=mailings,
+            mailbox=Mailbox(store, keys, mailings, secrets.token_bytes, settings.public_url),
         )
 
 
@@ -251,13 +256,18 @@ def applications(parts: Parts, clock: Clock) -> tuple[web.Application, web.Appli
         max_message=settings.max_message,
         public_url=settings.public_url,
     )
+    pages = Pages(site(settings))
     strangers = public.build(
         parts.hits,
         parts.consents,
-        Pages(site(settings)),
+        pages,
         clock,
         trusted_proxies=settings.trusted_proxies,
         answered=parts.metrics.answered,
+        more=(
+            *SessionPage(parts.mailbox, parts.subjects, pages, clock, settings.backup_days).routes,
+            *MailboxPage(parts.mailbox, pages, clock).routes,
+        ),
     )
     return private, strangers
 

@@ -87,6 +87,10 @@ class Mailbox:
             return None
         return Session(proven.pseudonym, proven.language, proven.until, cookie, sessions.form_key(cookie))
 
+    def is_own_form(self, session: Session, given: str) -> bool:
+        """Whether a form that carries GIVEN as its key is one of SESSION's own (LAW.md R60)."""
+        return self._sessions().is_form_key(session.cookie, given)
+
     async def end(self, session: Session) -> None:
         """End SESSION everywhere: its cookie opens nothing more. Raises StoreUnavailable."""
         await self._store.spend(token_digest(session.cookie), day_of(session.until))

@@ -16,6 +16,7 @@ from tracker.core.pseudonym import normalise, pseudonym
 from tracker.core.tokens import Tokens
 from tracker.core.traces import Traces, read
 from tracker.model import (
+    MAIL_PURPOSES,
     AddressInValue,
     InvalidField,
     Language,
@@ -115,6 +116,15 @@ class Subjects:
                 )
         except StoreUnavailable:
             raise NotRecorded from None
+
+    async def withdraw_all(self, person: Pseudonym, language: Language, now: datetime) -> bool:
+        """Record PERSON's no to everything that concerns mail, and to calls where there is a yes to them.
+
+        True when it was news. Raises StoreUnavailable, and NotRecorded: never a false yes.
+        """
+        standing = (await self.held(person, now)).standing
+        purposes = MAIL_PURPOSES | standing.grants.keys() | standing.pending.keys()
+        return await self.withdraw(person, frozenset(purposes), language, now)
 
     async def forget(self, person: Pseudonym, language: Language, now: datetime) -> bool:
         """Erase PERSON at their own wish; True when there was something. Raises NotRecorded: never a false yes."""

@@ -1,4 +1,4 @@
-"""Remembers which tokens were used that are good for one POST; a digest leads back to no token and no person."""
+"""Remembers the tokens that are good for one POST and were used, until they would have ended anyway."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from tracker.store.schema import spent
 
 
 async def spend(connection: AsyncConnection, digest: bytes, last_day: Day) -> bool:
-    """Use the token with DIGEST, which is good until LAST_DAY; False when it was used before."""
-    used = await connection.execute(upsert(spent).values(digest=digest, last_day=last_day).on_conflict_do_nothing())
-    return bool(used.rowcount)
+    """Note that the token with that DIGEST was used; False when it had been. LAST_DAY: that of the token."""
+    noted = await connection.execute(
+        upsert(spent).values(digest=digest, last_day=last_day).on_conflict_do_nothing(index_elements=["digest"])
+    )
+    return bool(noted.rowcount)
 
 
 async def is_spent(connection: AsyncConnection, digest: bytes) -> bool:
-    """Whether the token with DIGEST was used."""
+    """Whether the token with that DIGEST was used."""
     found = await connection.execute(select(spent.c.digest).where(spent.c.digest == digest))
     return found.first() is not None
