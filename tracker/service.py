@@ -18,6 +18,7 @@ from aiohttp import web
 
 from tracker.config import Listen, Settings
 from tracker.core.consent import ConsentPolicy
+from tracker.core.disclosure import Disclosure, Periods
 from tracker.core.survey import SurveyPolicy
 from tracker.core.tokens import Tokens
 from tracker.doors import api, public
@@ -162,6 +163,31 @@ def send_policy(settings: Settings) -> SendPolicy:
 def consent_policy(settings: Settings) -> ConsentPolicy:
     """What SETTINGS say about how long consents and proofs last."""
     return ConsentPolicy(consent_days=settings.consent_days, proof_days=settings.proof_days)
+
+
+def disclosure(settings: Settings) -> Disclosure:
+    """What SETTINGS tell of the controller and of periods, for the notice, the record of processing and receipts."""
+    consents = consent_policy(settings)
+    return Disclosure(
+        controller=settings.controller,
+        contact=settings.contact,
+        public_url=settings.public_url,
+        language=settings.language,
+        periods=Periods(
+            retention_days=settings.retention_days,
+            consent_days=consents.consent_days,
+            pending_days=consents.pending_days,
+            proof_days=consents.proof_days,
+            backup_days=settings.backup_days,
+        ),
+        controller_address=settings.controller_address,
+        data_protection_officer=settings.data_protection_officer,
+        supervisory_authority=settings.supervisory_authority,
+        purposes=settings.purposes,
+        data_recipients=settings.data_recipients,
+        hosting=settings.hosting,
+        transfers=settings.transfers,
+    )
 
 
 async def serve(
