@@ -235,6 +235,26 @@ class Notice:
     superseded_day: Day | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """Where an entry of the ledger stands in the chain; the digests are keyed and say nothing by themselves."""
+
+    previous: bytes
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """All that is on record of one person's consent."""
+
+    standing: Standing = Standing()
+    history: tuple[LedgerContent, ...] = ()
+    seals: Mapping[int, Seal] = field(default_factory=dict)
+    """By entry."""
+    notices: tuple[Notice, ...] = ()
+    """The texts that entries of the history name."""
+
+
 # --- messages ----------------------------------------------------------------------------------
 
 

@@ -29,6 +29,7 @@ from tracker.doors.server import Malformed, listen, plain
 from tracker.flows.access import Access
 from tracker.flows.consent import Consents
 from tracker.flows.hit import Hits
+from tracker.flows.proof import Proofs
 from tracker.flows.report import Figures
 from tracker.flows.send import Sender, SendPolicy
 from tracker.flows.surveys import KEPT, Surveys
@@ -95,6 +96,7 @@ class Parts:
     sender: Sender
     hits: Hits
     consents: Consents
+    proofs: Proofs
     figures: Figures
     access: Access
 
@@ -134,6 +136,7 @@ async def built(settings: Settings) -> AsyncIterator[Parts]:
             ),
             hits=Hits(store, keys, metrics),
             consents=Consents(store, keys, consent_policy(settings)),
+            proofs=Proofs(store, keys, secrets.token_bytes, disclosure(settings)),
             figures=Figures(store, keys),
             access=Access(store),
         )

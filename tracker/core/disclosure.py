@@ -39,13 +39,17 @@ class Wording:
 
 @dataclass(frozen=True, slots=True)
 class Periods:
-    """For how many days what is kept, from the settings."""
+    """For how many days what is kept: from the settings, and what no setting changes."""
 
     retention_days: int
     consent_days: int
     pending_days: int
     proof_days: int
     backup_days: int
+    erased_days: int = 30
+    calls_days: int = 5 * 365
+    mailings_days: int = 183
+    audit_days: int = 365
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from tracker.model import (
     Notice,
     Owner,
     PersonFigures,
+    Proof,
     Pseudonym,
     Purpose,
     Registration,
@@ -31,7 +32,7 @@ from tracker.model import (
     Standing,
     UntouchedCopy,
 )
-from tracker.store import deliveries, expiry, figures, keys, ledger, migrate, notices, people
+from tracker.store import deliveries, expiry, figures, keys, ledger, migrate, notices, people, proofs
 from tracker.store.consents import ConsentBook
 from tracker.store.engine import BUSY_SECONDS, Database, database_path
 from tracker.store.events import record_events
@@ -189,6 +190,11 @@ class Store:
         async with self._database.read() as connection:
             recipient = await recipient_of(connection, pseudonym)
             return () if recipient is None else await ledger.history(connection, recipient, today)
+
+    async def proof(self, pseudonym: Pseudonym, today: Day) -> Proof:
+        """All that is on record of the person's consent on TODAY, read at one moment."""
+        async with self._database.read() as connection:
+            return await proofs.read_proof(connection, pseudonym, today)
 
     async def broken_entry(self, today: Day) -> int | None:
         """The first entry of the ledger that does not fit its chain or was changed; None when all is well."""
