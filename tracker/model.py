@@ -246,6 +246,26 @@ class Notice:
     superseded_day: Day | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """Where an entry of the ledger stands in the chain; the digests are keyed and say nothing by themselves."""
+
+    previous: bytes
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """All that is on record of one person's consent."""
+
+    standing: Standing = Standing()
+    history: tuple[LedgerContent, ...] = ()
+    seals: Mapping[int, Seal] = field(default_factory=dict)
+    """By entry."""
+    notices: tuple[Notice, ...] = ()
+    """The texts that entries of the history name."""
+
+
 # --- mails of our own ---------------------------------------------------------------------------
 
 
@@ -736,3 +756,32 @@ class SchemaBehind(SetupError):
     slug = "schema-behind"
     title = "The database is missing or belongs to another release."
     remedy = "Run `tracker init` for a new installation; otherwise run the release that made this database."
+
+
+class IncompleteNotice(SetupError):
+    """The privacy notice or the record of processing lacks a statement; `detail` names the settings."""
+
+    status = 503
+    slug = "incomplete-notice"
+    title = "The privacy notice is not complete yet."
+    meaning = "A notice with gaps is not shown."
+    remedy = "Write to the controller; whoever runs this tracker finds in its settings what is missing."
+
+
+class BadReceipt(BadRequest):
+    """A receipt that was changed, or that another installation signed."""
+
+    status = 422
+    slug = "bad-receipt"
+    title = "The receipt is not genuine, or belongs to somebody else."
+    meaning = "It proves nothing."
+    remedy = "Check that the file is complete and unchanged, and that the public key is that of who issued it."
+
+
+class BadNotice(BadRequest):
+    """A text that cannot be put on file; `detail` says why."""
+
+    status = 422
+    slug = "bad-notice"
+    title = "The text cannot be put on file."
+    remedy = "Correct what is named and add the notice again."

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from tracker.config import Listen, Settings
 from tracker.core.consent import ConsentPolicy
+from tracker.core.disclosure import Disclosure, Periods
 from tracker.core.survey import SurveyPolicy
 from tracker.core.tokens import Tokens
 from tracker.doors import api, public
@@ -36,6 +37,7 @@ from tracker.flows.consent import Consents
 from tracker.flows.hit import Hits
 from tracker.flows.mailbox import Mailbox
 from tracker.flows.mailing import Mailings, MailPolicy
+from tracker.flows.proof import Proofs
 from tracker.flows.report import Figures
 from tracker.flows.send import Sender, SendPolicy
 from tracker.flows.subject import Subjects
@@ -103,6 +105,7 @@ class Parts:
     sender: Sender
     hits: Hits
     consents: Consents
+    proofs: Proofs
     figures: Figures
     subjects: Subjects
     access: Access
@@ -148,6 +151,7 @@ async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Par
             ),
             hits=Hits(store, keys, metrics),
             consents=Consents(store, keys, consent_policy(settings)),
+            proofs=Proofs(store, keys, secrets.token_bytes, disclosure(settings)),
             figures=Figures(store, keys),
             subjects=Subjects(store, keys, consent_policy(settings)),
             access=Access(store),
@@ -192,6 +196,31 @@ def posting(settings: Settings, clock: Clock) -> Callable[[Letter], Awaitable[No
     if settings.smtp_next_hop is None:
         return None
     return Courier(NextHop.of(settings.smtp_next_hop), site(settings), clock, secrets.token_bytes).post
+
+
+def disclosure(settings: Settings) -> Disclosure:
+    """What SETTINGS tell of the controller and of periods, for the notice, the record of processing and receipts."""
+    consents = consent_policy(settings)
+    return Disclosure(
+        controller=settings.controller,
+        contact=settings.contact,
+        public_url=settings.public_url,
+        language=settings.language,
+        periods=Periods(
+            retention_days=settings.retention_days,
+            consent_days=consents.consent_days,
+            pending_days=consents.pending_days,
+            proof_days=consents.proof_days,
+            backup_days=settings.backup_days,
+        ),
+        controller_address=settings.controller_address,
+        data_protection_officer=settings.data_protection_officer,
+        supervisory_authority=settings.supervisory_authority,
+        purposes=settings.purposes,
+        data_recipients=settings.data_recipients,
+        hosting=settings.hosting,
+        transfers=settings.transfers,
+    )
 
 
 async def serve(

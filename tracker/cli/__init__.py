@@ -14,6 +14,7 @@ from tracker.cli.consents import consent
 from tracker.cli.forgotten import prove_forgotten
 from tracker.cli.keys import key, secret
 from tracker.cli.mail import rewrite
+from tracker.cli.proofs import check, export
 from tracker.cli.run import demo, serve, sweep
 from tracker.cli.setup import doctor, init
 from tracker.cli.subjects import subject
@@ -36,6 +37,8 @@ def tracker(context: click.Context, config: Path | None) -> None:
 
 for command in (demo, init, serve, rewrite, audit, consent, subject, prove_forgotten, key, secret, sweep, doctor):
     tracker.add_command(command)
+for command in (export, check):
+    consent.add_command(command)
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ from tracker.model import (
     Notice,
     Owner,
     PersonFigures,
+    Proof,
     Pseudonym,
     Purpose,
     Registration,
@@ -33,7 +34,7 @@ from tracker.model import (
     Standing,
     UntouchedCopy,
 )
-from tracker.store import deliveries, expiry, figures, keys, ledger, mailings, migrate, notices, people, spent
+from tracker.store import deliveries, expiry, figures, keys, ledger, mailings, migrate, notices, people, proofs, spent
 from tracker.store.consents import ConsentBook
 from tracker.store.engine import BUSY_SECONDS, Database, database_path
 from tracker.store.events import record_events
@@ -194,6 +195,11 @@ class Store:
         async with self._database.read() as connection:
             recipient = await recipient_of(connection, pseudonym)
             return () if recipient is None else await ledger.history(connection, recipient, today)
+
+    async def proof(self, pseudonym: Pseudonym, today: Day) -> Proof:
+        """All that is on record of the person's consent on TODAY, read at one moment."""
+        async with self._database.read() as connection:
+            return await proofs.read_proof(connection, pseudonym, today)
 
     async def broken_entry(self, today: Day) -> int | None:
         """The first entry of the ledger that does not fit its chain or was changed; None when all is well."""
