@@ -12,13 +12,14 @@ from urllib.parse import urlencode
 
 from tests.doors.public_fakes import SITE, FakeConsents, FakeHits
 from tests.doors.wire import Answer, Wire, serving
-from tests.flows.conftest import NOW, RING, TOKENS, counted_bytes, reported
+from tests.flows.conftest import NOW, RING, TOKENS, counted_bytes, kept_in_step, reported
 from tracker.core.consent import ConsentPolicy
 from tracker.doors.mailbox_page import MailboxPage
 from tracker.doors.pages import Pages
 from tracker.doors.public import build
 from tracker.doors.session_page import SessionPage
 from tracker.flows.consent import Consents
+from tracker.flows.in_step import InStep
 from tracker.flows.mailbox import Mailbox
 from tracker.flows.mailing import Mailings
 from tracker.flows.subject import Subjects
@@ -36,6 +37,7 @@ class People:
     wire: Wire
     store: Store
     consents: Consents
+    in_step: InStep
     public_url: str
     letters: list[Letter] = field(default_factory=list)
     now: datetime = NOW
@@ -83,12 +85,13 @@ async def people(folder: Path, *, public_url: str = SITE.public_url, mails: bool
         store = await Store.open(url, ledger_key=RING.ledger_key, fingerprint=RING.fingerprint, busy_seconds=0.05)
         stack.push_async_callback(store.close)
         policy = ConsentPolicy()
-        consents = Consents(store, lambda: TOKENS, policy)
-        door = People(Wire(0), store, consents, public_url)
+        in_step = await kept_in_step(store, folder / "journal")
+        consents = Consents(store, lambda: TOKENS, policy, in_step)
+        door = People(Wire(0), store, consents, in_step, public_url)
         mailings = await stack.enter_async_context(Mailings(store, door.post_letter if mails else None))
         mailbox = Mailbox(store, lambda: TOKENS, mailings, counted_bytes(), public_url)
         pages = Pages(replace(SITE, public_url=public_url))
-        me = SessionPage(mailbox, Subjects(store, lambda: TOKENS, policy), pages, door.clock, 35)
+        me = SessionPage(mailbox, Subjects(store, lambda: TOKENS, policy, in_step), pages, door.clock, 35)
         app = build(
             FakeHits(),  # type: ignore[arg-type]
             FakeConsents(),  # type: ignore[arg-type]

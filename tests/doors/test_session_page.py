@@ -221,14 +221,32 @@ async def test_a_person_sees_and_changes_only_what_is_theirs(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("path", ["/me/withdraw", "/me/erase"])
-async def test_while_the_store_is_away_no_yes_is_said(tmp_path: Path, path: str) -> None:
+async def test_while_the_store_is_away_the_journal_keeps_the_no(tmp_path: Path, path: str) -> None:
     async with people(tmp_path) as door:
         await measured(door)
         key = form_key(await door.sign_in())
         with locked(tmp_path):
+            answer = await door.post(path, key)
+        assert answer.status in (200, 303)
+        assert door.in_step.trouble
+        await door.in_step.look(NOW)
+        held = await door.store.held(PERSON, TODAY)
+        assert set(held.standing.suppressed) == MAIL_PURPOSES
+        assert held.is_only_lawful_rest is (path == "/me/erase")
+
+
+@pytest.mark.parametrize("path", ["/me/withdraw", "/me/erase"])
+async def test_without_store_and_journal_no_yes_is_said(tmp_path: Path, path: str) -> None:
+    async with people(tmp_path) as door:
+        await measured(door)
+        key = form_key(await door.sign_in())
+        (tmp_path / "journal").rename(tmp_path / "away")
+        with locked(tmp_path):
             answer = await door.post(f"{path}?lang=en", key)
         assert answer.status == 503
         assert "could not be recorded" in answer.text
+        assert set((await door.store.held(PERSON, TODAY)).standing.grants) == MAIL_PURPOSES
+        (tmp_path / "away").rename(tmp_path / "journal")
         assert (await door.post(path, key)).status in (200, 303)
 
 

@@ -33,11 +33,11 @@ async def prove(flows: Flows, folder: Path, *logs: Path, tokens: Tokens = TOKENS
         Place(Kind.JOURNAL, folder / "journal"),
         *(Place(Kind.LOG, log) for log in logs),
     ]
-    return await Forgetting(flows.store, lambda: tokens, ConsentPolicy()).prove(address, places, Request("cli"), NOW)
+    return await Forgetting(flows.store, lambda: tokens).prove(address, places, Request("cli"), NOW)
 
 
 async def erase(flows: Flows) -> None:
-    await Subjects(flows.store, lambda: TOKENS, ConsentPolicy()).erase(ANNA, Request("cli"), NOW)
+    await Subjects(flows.store, lambda: TOKENS, ConsentPolicy(), flows.in_step).erase(ANNA, Request("cli"), NOW)
 
 
 def said(proof: Proof, language: Language = Language.EN) -> str:
@@ -63,7 +63,7 @@ async def test_r51_after_it_only_the_refusal_and_the_proof_are_left(flows: Flows
     proof = await prove(flows, tmp_path)
     assert proof.holds
     assert {one.name for one in proof.searched} >= {"tracker.db", "tracker.db-wal"}
-    assert {one.name for one in proof.searched if one.code} == {"tracker.db"}
+    assert {one.name for one in proof.searched if one.code} == {"tracker.db", "2026-11.journal"}
     assert proof.vacuum_day == day_of(NOW)
     text = said(proof)
     assert "Your address was found nowhere." in text
@@ -79,7 +79,7 @@ async def test_when_all_has_expired_and_was_rewritten_the_code_is_nowhere(flows:
     await sweep(flows.store, later, 1095)
     await vacuum(flows.store, later)
     places = [Place(Kind.DATABASE, tmp_path / "tracker.db")]
-    forgetting = Forgetting(flows.store, lambda: TOKENS, ConsentPolicy())
+    forgetting = Forgetting(flows.store, lambda: TOKENS)
     proof = await forgetting.prove(ANNA, places, Request("cli"), later)
     assert proof.holds
     assert not any(one.code for one in proof.searched)
@@ -102,14 +102,14 @@ async def test_an_address_in_a_log_is_found_in_any_encoding_and_told(flows: Flow
     assert "Your address was found in access.log (in clear)" in said(proof)
 
 
-async def test_a_code_in_a_log_is_not_explained_but_in_the_journal_it_is(flows: Flows, tmp_path: Path) -> None:
-    code = pseudonym(RING.pseudonym_keys, ANNA)
-    (tmp_path / "journal").mkdir()
-    (tmp_path / "journal" / "2026-11.log").write_bytes(base64.b64encode(code))
+async def test_a_code_in_the_journal_is_explained_but_not_in_a_log(flows: Flows, tmp_path: Path) -> None:
+    await flows.grant(ANNA)
+    await erase(flows)
     proof = await prove(flows, tmp_path)
     assert proof.holds
+    assert "2026-11.journal" in {one.name for one in proof.searched if one.code}
     assert "a backup that is put back cannot undo it" in said(proof)
-    (tmp_path / "x.log").write_bytes(code.hex().encode())
+    (tmp_path / "x.log").write_bytes(pseudonym(RING.pseudonym_keys, ANNA).hex().encode())
     leaked = await prove(flows, tmp_path, tmp_path / "x.log")
     assert not leaked.holds
     assert "The code was found in x.log. It must not be there" in said(leaked)
@@ -132,7 +132,7 @@ async def test_a_log_that_cannot_be_read_is_no_proof(flows: Flows, tmp_path: Pat
 async def test_bad_input_is_refused(flows: Flows, tmp_path: Path) -> None:
     with pytest.raises(InvalidAddress):
         await prove(flows, tmp_path, address="anna")
-    forgetting = Forgetting(flows.store, lambda: TOKENS, ConsentPolicy())
+    forgetting = Forgetting(flows.store, lambda: TOKENS)
     with pytest.raises(AddressInValue):
         await forgetting.prove(ANNA, [], Request("cli", ANNA), NOW)
 

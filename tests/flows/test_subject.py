@@ -11,9 +11,10 @@ import pytest
 
 from tests.flows.conftest import NOW, RING, TOKENS, Flows, locked, reported
 from tracker.core.calendar import day_of
-from tracker.core.consent import ConsentPolicy
+from tracker.core.consent import TELL_DAYS, ConsentPolicy
+from tracker.core.disclosure import Periods
 from tracker.core.pseudonym import pseudonym
-from tracker.flows.subject import Request, Subjects
+from tracker.flows.subject import AUDIT_DAYS, Request, Subjects
 from tracker.model import (
     MAIL_PURPOSES,
     AddressInValue,
@@ -32,7 +33,7 @@ CLI = Request("cli", "DSB 2026/14")
 
 
 def subjects(flows: Flows) -> Subjects:
-    return Subjects(flows.store, lambda: TOKENS, ConsentPolicy())
+    return Subjects(flows.store, lambda: TOKENS, ConsentPolicy(), flows.in_step)
 
 
 def trail(folder: Path) -> list[tuple[str, str, str | None, int]]:
@@ -49,7 +50,7 @@ async def test_r54_each_look_at_a_person_leaves_a_line_without_content(flows: Fl
     assert [(one.version, one.language, one.text) for one in export.notices] == [("2026-1", Language.DE, "text")]
     assert await asked.erase(ANNA, CLI, NOW)
     assert not await asked.erase("Anna@Example.ORG", CLI, NOW)
-    ends = day_of(NOW) + 1095
+    ends = day_of(NOW) + 365
     assert trail(tmp_path) == [
         ("cli", "subject show", "DSB 2026/14", ends),
         ("office", "subject export", None, ends),
@@ -107,14 +108,52 @@ async def test_r44_withdrawing_one_purpose_takes_its_events_and_leaves_the_other
     assert held.history[-1].language is Language.FR
 
 
-async def test_a_store_that_is_away_never_says_yes(flows: Flows, tmp_path: Path) -> None:
+async def test_without_store_and_journal_nothing_is_promised(flows: Flows, tmp_path: Path) -> None:
     await flows.grant(ANNA)
+    (tmp_path / "journal").rename(tmp_path / "away")
     with locked(tmp_path):
         with pytest.raises(NotRecorded):
             await subjects(flows).withdraw(PERSON, MAIL_PURPOSES, Language.DE, NOW)
         with pytest.raises(NotRecorded):
             await subjects(flows).forget(PERSON, Language.DE, NOW)
     assert set((await subjects(flows).held(PERSON, NOW)).standing.grants) == MAIL_PURPOSES
+
+
+async def test_an_erasure_while_the_store_is_away_is_made_up_for(flows: Flows, tmp_path: Path) -> None:
+    await flows.grant(ANNA, reference="crm-17")
+    with locked(tmp_path):
+        assert await subjects(flows).forget(PERSON, Language.DE, NOW)
+    assert flows.in_step.trouble
+    await flows.in_step.look(NOW)
+    assert not flows.in_step.trouble
+    held = await subjects(flows).held(PERSON, NOW)
+    assert held.is_only_lawful_rest
+    assert set(held.standing.suppressed) == MAIL_PURPOSES
+
+
+async def test_r45_an_erasure_outlives_a_database_that_went_back(flows: Flows, tmp_path: Path) -> None:
+    """R45: yesterday's copy brings back nothing of who was erased since, and nobody who is unknown to it."""
+    await flows.grant(ANNA, reference="crm-17")
+    await flows.in_step.look(NOW)
+    with closing(sqlite3.connect(tmp_path / "tracker.db")) as now, closing(sqlite3.connect(tmp_path / "old")) as old:
+        now.backup(old)
+    await subjects(flows).forget(PERSON, Language.DE, NOW)
+    await flows.grant("bert@example.org")
+    await subjects(flows).forget(pseudonym(RING.pseudonym_keys, "bert@example.org"), Language.DE, NOW)
+    await flows.in_step.look(NOW)
+    with closing(sqlite3.connect(tmp_path / "old")) as old, closing(sqlite3.connect(tmp_path / "tracker.db")) as now:
+        old.backup(now)
+    await flows.in_step.look(NOW + timedelta(minutes=2))
+    assert not flows.in_step.trouble
+    for person in (PERSON, pseudonym(RING.pseudonym_keys, "bert@example.org")):
+        held = await subjects(flows).held(person, NOW)
+        assert held.is_only_lawful_rest
+        assert set(held.standing.suppressed) == MAIL_PURPOSES
+
+
+def test_periods_are_those_that_the_notice_names() -> None:
+    periods = Periods(retention_days=90, consent_days=730, pending_days=30, proof_days=1095, backup_days=35)
+    assert (periods.erased_days, periods.audit_days) == (TELL_DAYS, AUDIT_DAYS)
 
 
 async def test_r52_of_a_stranger_nothing_is_known(flows: Flows) -> None:

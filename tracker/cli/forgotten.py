@@ -14,7 +14,7 @@ from tracker.doors.pages import templates_folder
 from tracker.flows.forgotten import Forgetting, Kind, Place, Proof
 from tracker.flows.subject import Request
 from tracker.model import Language, OwnActor
-from tracker.service import built, consent_policy, site, utc_now
+from tracker.service import built, site, utc_now
 from tracker.store.engine import database_path
 
 
@@ -60,5 +60,5 @@ def prove_forgotten(
 
 async def _prove(settings: Settings, address: str, places: tuple[Place, ...], request: Request) -> Proof:
     async with built(settings) as parts:
-        forgetting = Forgetting(parts.store, parts.keys, consent_policy(settings))
+        forgetting = Forgetting(parts.store, parts.keys)
         return await forgetting.prove(address, places, request, utc_now())

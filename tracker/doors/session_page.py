@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import TypeAlias
 
@@ -23,7 +24,7 @@ from tracker.doors.pages import Pages
 from tracker.doors.raw_routes import Captured, RawRoute
 from tracker.flows.mailbox import Mailbox, Session
 from tracker.flows.subject import Subjects
-from tracker.model import Language, Purpose
+from tracker.model import Language, Purpose, StoreUnavailable
 
 Fields: TypeAlias = list[tuple[str, str]]
 Act: TypeAlias = Callable[[web.Request, Session, Fields], Awaitable[web.StreamResponse]]
@@ -125,7 +126,8 @@ class SessionPage:
     async def _erase(self, request: web.Request, session: Session, _: Fields) -> web.StreamResponse:
         language = self._language(request, session)
         await self._subjects.forget(session.person, language, self._clock())
-        await self._mailbox.end(session)
+        with suppress(StoreUnavailable):  # then the erasure stands in the journal, and the session ends by itself
+            await self._mailbox.end(session)
         values = {"backups": period(self._backup_days, language)}
         answer = self._pages.answer("erased.html", language, values)
         self._cookie.take(answer)

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import IO, Any, Final, cast
 
 from tracker.core.calendar import day_of, later
-from tracker.core.consent import ConsentPolicy
 from tracker.core.held import Held
 from tracker.core.pseudonym import normalise, pseudonym
 from tracker.core.spellings import Spelling, of_address, of_pseudonyms
 from tracker.core.tokens import Tokens
-from tracker.flows.subject import Request, check_case
+from tracker.flows.subject import AUDIT_DAYS, Request, check_case
 from tracker.model import Day
 from tracker.store.store import Store
 
@@ -93,10 +92,9 @@ class Proof:
 class Forgetting:
     """Searches for one person."""
 
-    def __init__(self, store: Store, tokens: Callable[[], Tokens], policy: ConsentPolicy) -> None:
+    def __init__(self, store: Store, tokens: Callable[[], Tokens]) -> None:
         self._store = store
         self._tokens = tokens
-        self._policy = policy
 
     async def prove(self, address: str, places: Sequence[Place], request: Request, now: datetime) -> Proof:
         """Search PLACES for the person behind ADDRESS; leaves a line in the audit trail.
@@ -110,7 +108,7 @@ class Forgetting:
         generations = [pseudonym(keys[: count + 1], normalised) for count in range(len(keys))]
         addresses, codes = of_address(address, normalised), of_pseudonyms(generations)
         today = day_of(now)
-        ends = later(today, self._policy.proof_days)
+        ends = later(today, AUDIT_DAYS)
         async with self._store.subjects() as book:
             await book.audit(at=now, actor=request.actor, action="prove forgotten", case=request.case, last_day=ends)
             held = await book.held(generations[-1], today)

@@ -10,16 +10,19 @@ from typing import Final
 
 from tracker.core.address import contains_address
 from tracker.core.calendar import day_of, later
-from tracker.core.consent import ConsentPolicy
+from tracker.core.consent import TELL_DAYS, ConsentPolicy
 from tracker.core.held import Held
 from tracker.core.pseudonym import normalise, pseudonym
 from tracker.core.tokens import Tokens
 from tracker.core.traces import Traces, read
+from tracker.flows.in_step import InStep
 from tracker.model import (
     MAIL_PURPOSES,
     AddressInValue,
     InvalidField,
     Language,
+    No,
+    NoKind,
     Notice,
     NotRecorded,
     OwnActor,
@@ -32,8 +35,8 @@ from tracker.store.subjects import SubjectBook
 
 CASE: Final = re.compile(r"[\w .:/#-]{1,64}")
 """A controller's own number of a letter or a call."""
-TELL_DAYS: Final = 30
-"""How long a mail system has to read that somebody it knows was erased (GDPR Art. 19)."""
+AUDIT_DAYS: Final = 365
+"""How long the audit trail is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +58,11 @@ class Export:
 class Subjects:
     """Answers people about themselves, and those who do it for them after a letter or a call."""
 
-    def __init__(self, store: Store, tokens: Callable[[], Tokens], policy: ConsentPolicy) -> None:
+    def __init__(self, store: Store, tokens: Callable[[], Tokens], policy: ConsentPolicy, in_step: InStep) -> None:
         self._store = store
         self._tokens = tokens
         self._policy = policy
+        self._in_step = in_step
 
     # --- for a letter or a call: every one leaves a line in the audit trail, without content ---
 
@@ -82,10 +86,7 @@ class Subjects:
 
     async def erase(self, address: str, request: Request, now: datetime) -> bool:
         """Erase the person behind ADDRESS; True when there was something. Raises what `show` raises."""
-        person = self._person(address, request)
-        async with self._store.subjects() as book:
-            await self._audit(book, request, "subject erase", now)
-            return await self._erase(book, person, request.actor, None, now)
+        return await self._erase(self._person(address, request), request, None, now)
 
     # --- for the person, who proved their mailbox ---
 
@@ -103,17 +104,21 @@ class Subjects:
     ) -> bool:
         """Record PERSON's own no to PURPOSES; True when it was news. Raises NotRecorded: never a false yes."""
         ends = later(day_of(now), self._policy.proof_days)
+
+        async def write(book: SubjectBook) -> bool:
+            return await book.withdraw(
+                person,
+                purposes,
+                now=now,
+                actor=OwnActor.RECIPIENT,
+                language=language,
+                content_last_day=ends,
+                suppression_last_day=ends,
+            )
+
+        no = No(NoKind.WITHDRAWAL, person, purposes, now, OwnActor.RECIPIENT, language)
         try:
-            async with self._store.subjects() as book:
-                return await book.withdraw(
-                    person,
-                    purposes,
-                    now=now,
-                    actor=OwnActor.RECIPIENT,
-                    language=language,
-                    content_last_day=ends,
-                    suppression_last_day=ends,
-                )
+            return await self._in_step.record(no, self._store.subjects(), write)
         except StoreUnavailable:
             raise NotRecorded from None
 
@@ -129,26 +134,34 @@ class Subjects:
     async def forget(self, person: Pseudonym, language: Language, now: datetime) -> bool:
         """Erase PERSON at their own wish; True when there was something. Raises NotRecorded: never a false yes."""
         try:
-            async with self._store.subjects() as book:
-                return await self._erase(book, person, OwnActor.RECIPIENT, language, now)
+            return await self._erase(person, None, language, now)
         except StoreUnavailable:
             raise NotRecorded from None
 
     async def _erase(
-        self, book: SubjectBook, person: Pseudonym, actor: str, language: Language | None, now: datetime
+        self, person: Pseudonym, request: Request | None, language: Language | None, now: datetime
     ) -> bool:
+        """Erase PERSON, for whom a REQUEST may have been made; what the database lacks stands in the journal."""
         today = day_of(now)
-        return await book.erase(
-            person,
-            now=now,
-            actor=actor,
-            language=language,
-            last_day=later(today, self._policy.proof_days),
-            tell_until=later(today, TELL_DAYS),
-        )
+        actor = OwnActor.RECIPIENT if request is None else request.actor
+
+        async def write(book: SubjectBook) -> bool:
+            if request is not None:
+                await self._audit(book, request, "subject erase", now)
+            return await book.erase(
+                person,
+                now=now,
+                actor=actor,
+                language=language,
+                last_day=later(today, self._policy.proof_days),
+                tell_until=later(today, TELL_DAYS),
+            )
+
+        no = No(NoKind.ERASURE, person, MAIL_PURPOSES, now, actor, language)
+        return await self._in_step.record(no, self._store.subjects(), write)
 
     async def _audit(self, book: SubjectBook, request: Request, action: str, now: datetime) -> None:
-        ends = later(day_of(now), self._policy.proof_days)
+        ends = later(day_of(now), AUDIT_DAYS)
         await book.audit(at=now, actor=request.actor, action=action, case=request.case, last_day=ends)
 
     async def _notices(self, held: Held) -> tuple[Notice, ...]:
