@@ -310,7 +310,7 @@ def applications(parts: Parts, clock: Clock) -> tuple[web.Application, web.Appli
         trusted_proxies=settings.trusted_proxies,
         answered=parts.metrics.answered,
         more=(
-            *SessionPage(parts.mailbox, parts.subjects, pages, clock, settings.backup_days).routes,
+            *SessionPage(parts.mailbox, parts.subjects, parts.proofs, pages, clock, settings.backup_days).routes,
             *MailboxPage(parts.mailbox, pages, clock).routes,
         ),
     )

@@ -14,6 +14,7 @@ from tests.doors.public_fakes import SITE, FakeConsents, FakeHits
 from tests.doors.wire import Answer, Wire, serving
 from tests.flows.conftest import NOW, RING, TOKENS, counted_bytes, kept_in_step, reported
 from tracker.core.consent import ConsentPolicy
+from tracker.core.disclosure import Disclosure, Periods
 from tracker.doors.mailbox_page import MailboxPage
 from tracker.doors.pages import Pages
 from tracker.doors.public import build
@@ -22,6 +23,7 @@ from tracker.flows.consent import Consents
 from tracker.flows.in_step import InStep
 from tracker.flows.mailbox import Mailbox
 from tracker.flows.mailing import Mailings
+from tracker.flows.proof import Proofs
 from tracker.flows.subject import Subjects
 from tracker.model import Language, Letter, Notice
 from tracker.store.store import Store
@@ -91,7 +93,10 @@ async def people(folder: Path, *, public_url: str = SITE.public_url, mails: bool
         mailings = await stack.enter_async_context(Mailings(store, door.post_letter if mails else None))
         mailbox = Mailbox(store, lambda: TOKENS, mailings, counted_bytes(), public_url)
         pages = Pages(replace(SITE, public_url=public_url))
-        me = SessionPage(mailbox, Subjects(store, lambda: TOKENS, policy, in_step), pages, door.clock, 35)
+        periods = Periods(retention_days=90, consent_days=730, pending_days=30, proof_days=1095, backup_days=35)
+        disclosure = Disclosure(SITE.controller, SITE.contact, public_url, Language.EN, periods)
+        proofs = Proofs(store, lambda: TOKENS, counted_bytes(), disclosure)
+        me = SessionPage(mailbox, Subjects(store, lambda: TOKENS, policy, in_step), proofs, pages, door.clock, 35)
         app = build(
             FakeHits(),  # type: ignore[arg-type]
             FakeConsents(),  # type: ignore[arg-type]

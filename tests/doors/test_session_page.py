@@ -14,6 +14,7 @@ from tests.flows.conftest import NOW, RING, locked
 from tracker.core.calendar import day_of, hour_of, later
 from tracker.core.mailbox import VALID
 from tracker.core.pseudonym import pseudonym
+from tracker.core.receipt import ReceiptKey, verify
 from tracker.model import (
     MAIL_PURPOSES,
     NO_LINK,
@@ -32,7 +33,7 @@ from tracker.model import (
 
 PERSON = pseudonym(RING.pseudonym_keys, ANNA)
 TODAY = day_of(NOW)
-POSTS = ("/me/withdraw", "/me/erase", "/me/export.json", "/me/export.csv", "/me/sign-out")
+POSTS = ("/me/withdraw", "/me/erase", "/me/export.json", "/me/export.csv", "/me/receipt.json", "/me/sign-out")
 
 
 async def measured(door: People, person: Pseudonym = PERSON, address: str = ANNA) -> Event:
@@ -178,6 +179,18 @@ async def test_r48_what_is_held_is_taken_along(tmp_path: Path) -> None:
     assert as_csv.header("Content-Type") == "text/csv; charset=utf-8"
     rows = list(csv.DictReader(io.StringIO(as_csv.text.removeprefix("\ufeff"), newline="")))
     assert {row["message"] for row in rows if row["record"] == "event"} == {"'=Offer <b>"}
+
+
+async def test_the_receipt_can_be_had_and_is_genuine(tmp_path: Path) -> None:
+    async with people(tmp_path) as door:
+        await measured(door)
+        key = form_key(await door.sign_in())
+        answer = await door.post("/me/receipt.json", key)
+    assert answer.header("Content-Disposition") == 'attachment; filename="receipt.json"'
+    own = ReceiptKey(RING)
+    receipt = verify(json.loads(answer.text), own.public)
+    assert own.is_about(receipt, ANNA)
+    assert ANNA not in answer.text
 
 
 async def test_r51_erasing_takes_two_steps_and_leaves_the_refusal(tmp_path: Path) -> None:

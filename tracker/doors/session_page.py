@@ -23,6 +23,7 @@ from tracker.doors.mailbox_page import HOME, SessionCookie, over, query_of
 from tracker.doors.pages import Pages
 from tracker.doors.raw_routes import Captured, RawRoute
 from tracker.flows.mailbox import Mailbox, Session
+from tracker.flows.proof import Proofs
 from tracker.flows.subject import Subjects
 from tracker.model import Language, Purpose, StoreUnavailable
 
@@ -37,12 +38,14 @@ class SessionPage:
         self,
         mailbox: Mailbox,
         subjects: Subjects,
+        proofs: Proofs,
         pages: Pages,
         clock: Callable[[], datetime],
         backup_days: int,
     ) -> None:
         self._mailbox = mailbox
         self._subjects = subjects
+        self._proofs = proofs
         self._pages = pages
         self._clock = clock
         self._backup_days = backup_days
@@ -58,6 +61,7 @@ class SessionPage:
             RawRoute("/me/erase", re.compile(r"/me/erase/?"), {"GET": self.ask_to_erase, "POST": self.erase}),
             RawRoute("/me/export.json", re.compile(r"/me/export\.json"), {"POST": self.as_json}),
             RawRoute("/me/export.csv", re.compile(r"/me/export\.csv"), {"POST": self.as_csv}),
+            RawRoute("/me/receipt.json", re.compile(r"/me/receipt\.json"), {"POST": self.receipt}),
             RawRoute("/me/sign-out", re.compile(r"/me/sign-out/?"), {"POST": self.sign_out}),
         )
 
@@ -100,6 +104,10 @@ class SessionPage:
     async def as_csv(self, request: web.Request, _: Captured) -> web.StreamResponse:
         """Everything as a file for a spreadsheet."""
         return await self._act(request, self._as_csv)
+
+    async def receipt(self, request: web.Request, _: Captured) -> web.StreamResponse:
+        """The signed receipt of what the person agreed to, refused and took back, as a file."""
+        return await self._act(request, self._receipt)
 
     async def sign_out(self, request: web.Request, _: Captured) -> web.StreamResponse:
         """End the session."""
@@ -144,14 +152,18 @@ class SessionPage:
         held = await self._subjects.held(session.person, self._clock())
         return self._file("\ufeff" + table(held), "text/csv", "csv")  # spreadsheets read UTF-8 by its mark
 
+    async def _receipt(self, _: web.Request, session: Session, __: Fields) -> web.StreamResponse:
+        receipt = await self._proofs.receipt(session.person, self._clock())
+        return self._file(json.dumps(receipt, indent=2, ensure_ascii=False), "application/json", "json", "receipt")
+
     async def _sign_out(self, request: web.Request, session: Session, _: Fields) -> web.StreamResponse:
         await self._mailbox.end(session)
         answer = over(self._pages, request, "ended", status=200)
         self._cookie.take(answer)
         return answer
 
-    def _file(self, text: str, content_type: str, ending: str) -> web.Response:
-        headers = {**self._pages.headers, "Content-Disposition": f'attachment; filename="stored-about-me.{ending}"'}
+    def _file(self, text: str, content_type: str, ending: str, name: str = "stored-about-me") -> web.Response:
+        headers = {**self._pages.headers, "Content-Disposition": f'attachment; filename="{name}.{ending}"'}
         return web.Response(text=text, content_type=content_type, headers=headers)
 
     async def _session(self, request: web.Request) -> Session | None:
