@@ -14,13 +14,15 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from tracker.core.calendar import instant_of
-from tracker.model import Agent, Hour, Left, Purpose, Reason
+from tracker.model import Agent, Hour, Left, MailKind, Purpose, Reason
 
 KINDS: Final = {Purpose.OPEN: "pixel", Purpose.CLICK: "redirect"}
 FOREIGN: Final = ("pixel", "link")
 """Kinds of other people's trackers, as core/foreign names them."""
 RESULTS: Final = ("recorded", "early", "refused", "uncounted", "forged")
 """Of a hit, as flows/hit names them; `early` was answered before the commit."""
+MAIL_RESULTS: Final = ("sent", "too-often", "refused", "failed", "dropped")
+"""Of a mail of our own, as flows/mailing names them."""
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
@@ -62,6 +64,7 @@ class Metrics:
             "tracker_rows_overdue", "Rows past their last day, not deleted yet", ("table",), registry=self._registry
         )
         self._jobs = self._counter("tracker_job_runs", "Runs of background work", "job", "result")
+        self._mails = self._counter("tracker_own_mails", "Mails that the tracker was to send itself", "kind", "result")
         self._oldest = Gauge(
             "tracker_oldest_event_age_seconds", "Age of the oldest event that is stored", registry=self._registry
         )
@@ -111,6 +114,10 @@ class Metrics:
         """A piece of background work ended; RESULT is `done` or `failed`."""
         self._jobs.labels(description, result).inc()
 
+    def mailed(self, kind: MailKind, result: str) -> None:
+        """What became of a mail of our own; RESULT is one of MAIL_RESULTS."""
+        self._mails.labels(kind, result).inc()
+
     def oldest_event(self, hour: Hour | None, now: datetime) -> None:
         """The oldest event that is stored is of HOUR, None when there is none; told every minute or so."""
         self._oldest.set(0 if hour is None else max(0.0, (now - instant_of(hour)).total_seconds()))
@@ -138,6 +145,9 @@ class Metrics:
             self._left.labels(why)
         for kind in FOREIGN:
             self._foreign.labels(kind)
+        for mail in MailKind:
+            for result in MAIL_RESULTS:
+                self._mails.labels(mail, result)
         for kind in KINDS.values():
             self._early.labels(kind)
             for result in RESULTS:

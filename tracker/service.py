@@ -7,7 +7,7 @@ import logging
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,25 +19,36 @@ from aiohttp import web
 from tracker.config import Listen, Settings
 from tracker.core.calendar import day_of
 from tracker.core.consent import ConsentPolicy
+from tracker.core.disclosure import Disclosure, Periods
 from tracker.core.survey import SurveyPolicy
 from tracker.core.tokens import Tokens
 from tracker.doors import api, public
+from tracker.doors.about import about
 from tracker.doors.api_problems import malformed
+from tracker.doors.courier import Courier
+from tracker.doors.languages import Languages
+from tracker.doors.mailbox_page import MailboxPage
+from tracker.doors.next_hop import NextHop
 from tracker.doors.operations import Readiness
-from tracker.doors.pages import Pages, Site
+from tracker.doors.pages import Pages, Site, templates_folder
 from tracker.doors.server import Malformed, listen, plain
+from tracker.doors.session_page import SessionPage
 from tracker.flows.access import Access
 from tracker.flows.consent import Consents
 from tracker.flows.hit import Hits
 from tracker.flows.in_step import InStep
+from tracker.flows.mailbox import Mailbox
+from tracker.flows.mailing import Mailings, MailPolicy
+from tracker.flows.proof import Proofs
 from tracker.flows.report import Figures
 from tracker.flows.send import Sender, SendPolicy
+from tracker.flows.subject import Subjects
 from tracker.flows.surveys import KEPT, Surveys
 from tracker.flows.sweep import Job, jobs
 from tracker.keyfile import KeyFile
 from tracker.logs import report_loop_error
 from tracker.metrics import EventCounts, Metrics
-from tracker.model import BadKeyFile, BadSetting, StoreUnavailable, TrackerError
+from tracker.model import BadKeyFile, BadSetting, Letter, StoreUnavailable, TrackerError
 from tracker.planner import Planner
 from tracker.settings import without_effect
 from tracker.store.engine import database_path
@@ -97,16 +108,21 @@ class Parts:
     sender: Sender
     hits: Hits
     consents: Consents
+    proofs: Proofs
     figures: Figures
+    subjects: Subjects
     access: Access
     journal: Journal
+    mailings: Mailings
+    mailbox: Mailbox
     in_step: InStep
 
 
 @asynccontextmanager
-async def built(settings: Settings) -> AsyncIterator[Parts]:
-    """The parts for SETTINGS, with the store open and in step with the journal; on the way out what is queued is
-    written first, and the ledger's head noted.
+async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Parts]:
+    """The parts for SETTINGS, with the store open and in step with the journal.
+
+    On the way out what is queued is written and mailed first, and the ledger's head noted.
 
     Raises SetupError and StoreUnavailable.
     """
@@ -135,8 +151,11 @@ async def built(settings: Settings) -> AsyncIterator[Parts]:
             proof_days=settings.proof_days,
             backup_days=settings.backup_days,
         )
-        await in_step.start(utc_now())
-        stack.push_async_callback(in_step.stop, utc_now)
+        await in_step.start(clock())
+        stack.push_async_callback(in_step.stop, clock)
+        mailings = await stack.enter_async_context(
+            Mailings(store, posting(settings, clock), mail_policy(settings), count=metrics.mailed)
+        )
         planner = Planner(survey_policy(settings))
         stack.callback(planner.close)
         surveys = Surveys(planner, settings.plan_cache)
@@ -151,9 +170,13 @@ async def built(settings: Settings) -> AsyncIterator[Parts]:
             ),
             hits=Hits(store, keys, metrics),
             consents=Consents(store, keys, consent_policy(settings), in_step),
+            proofs=Proofs(store, keys, secrets.token_bytes, disclosure(settings)),
             figures=Figures(store, keys),
+            subjects=Subjects(store, keys, consent_policy(settings), in_step),
             access=Access(store),
             journal=journal,
+            mailings=mailings,
+            mailbox=Mailbox(store, keys, mailings, secrets.token_bytes, settings.public_url),
             in_step=in_step,
         )
 
@@ -184,6 +207,43 @@ def consent_policy(settings: Settings) -> ConsentPolicy:
     return ConsentPolicy(consent_days=settings.consent_days, proof_days=settings.proof_days)
 
 
+def mail_policy(settings: Settings) -> MailPolicy:
+    """What SETTINGS say about mails of our own."""
+    return MailPolicy(confirmations_per_day=settings.confirmations_per_day)
+
+
+def posting(settings: Settings, clock: Clock) -> Callable[[Letter], Awaitable[None]] | None:
+    """What takes mails of our own to the next hop; None when SETTINGS name none."""
+    if settings.smtp_next_hop is None:
+        return None
+    return Courier(NextHop.of(settings.smtp_next_hop), site(settings), clock, secrets.token_bytes).post
+
+
+def disclosure(settings: Settings) -> Disclosure:
+    """What SETTINGS tell of the controller and of periods, for the notice, the record of processing and receipts."""
+    consents = consent_policy(settings)
+    return Disclosure(
+        controller=settings.controller,
+        contact=settings.contact,
+        public_url=settings.public_url,
+        language=settings.language,
+        periods=Periods(
+            retention_days=settings.retention_days,
+            consent_days=consents.consent_days,
+            pending_days=consents.pending_days,
+            proof_days=consents.proof_days,
+            backup_days=settings.backup_days,
+        ),
+        controller_address=settings.controller_address,
+        data_protection_officer=settings.data_protection_officer,
+        supervisory_authority=settings.supervisory_authority,
+        purposes=settings.purposes,
+        data_recipients=settings.data_recipients,
+        hosting=settings.hosting,
+        transfers=settings.transfers,
+    )
+
+
 async def serve(
     settings: Settings, ready: Callable[[], None], *, clock: Clock = utc_now, stop: asyncio.Event | None = None
 ) -> None:
@@ -196,7 +256,7 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
-        parts = await stack.enter_async_context(built(settings))
+        parts = await stack.enter_async_context(built(settings, clock))
         private, public = applications(parts, clock)
         loop.set_exception_handler(report_loop_error)
         count = parts.metrics.answered
@@ -237,6 +297,8 @@ def applications(parts: Parts, clock: Clock) -> tuple[web.Application, web.Appli
         sender=parts.sender,
         consents=parts.consents,
         figures=parts.figures,
+        subjects=parts.subjects,
+        about=about(site(settings), Languages(templates_folder() / "locale"), settings.language),
         access=parts.access,
         metrics=parts.metrics,
         ready=partial(readiness, parts),
@@ -244,13 +306,18 @@ def applications(parts: Parts, clock: Clock) -> tuple[web.Application, web.Appli
         max_message=settings.max_message,
         public_url=settings.public_url,
     )
+    pages = Pages(site(settings))
     strangers = public.build(
         parts.hits,
         parts.consents,
-        Pages(site(settings)),
+        pages,
         clock,
         trusted_proxies=settings.trusted_proxies,
         answered=parts.metrics.answered,
+        more=(
+            *SessionPage(parts.mailbox, parts.subjects, parts.proofs, pages, clock, settings.backup_days).routes,
+            *MailboxPage(parts.mailbox, pages, clock).routes,
+        ),
     )
     return private, strangers
 

@@ -21,6 +21,7 @@ from tracker.core.pseudonym import normalise, pseudonym
 from tracker.flows import in_step as flow
 from tracker.flows.consent import Consents
 from tracker.flows.in_step import InStep
+from tracker.flows.subject import Request, Subjects
 from tracker.model import (
     MAIL_PURPOSES,
     Day,
@@ -221,6 +222,23 @@ async def test_yesterdays_database_put_back_is_noticed_replayed_and_goes_on(star
     ], "and that it happened is on record"
     with pytest.raises(Suppressed):
         await again.consents.report(reported(ANNA), after(days=1))
+
+
+async def test_an_erasure_is_replayed_whole(start: Start) -> None:
+    """LAW.md R45, R51: what a restored backup brings back of somebody erased goes again, references and all."""
+    server = await start()
+    await server.consents.report(reported(ANNA, reference="77"), NOW)
+    await server.in_step.keep(after(minutes=2))
+    yesterday = copy_of(server.folder)
+    subjects = Subjects(server.store, lambda: TOKENS, ConsentPolicy(), server.in_step)
+    assert await subjects.erase(ANNA, Request("cli"), after(hours=1))
+    await server.in_step.keep(after(hours=2))
+    await put_back(server, yesterday)
+    again = await start(now=after(days=1))
+    assert await again.silent(ANNA)
+    held = await again.store.held(person(ANNA), TODAY)
+    assert (held.references, held.deliveries, held.events) == ((), (), ())
+    assert [entry.event for entry in held.history] == ["given", "withdrawn"]
 
 
 async def test_a_database_that_goes_back_under_a_running_server_is_noticed(start: Start) -> None:

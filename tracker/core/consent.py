@@ -37,6 +37,9 @@ CLOCK_SKEW = timedelta(minutes=5)
 CONFIRMABLE = frozenset({Method.WEB_FORM, Method.WRITTEN, Method.IMPORTED, Method.PAGE})
 """Methods by which a report can show that the person confirmed it."""
 
+TELL_DAYS = 30
+"""How long a mail system has to read that somebody it knows was erased (GDPR Art. 19)."""
+
 
 @dataclass(frozen=True, slots=True)
 class ConsentPolicy:

@@ -70,6 +70,11 @@ class SigningKey:
         """For the mailbox token that opens a session."""
         return derive(self.secret, "mailbox")
 
+    @cached_property
+    def session(self) -> bytes:
+        """For the cookie of the session that a mailbox token opens."""
+        return derive(self.secret, "session")
+
 
 @dataclass(frozen=True)
 class DigestKeys:

@@ -14,10 +14,11 @@ from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from tracker.core.calendar import day_of, later
+from tracker.core.consent import TELL_DAYS
 from tracker.core.journal import Anchor, Noted, Restored
 from tracker.core.pseudonym import rewrap
 from tracker.core.tokens import Tokens
-from tracker.model import BadJournal, No, StoreUnavailable
+from tracker.model import BadJournal, No, NoKind, StoreUnavailable
 from tracker.store.consents import ConsentBook
 from tracker.store.engine import RowRefused
 from tracker.store.journal import Journal, Mark
@@ -211,7 +212,16 @@ class InStep:
         if await book.knows(no):
             return False
         ends = later(day_of(no.at), self._proof_days)
-        return await book.withdraw(
+        if no.kind is NoKind.ERASURE and await book.erase(
+            no.pseudonym,
+            now=no.at,
+            actor=no.actor,
+            language=no.language,
+            last_day=ends,
+            tell_until=later(day_of(no.at), TELL_DAYS),
+        ):
+            return True
+        return await book.withdraw(  # also of somebody whom an older database does not know: a no stays a no
             no.pseudonym,
             no.purposes,
             now=no.at,

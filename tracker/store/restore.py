@@ -13,12 +13,12 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from tracker.core.ledger import instant_text
 from tracker.model import Day, Language, LedgerEvent, No, NoKind, Pseudonym, Purpose
 from tracker.store import notes
-from tracker.store.consents import ConsentBook
 from tracker.store.expiry import GRANTS, expire
 from tracker.store.journal import Mark
 from tracker.store.ledger import last_head
 from tracker.store.schema import grants, installation, ledger, ledger_contents, recipients
 from tracker.store.standing import recipient_of
+from tracker.store.subjects import SubjectBook
 
 JOURNAL: Final = "journal:"
 RESTORED: Final = "restored"
@@ -38,7 +38,7 @@ class Marks:
     """Ids of the journals that were replayed since then."""
 
 
-class RestoreBook(ConsentBook):
+class RestoreBook(SubjectBook):
     """One transaction on journals and the people they tell of."""
 
     async def marks(self) -> Marks:

@@ -16,6 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.core.calendar import day_of
+from tracker.core.held import Held
 from tracker.model import (
     ApiKey,
     Day,
@@ -23,11 +24,13 @@ from tracker.model import (
     Event,
     Hour,
     LedgerContent,
+    MailKind,
     MessageFigures,
     MessageKey,
     Notice,
     Owner,
     PersonFigures,
+    Proof,
     Pseudonym,
     Purpose,
     Registration,
@@ -36,17 +39,35 @@ from tracker.model import (
     StoreUnavailable,
     UntouchedCopy,
 )
-from tracker.store import deliveries, examination, expiry, figures, keys, ledger, migrate, notes, notices, people, rekey
+from tracker.store import (
+    deliveries,
+    examination,
+    expiry,
+    figures,
+    keys,
+    ledger,
+    mailings,
+    migrate,
+    notes,
+    notices,
+    people,
+    proofs,
+    rekey,
+    spent,
+)
 from tracker.store.consents import ConsentBook
 from tracker.store.engine import BUSY_SECONDS, Database, database_path
 from tracker.store.events import record_events
 from tracker.store.examination import Examination
 from tracker.store.expiring import Expiring, expiring
 from tracker.store.group import CAPACITY, PAUSE, Group, PatientGroup
+from tracker.store.mailings import MailLimit
 from tracker.store.restore import RestoreBook
 from tracker.store.schema import installation
 from tracker.store.standing import read_standing, recipient_of
+from tracker.store.subjects import SubjectBook, read_held
 from tracker.store.untouched import Tally
+from tracker.store.vacuumed import note_vacuum, vacuum_day
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -255,6 +276,11 @@ class Store:
             recipient = await recipient_of(connection, pseudonym)
             return () if recipient is None else await ledger.history(connection, recipient, today)
 
+    async def proof(self, pseudonym: Pseudonym, today: Day) -> Proof:
+        """All that is on record of the person's consent on TODAY, read at one moment."""
+        async with self._database.read() as connection:
+            return await proofs.read_proof(connection, pseudonym, today)
+
     async def broken_entry(self, today: Day) -> int | None:
         """The first entry of the ledger that does not fit its chain or was changed; None when all is well."""
         async with self._database.read() as connection:
@@ -284,6 +310,55 @@ class Store:
         """The triggers of the schema that are not in the database."""
         async with self._database.read() as connection:
             return await migrate.missing_triggers(connection)
+
+    async def count_mailing(
+        self,
+        person: Pseudonym,
+        kind: MailKind,
+        today: Day,
+        limit: MailLimit,
+        *,
+        last_day: Day,
+        source: str | None = None,
+    ) -> bool:
+        """Note that a mail of KIND, which SOURCE wanted, goes to PERSON on TODAY; False when LIMIT forbids it."""
+        async with self._writing_about_people() as connection:
+            return await mailings.count_mailing(
+                connection, person, kind, today, limit, last_day=last_day, source=source
+            )
+
+    # --- what a person may ask for -----------------------------------------------------------------
+
+    @asynccontextmanager
+    async def subjects(self) -> AsyncIterator[SubjectBook]:
+        """One transaction on all that is held about people, alone at it; committed unless the block raises."""
+        async with self._writing_about_people() as connection:
+            yield SubjectBook(connection, self._ledger_key)
+
+    async def held(self, pseudonym: Pseudonym, today: Day) -> Held:
+        """Everything that is held about the person on TODAY."""
+        async with self._database.read() as connection:
+            return await read_held(connection, pseudonym, today)
+
+    async def spend(self, digest: bytes, last_day: Day) -> bool:
+        """Use the token with DIGEST, which is good until LAST_DAY, for its one POST; False when it was used before."""
+        async with self._database.write() as connection:
+            return await spent.spend(connection, digest, last_day)
+
+    async def is_spent(self, digest: bytes) -> bool:
+        """Whether the token with DIGEST was used."""
+        async with self._database.read() as connection:
+            return await spent.is_spent(connection, digest)
+
+    async def note_vacuum(self, today: Day) -> None:
+        """Remember that `vacuum` was done on TODAY."""
+        async with self._database.write() as connection:
+            await note_vacuum(connection, today)
+
+    async def vacuum_day(self) -> Day | None:
+        """The day of the last `vacuum` that was noted; None when there was none."""
+        async with self._database.read() as connection:
+            return await vacuum_day(connection)
 
     # --- figures -----------------------------------------------------------------------------------
 
