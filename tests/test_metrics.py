@@ -144,7 +144,7 @@ def test_other_peoples_trackers_are_counted_by_kind(metrics: Metrics) -> None:
 
 
 def test_overdue_rows_are_shown_by_table_until_they_are_gone(metrics: Metrics) -> None:
-    """LAW.md R42: a deletion that is late can raise an alarm."""
+    """R42: a deletion that is late can raise an alarm."""
     metrics.overdue({"events": 12, "grants": 0})
     assert value(metrics, "tracker_rows_overdue", table="events") == 12
     metrics.overdue({"events": 0, "grants": 0})

@@ -81,12 +81,12 @@ async def _journal(store: Store, journal: Journal) -> Finding:
     what = "the journal is whole and fits the database"
     try:
         await journal.load()
+        async with store.restoring() as book:
+            mark = (await book.marks()).applied.get(journal.id)
+            heads = [anchor for anchor in journal.anchors[-1:] if isinstance(anchor, Anchor)]
+            lost = [anchor for anchor in heads if not await book.has_head(anchor.entry, anchor.digest)]
     except TrackerError as error:
         return _wrong(what, error)
-    async with store.restoring() as book:
-        mark = (await book.marks()).applied.get(journal.id)
-        heads = [anchor for anchor in journal.anchors[-1:] if isinstance(anchor, Anchor)]
-        lost = [anchor for anchor in heads if not await book.has_head(anchor.entry, anchor.digest)]
     if mark is None or not journal.reaches(mark):
         return Finding(
             what, fine=False, why="the database knows another one, or more of it; run `tracker restore-check`"

@@ -77,7 +77,7 @@ def test_what_a_rep_or_a_call_reports_is_pending_whatever_the_evidence(method: M
 
 
 def test_after_a_restore_that_lost_nos_what_was_confirmed_before_waits_for_the_person() -> None:
-    """LAW.md R45: a no that is lost may have followed it."""
+    """R45: a no that is lost may have followed it."""
     for days, state in ((0, ConsentState.PENDING), (-2, ConsentState.LIVE)):
         policy = ConsentPolicy(vouched_since=NOW + timedelta(days=days))
         assert decide(REPORT, NOBODY, NOW, policy).state is state

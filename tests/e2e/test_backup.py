@@ -17,6 +17,7 @@ def files(folder: Path) -> dict[str, int]:
 
 
 def test_a_backup_holds_everything_but_the_keys(fresh: Installation, tmp_path: Path) -> None:
+    """R63: keys lie outside the database, and outside its backups."""
     folder = tmp_path / "backups" / "today"
     with fresh as tracker:
         tracker.grant(ANNA)

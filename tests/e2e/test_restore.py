@@ -40,7 +40,7 @@ def put_back(tracker: Installation, backup: Path) -> None:
 
 
 def test_a_withdrawal_that_only_the_journal_has_survives_sigkill(fresh: Installation) -> None:
-    """Killed between the journal's fsync and the commit, which cannot come: the database is locked."""
+    """R45: killed between the journal's fsync and the commit, which cannot come: the database is locked."""
     with fresh as tracker:
         for address in (ANNA, BERT):
             tracker.grant(address)
@@ -74,6 +74,7 @@ def test_a_withdrawal_while_the_database_is_locked_is_applied_before_anything_is
 
 
 def test_yesterdays_copy_restored_is_noticed_and_the_person_is_still_silent(fresh: Installation) -> None:
+    """R45: a withdrawal, then yesterday's copy, then a person who is still not tracked."""
     tracker = fresh
     with tracker:
         for address in (ANNA, BERT):

@@ -25,6 +25,7 @@ def age(tracker: Installation) -> None:
 
 
 def test_a_retired_keys_links_show_their_destination_and_its_stop_links_stop(fresh: Installation) -> None:
+    """R63: keys can be rotated, and retired after a leak, without breaking what was sent."""
     tracker = fresh
     with tracker:
         tracker.grant(ANNA)
@@ -53,6 +54,7 @@ def test_a_retired_keys_links_show_their_destination_and_its_stop_links_stop(fre
 
 
 def test_after_a_rekey_everybody_is_found_and_old_links_work(fresh: Installation) -> None:
+    """R63: the pseudonym key can be exchanged too, and the old one alone finds nobody."""
     tracker = fresh
     with tracker:
         for address in (ANNA, BERT, CARA):

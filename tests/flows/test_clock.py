@@ -57,7 +57,7 @@ def fresh(address: str, now: datetime, **more: object) -> ReportedConsent:
 
 
 async def test_events_go_ninety_days_after_sending(clock: Clock) -> None:
-    """LAW.md R42, R43: events and deliveries live for `retention_days`."""
+    """R42, R43: events and deliveries live for `retention_days`."""
     flows = clock.flows
     await flows.consents.report(fresh(ANNA, NOW), NOW)
     sent = await flows.sender.rewrite(Envelope(ANNA, "shop", single=True), MAIL, NOW)
@@ -75,7 +75,7 @@ async def test_events_go_ninety_days_after_sending(clock: Clock) -> None:
 
 
 async def test_a_grant_ends_after_two_years_and_its_proof_three_years_later(clock: Clock) -> None:
-    """LAW.md R14, R43: `consent_days` after it was given, and `proof_days` after it ended."""
+    """R14, R43: `consent_days` after it was given, and `proof_days` after it ended."""
     flows = clock.flows
     await flows.consents.report(fresh(ANNA, NOW), NOW)
     now = await clock.on(CONSENT)
@@ -121,7 +121,7 @@ async def test_what_nobody_confirmed_goes_after_thirty_days(clock: Clock) -> Non
 
 
 async def test_the_journal_forgets_when_no_backup_can_lack_it(clock: Clock) -> None:
-    """LAW.md R45: a month goes 35 days after its end, and with it the pseudonyms in it."""
+    """R45: a month goes 35 days after its end, and with it the pseudonyms in it."""
     flows = clock.flows
     await flows.consents.withdraw(ANNA, ALL, "cli", NOW)  # 2026-11-23
     for day, months in ((42, {"2026-11", "2027-01"}), (43, {"2027-01"})):  # until 2027-01-04
@@ -130,9 +130,9 @@ async def test_the_journal_forgets_when_no_backup_can_lack_it(clock: Clock) -> N
 
 
 async def test_a_nightly_sync_brings_one_withdrawn_person_not_back_in_four_years(clock: Clock) -> None:
-    """Every customer is posted as consenting every night; who said no stays silent, also on day 1,096, and others live.
+    """R51: every customer is posted as consenting every night; who said no stays silent, also on day 1,096.
 
-    What a sync may do at most is prolong the no: it lasts `proof_days` after the last try.
+    Others live on. What a sync may do at most is prolong the no: it lasts `proof_days` after the last try.
     """
     flows = clock.flows
     for address in (ANNA, BERT, CARA):

@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from tracker.core.calendar import day_of
 from tracker.core.consent import ConsentPolicy
 from tracker.core.journal import Restored
 from tracker.core.pseudonym import normalise, pseudonym
+from tracker.core.tokens import Tokens
 from tracker.flows import in_step as flow
 from tracker.flows.consent import Consents
 from tracker.flows.in_step import InStep
@@ -144,7 +145,7 @@ async def killed_before_the_commit(server: Server) -> AsyncIterator[ConsentBook]
 
 
 async def test_a_no_that_was_noted_and_not_committed_is_replayed_at_the_next_start(start: Start) -> None:
-    """LAW.md R45: what happens between the journal's fsync and the commit mends itself."""
+    """R45: what happens between the journal's fsync and the commit mends itself."""
     server = await start()
     await server.consents.report(reported(ANNA), NOW)
     no = No(NoKind.WITHDRAWAL, person(ANNA), MAIL_PURPOSES, after(minutes=1), "recipient", Language.DE)
@@ -203,7 +204,7 @@ async def test_an_event_that_waits_meanwhile_is_not_written_for_who_said_no(flow
 
 
 async def test_yesterdays_database_put_back_is_noticed_replayed_and_goes_on(start: Start) -> None:
-    """LAW.md R45: a restore replays what the journal has; the person is still silent."""
+    """R45: a restore replays what the journal has; the person is still silent."""
     server = await start()
     for address in (ANNA, BERT):
         await server.consents.report(reported(address), NOW)
@@ -225,7 +226,7 @@ async def test_yesterdays_database_put_back_is_noticed_replayed_and_goes_on(star
 
 
 async def test_an_erasure_is_replayed_whole(start: Start) -> None:
-    """LAW.md R45, R51: what a restored backup brings back of somebody erased goes again, references and all."""
+    """R45, R51: what a restored backup brings back of somebody erased goes again, references and all."""
     server = await start()
     await server.consents.report(reported(ANNA, reference="77"), NOW)
     await server.in_step.keep(after(minutes=2))
@@ -310,7 +311,7 @@ def anothers(journal: Path) -> None:
     ],
 )
 async def test_without_its_journal_nothing_is_tracked(start: Start, broken: Callable[[Path], None], words: str) -> None:
-    """LAW.md R45: nobody who said no is tracked because the record of it is away."""
+    """R45: nobody who said no is tracked because the record of it is away."""
     server = await start()
     await server.consents.report(reported(ANNA), NOW)
     await server.consents.withdraw(BERT, ALL, "cli", NOW)
@@ -391,6 +392,28 @@ async def test_a_no_that_cannot_be_noted_is_committed_and_followed_up(start: Sta
     await server.in_step.keep(after(minutes=1, seconds=2))
     assert not server.in_step.trouble
     assert person(ANNA).hex() in (server.folder / "journal" / "2026-11.journal").read_text()
+
+
+async def test_a_no_from_before_a_rekey_is_replayed_to_who_said_it(start: Start) -> None:
+    """R45: a pseudonym in the journal is wrapped as those in the database were."""
+    server = await start()
+    for address in (ANNA, BERT):
+        await server.consents.report(reported(address), NOW)
+    with locked(server.folder):
+        assert await server.consents.withdraw(ANNA, ALL, "cli", after(minutes=1))
+    await server.store.close()
+    ring = replace(RING, pseudonym_keys=(*RING.pseudonym_keys, b"q" * 32))
+    store = await Store.open(
+        server.url, ledger_key=RING.ledger_key, fingerprint=ring.fingerprint, former=ring.former, busy_seconds=0.02
+    )
+    journal = Journal(server.folder / "journal", RING.journal_key)
+    await InStep(store, journal, lambda: Tokens(ring), counted_bytes(), proof_days=1095, backup_days=35).start(NOW)
+    found = [
+        set((await store.standing(pseudonym(ring.pseudonym_keys, address), TODAY)).suppressed)
+        for address in (ANNA, BERT)
+    ]
+    await store.close()
+    assert found == [{Purpose.OPEN, Purpose.CLICK}, set()]
 
 
 async def test_nothing_new_writes_nothing(start: Start) -> None:

@@ -103,6 +103,7 @@ COLUMNS = (
 async def test_what_was_done_to_an_entry_is_said(
     flows: Flows, tmp_path: Path, statements: list[str], faults: list[str]
 ) -> None:
+    """R15: a changed, removed or reordered entry is found, and named."""
     await write(flows)
     tamper(tmp_path, *statements)
     found = [fault for fault in (await verified(flows, tmp_path)).faults if "journal" not in fault]
@@ -147,7 +148,7 @@ def exchange(sql: sqlite3.Connection) -> None:
 
 
 async def test_a_chain_that_was_rebuilt_with_the_key_is_found(flows: Flows, tmp_path: Path) -> None:
-    """Even who holds the key and the database cannot rewrite the past unseen."""
+    """R15: even who holds the key and the database cannot rewrite the past unseen."""
     kept = await write(flows)
     rebuild(tmp_path, 4, exchange)
     assert not (await flows.store.examine_ledger(day_of(NOW))).faults
