@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from ssl import SSLContext
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
@@ -105,18 +106,22 @@ class MailServer:
 
 
 @contextmanager
-def mail_server() -> Iterator[MailServer]:
-    """A running server."""
+def mail_server(*, starttls: SSLContext | None = None, tls: SSLContext | None = None) -> Iterator[MailServer]:
+    """A running server; with STARTTLS it offers TLS, with TLS it speaks nothing else."""
     mails = MailServer()
     loop = asyncio.new_event_loop()
 
     async def listen() -> asyncio.Server:
-        return await loop.create_server(lambda: SMTP(mails, enable_SMTPUTF8=True, loop=loop), "127.0.0.1", 0)
+        def protocol() -> SMTP:
+            return SMTP(mails, enable_SMTPUTF8=True, loop=loop, tls_context=starttls)
 
-    listening = loop.run_until_complete(listen())
-    mails.port = listening.sockets[0].getsockname()[1]
+        return await loop.create_server(protocol, "127.0.0.1", 0, ssl=tls)
+
+    # All of it in the thread: this one may have a loop running, such as the browser's.
     thread = threading.Thread(target=loop.run_forever, name="mail server")
     thread.start()
+    listening = asyncio.run_coroutine_threadsafe(listen(), loop).result(PATIENCE)
+    mails.port = listening.sockets[0].getsockname()[1]
 
     async def end() -> None:
         listening.close()
