@@ -6,10 +6,13 @@ Properties are tried on the same examples in every run, which takes no luck to p
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import settings
+
+from tests.mailserver import MailServer
+from tests.mailserver import mail_server as running_mail_server
 
 settings.register_profile("short", derandomize=True, deadline=None)
 settings.register_profile("long", max_examples=10_000, deadline=None, print_blob=True)
@@ -28,3 +31,10 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"skipped, which CI=true forbids: {report.longrepr}"
     return report
+
+
+@pytest.fixture
+def mail_server() -> Iterator[MailServer]:
+    """A real SMTP server for the mails that the tracker sends itself (setting `smtp_next_hop`)."""
+    with running_mail_server() as server:
+        yield server

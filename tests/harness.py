@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -141,6 +142,12 @@ class Installation:
             data = json.dumps(body).encode()
         assert data is None or isinstance(data, bytes)
         return ask(self.private_url, method, path, data, named, source="127.0.0.77")
+
+    def until_ready(self) -> None:
+        """Ask until the server says that mail would be tracked."""
+        end = time.monotonic() + PATIENCE
+        while (answer := self.api("GET", "/health/ready")).status != 200:
+            assert time.monotonic() < end, answer.body
 
     def rewrite(self, message: bytes, recipient: str, **headers: str) -> Reply:
         """POST /v1/rewrite of one copy that goes to RECIPIENT alone."""

@@ -20,11 +20,21 @@ IN_THE_CONTRACT = [
     "sender_domains", "smtp_listen", "smtp_next_hop", "control_networks", "campaign_header", "reference_header",
     "label_from", "resign_domains", "mode",
 ]  # fmt: skip
-BEYOND_IT = ["language", "rewrite_visible_urls", "excluded_links", "plan_cache"]
+BEYOND_IT = [
+    "language", "rewrite_visible_urls", "excluded_links", "plan_cache", "confirmations_per_day", "controller_address",
+    "data_protection_officer", "supervisory_authority", "purposes", "data_recipients", "hosting", "transfers",
+]  # fmt: skip
 REQUIRED = {"TRACKER_CONTROLLER": "Werkstatt Nord GmbH", "TRACKER_CONTACT": "privacy@werkstatt-nord.example"}
 IMPOSSIBLE = {
     "controller": ["", "  ", "a\nb", "x" * 201],
     "contact": ["", "Anna", "Anna <a@b.example>", "a@b.example, c@d.example"],
+    "controller_address": ["  ", "x" * 201],
+    "data_protection_officer": ["a\nb"],
+    "supervisory_authority": [" "],
+    "purposes": [" ", "a\nb", "x" * 1_001],
+    "data_recipients": ["\x07"],
+    "hosting": ["  "],
+    "transfers": ["a\tb"],
     "language": ["", "es", "DE"],
     "public_url": [
         "", "t.example.com", "ftp://t.example.com", "http://t.example.com", "https://t.example.com/path", "https://",
@@ -35,6 +45,7 @@ IMPOSSIBLE = {
     "public_listen": ["", "8080", ":8080", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "::1:8080", "a b:80"],
     "private_listen": ["127.0.0.1:x"],
     "dashboard_listen": ["127.0.0.1:-1"],
+    "confirmations_per_day": ["", "-1", "many", "1000001"],
     "trusted_proxies": ["10.0.0.1/8", "proxy.example", "10.0.0.0/33"],
     "database_url": [
         "", "tracker.db", "sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///a?mode=ro", "mysql://h/d",
@@ -261,7 +272,7 @@ def test_no_impossible_value_is_quoted(name: str) -> None:
     [
         "retention_days = true", "text_links = 2", "public_listen = 8080", "sender_domains = 5", "mode = []",
         "sender_domains = [5]", "max_message = true", "controller = 5", "retention_days = 1.0", "journal = 1",
-        "trusted_proxies = {}",
+        "trusted_proxies = {}", "purposes = {}", 'purposes = { es = "x" }', "purposes = { de = 1 }", "hosting = 1",
     ],
 )  # fmt: skip
 def test_a_value_of_another_type_is_refused(folder: Path, line: str) -> None:
@@ -331,6 +342,19 @@ def test_a_folder_that_a_database_url_cannot_name_is_refused(folder: Path) -> No
     (folder / "what?").mkdir()
     with pytest.raises(BadSetting, match=r"^database_url: "):
         load(toml(folder / "what?"), {})
+
+
+def test_a_statement_may_be_given_by_language(folder: Path) -> None:
+    purposes = load(toml(folder, 'purposes = { de = "Damit wir es wissen.", fr = "Pour savoir." }'), {}).purposes
+    assert purposes is not None
+    assert purposes.read_in(Language.FR, Language.DE) == ("Pour savoir.", Language.FR)
+    assert purposes.read_in(Language.IT, Language.DE) == ("Damit wir es wissen.", Language.DE)
+    assert purposes.read_in(Language.IT, Language.EN) == ("Damit wir es wissen.", Language.DE)
+    plain = from_environment(transfers="None").transfers
+    assert plain is not None
+    assert plain.says_none
+    assert not purposes.says_none
+    assert plain.read_in(Language.FR, Language.EN) == ("None", Language.EN)
 
 
 # --- shown and written -------------------------------------------------------------------------

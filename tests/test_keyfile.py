@@ -200,3 +200,35 @@ def test_a_retired_key_is_read_as_such(file: KeyFile) -> None:
     assert isinstance(retired, SigningKey)
     assert retired.retired
     assert ring.signing_key(NOW).id == "B"
+
+
+def test_a_leaked_key_is_retired_when_another_one_signs(file: KeyFile, random_bytes: Callable[[int], bytes]) -> None:
+    for moment in (NOW, NOW + timedelta(minutes=59)):
+        with pytest.raises(BadKeyFile, match="no other key signs yet"):
+            file.retire("A", moment)
+        if moment == NOW:
+            file.rotate(NOW, random_bytes)
+    later = NOW + timedelta(hours=1)
+    assert file.retire("A", later)
+    assert not file.retire("A", later), "it was before"
+    assert [(key.id, key.retired) for key in file.load().signing] == [("A", True), ("B", False)]
+    with pytest.raises(BadKeyFile, match="no other key signs yet"):
+        file.retire("B", later)
+    with pytest.raises(BadKeyFile, match="no signing key with that id"):
+        file.retire("C", later)
+    assert file.path.stat().st_mode & 0o777 == 0o600
+
+
+def test_wrapping_adds_a_generation_and_keeps_the_others(file: KeyFile, random_bytes: Callable[[int], bytes]) -> None:
+    before = file.load()
+    wrapped = file.wrap(random_bytes)
+    assert wrapped == file.load()
+    assert wrapped.pseudonym_keys[:-1] == before.pseudonym_keys
+    assert (wrapped.signing, wrapped.ledger_key) == (before.signing, before.ledger_key)
+    assert wrapped.fingerprint != before.fingerprint
+    assert wrapped.former == {before.fingerprint: wrapped.pseudonym_keys[1:]}
+    assert before.former == {}
+    for _ in range(62):
+        file.wrap(random_bytes)
+    with pytest.raises(BadKeyFile, match="64 generations"):
+        file.wrap(random_bytes)

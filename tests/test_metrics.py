@@ -143,3 +143,11 @@ def test_other_peoples_trackers_are_counted_by_kind(metrics: Metrics) -> None:
     metrics.foreign({}, 0)
     assert value(metrics, "tracker_foreign_removed_total") == 1
     assert value(metrics, "tracker_foreign_total", kind="pixel") == 3
+
+
+def test_overdue_rows_are_shown_by_table_until_they_are_gone(metrics: Metrics) -> None:
+    """R42: a deletion that is late can raise an alarm."""
+    metrics.overdue({"events": 12, "grants": 0})
+    assert value(metrics, "tracker_rows_overdue", table="events") == 12
+    metrics.overdue({"events": 0, "grants": 0})
+    assert value(metrics, "tracker_rows_overdue", table="events") == 0

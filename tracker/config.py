@@ -21,7 +21,7 @@ from tracker.config_values import Listen, beside, masked, sized
 from tracker.model import BadSetting, Language, SetupError
 from tracker.settings import MAY_HOLD_SECRETS, NOT_BUILT_YET, PATHS, Settings
 
-__all__ = ["Listen", "Settings", "effective", "load", "write_default"]
+__all__ = ["Listen", "Settings", "effective", "found_config", "load", "write_default"]
 
 PREFIX: Final = "TRACKER_"
 CONFIG_VARIABLE: Final = "TRACKER_CONFIG"
@@ -53,6 +53,12 @@ def load(config: Path | None, environ: Mapping[str, str]) -> Settings:
         if from_file is None and any(each["type"] == "missing" for each in errors):
             faults.append("there is no tracker.toml here (`tracker init` makes one, --config names another)")
         raise BadSetting("; ".join(faults)) from None
+
+
+def found_config(config: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """The file that `load` reads; None when nobody named one and there is none."""
+    path, told_by = _config_path(config, environ)
+    return path if told_by is not None or path.exists() else None
 
 
 def effective(settings: Settings) -> dict[str, str]:

@@ -11,8 +11,9 @@ from typing import Final, NamedTuple, TypeVar
 
 import idna
 
+from tracker.core.disclosure import Wording
 from tracker.core.pseudonym import normalise
-from tracker.model import InvalidAddress
+from tracker.model import InvalidAddress, Language
 
 T = TypeVar("T")
 
@@ -48,6 +49,20 @@ def text(value: object) -> str:
     if not isinstance(value, str) or not 1 <= len(value.strip()) <= 200 or not value.isprintable():
         raise ValueError("must be a line of 1 to 200 characters")
     return value.strip()
+
+
+def wording(value: object) -> Wording:
+    """A text of 1 to 1000 printable characters, or a table of such texts by language."""
+    texts = {None: value} if isinstance(value, str) else value
+    if not isinstance(texts, dict) or not texts or not all(map(_is_sentence, texts.values())):
+        raise ValueError('must be a text of 1 to 1000 characters, or one for each language: { de = "…", en = "…" }')
+    if not set(texts) <= {None, *Language}:
+        raise ValueError(f"must be texts in {', '.join(Language)}")
+    return Wording(tuple((language and Language(language), text.strip()) for language, text in texts.items()))
+
+
+def _is_sentence(value: object) -> bool:
+    return isinstance(value, str) and 1 <= len(value.strip()) <= 1000 and value.isprintable()
 
 
 def mailbox(value: object) -> str:

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from tracker.config import Settings
 from tracker.core.calendar import day_of
+from tracker.core.journal import Anchor
 from tracker.core.keys import KeyRing
 from tracker.keyfile import KeyFile
 from tracker.model import Day, TrackerError
 from tracker.store.engine import database_path
+from tracker.store.journal import SUFFIX, Journal
 from tracker.store.store import Store
 
 
@@ -45,6 +47,8 @@ async def examine(settings: Callable[[], Settings], now: datetime) -> tuple[Find
         return (*found, _wrong("database", error))
     try:
         found += [Finding("database", fine=True), *await _ledger(store, day_of(now))]
+        found += [await _journal(store, Journal(effective.journal, ring.journal_key))]
+        found += [_apart(effective.key_file, await store.backup_folder())]
         overdue = {table: rows for table, rows in (await store.overdue(day_of(now))).items() if rows}
         why = "; ".join(
             f"{rows} rows of {table} are past their day: is `tracker serve` running?" for table, rows in overdue.items()
@@ -72,10 +76,39 @@ async def _ledger(store: Store, today: Day) -> list[Finding]:
     ]
 
 
+async def _journal(store: Store, journal: Journal) -> Finding:
+    """Whether the journal is whole and the database no older than it; several servers would each look at their own."""
+    what = "the journal is whole and fits the database"
+    try:
+        await journal.load()
+        async with store.restoring() as book:
+            mark = (await book.marks()).applied.get(journal.id)
+            heads = [anchor for anchor in journal.anchors[-1:] if isinstance(anchor, Anchor)]
+            lost = [anchor for anchor in heads if not await book.has_head(anchor.entry, anchor.digest)]
+    except TrackerError as error:
+        return _wrong(what, error)
+    if mark is None or not journal.reaches(mark):
+        return Finding(
+            what, fine=False, why="the database knows another one, or more of it; run `tracker restore-check`"
+        )
+    why = "an older database was put in place: `tracker serve` replays what it lacks" if lost else ""
+    return Finding(what, fine=not lost, why=why)
+
+
+def _apart(key_file: Path, backup: Path | None) -> Finding:
+    """Whether whoever takes the last backup, or the folder in which it stands, does not take the keys along."""
+    beside = backup is not None and (key_file.parent == backup.parent or key_file.is_relative_to(backup))
+    return Finding(
+        "the keys lie apart from the backup",
+        fine=not beside,
+        why=f"the key file lies where the last backup went, {backup}: together they show who is who" if beside else "",
+    )
+
+
 def _private_files(settings: Settings) -> list[Path]:
     database = database_path(settings.database_url)
     siblings = [Path(f"{database}{suffix}") for suffix in ("", "-wal", "-shm")]
-    return [path for path in siblings if path.exists()]
+    return [path for path in (*siblings, *sorted(settings.journal.glob(f"*{SUFFIX}"))) if path.exists()]
 
 
 def _mode(path: Path) -> Finding:

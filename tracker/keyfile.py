@@ -81,9 +81,43 @@ class KeyFile:
             if key_id is None:
                 raise BadKeyFile("key_file: all 64 key ids are used")
             key = SigningKey(key_id, random_bytes(KEY_SIZE), now.astimezone(UTC) + SIGNS_AFTER)
-            with self._written(replace(ring, signing=(*ring.signing, key)), self.path.stat()) as temporary:
-                os.replace(temporary, self.path)
+            self._replace(replace(ring, signing=(*ring.signing, key)))
         return key
+
+    def retire(self, key_id: str, now: datetime) -> bool:
+        """Mark a signing key as leaked; False when it was before. Another one has to sign at NOW already."""
+        with self._locked():
+            ring = self.load()
+            leaked = ring.by_id(key_id)
+            if leaked is None:
+                raise BadKeyFile("key_file: there is no signing key with that id")
+            if leaked.retired:
+                return False
+            kept = replace(
+                ring, signing=tuple(replace(key, retired=key.retired or key is leaked) for key in ring.signing)
+            )
+            try:
+                kept.signing_key(now)
+            except BadKeyFile:
+                raise BadKeyFile(
+                    "key_file: no other key signs yet; `tracker secret rotate`, and an hour later retire this one"
+                ) from None
+            self._replace(kept)
+        return True
+
+    def wrap(self, random_bytes: Callable[[int], bytes]) -> KeyRing:
+        """Add a pseudonym key, which wraps what those before it made; the new ring."""
+        with self._locked():
+            ring = self.load()
+            if len(ring.pseudonym_keys) == len(KEY_IDS):
+                raise BadKeyFile("key_file: all 64 generations of pseudonym keys are used")
+            wrapped = replace(ring, pseudonym_keys=(*ring.pseudonym_keys, random_bytes(KEY_SIZE)))
+            self._replace(wrapped)
+        return wrapped
+
+    def _replace(self, ring: KeyRing) -> None:
+        with self._written(ring, self.path.stat()) as temporary:
+            os.replace(temporary, self.path)
 
     def _octets(self) -> bytes:
         # What is checked is the open file itself, so that nobody can exchange it between the check and the reading.

@@ -14,13 +14,15 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from tracker.core.calendar import instant_of
-from tracker.model import Agent, Hour, Left, Purpose, Reason
+from tracker.model import Agent, Hour, Left, MailKind, Purpose, Reason
 
 KINDS: Final = {Purpose.OPEN: "pixel", Purpose.CLICK: "redirect"}
 FOREIGN: Final = ("pixel", "link")
 """Kinds of other people's trackers, as core/foreign names them."""
 RESULTS: Final = ("recorded", "early", "refused", "uncounted", "forged")
 """Of a hit, as flows/hit names them; `early` was answered before the commit."""
+MAIL_RESULTS: Final = ("sent", "too-often", "refused", "failed", "dropped")
+"""Of a mail of our own, as flows/mailing names them."""
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
@@ -59,7 +61,11 @@ class Metrics:
         self._problems = self._counter("tracker_problems", "API requests refused or failed, by problem", "problem")
         self._answers = self._counter("tracker_http_answers", "HTTP answers", "route", "method", "status")
         self._deleted = self._counter("tracker_rows_expired", "Rows deleted because their last day passed", "table")
+        self._overdue = Gauge(
+            "tracker_rows_overdue", "Rows past their last day, not deleted yet", ("table",), registry=self._registry
+        )
         self._jobs = self._counter("tracker_job_runs", "Runs of background work", "job", "result")
+        self._mails = self._counter("tracker_own_mails", "Mails that the tracker was to send itself", "kind", "result")
         self._oldest = Gauge(
             "tracker_oldest_event_age_seconds", "Age of the oldest event that is stored", registry=self._registry
         )
@@ -101,9 +107,18 @@ class Metrics:
         for table, rows in deleted.items():
             self._deleted.labels(table).inc(rows)
 
+    def overdue(self, counts: Mapping[str, int]) -> None:
+        """So many rows of each table are past their day and not deleted yet; told every few minutes."""
+        for table, rows in counts.items():
+            self._overdue.labels(table).set(rows)
+
     def job(self, description: str, result: str) -> None:
         """A piece of background work ended; RESULT is `done` or `failed`."""
         self._jobs.labels(description, result).inc()
+
+    def mailed(self, kind: MailKind, result: str) -> None:
+        """What became of a mail of our own; RESULT is one of MAIL_RESULTS."""
+        self._mails.labels(kind, result).inc()
 
     def oldest_event(self, hour: Hour | None, now: datetime) -> None:
         """The oldest event that is stored is of HOUR, None when there is none; told every minute or so."""
@@ -132,6 +147,9 @@ class Metrics:
             self._left.labels(why)
         for kind in FOREIGN:
             self._foreign.labels(kind)
+        for mail in MailKind:
+            for result in MAIL_RESULTS:
+                self._mails.labels(mail, result)
         for kind in KINDS.values():
             self._early.labels(kind)
             for result in RESULTS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 from typing import ClassVar, NewType
 
@@ -77,6 +77,14 @@ class LedgerEvent(StrEnum):
     EXPIRED = "expired"
 
 
+class NoKind(StrEnum):
+    """How a person said no; the journal keeps them all."""
+
+    WITHDRAWAL = "withdrawal"
+    REFUSAL = "refusal"
+    ERASURE = "erasure"
+
+
 class Agent(IntEnum):
     """Who made a hit, as far as it can be told; the order is that of certainty that it was a person."""
 
@@ -93,6 +101,17 @@ class OwnActor(StrEnum):
     CLI = "cli"
     TRACKER = "tracker"
     """What happens by itself, such as the end of a grant."""
+
+
+class MailKind(StrEnum):
+    """Mails that the tracker sends itself."""
+
+    CONFIRMATION = "confirmation"
+    """A sender reported a consent and says that the person asked to confirm it by mail."""
+    ASK = "ask"
+    """The person typed the address at `/ask`."""
+    MAILBOX = "mailbox"
+    """The person typed the address at `/privacy`."""
 
 
 class Scope(StrEnum):
@@ -227,6 +246,20 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class No:
+    """A person's no as the journal keeps it, so that no restored database may lack it."""
+
+    kind: NoKind
+    pseudonym: Pseudonym
+    """As of the newest generation of pseudonym keys."""
+    purposes: frozenset[Purpose]
+    at: datetime
+    """When it came: the ledger's entry about it was recorded at the same instant."""
+    actor: str
+    language: Language | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """A version of the text people agree to, in one language."""
 
@@ -235,6 +268,43 @@ class Notice:
     text: str
     features: frozenset[str] = frozenset()
     superseded_day: Day | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """Where an entry of the ledger stands in the chain; the digests are keyed and say nothing by themselves."""
+
+    previous: bytes
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """All that is on record of one person's consent."""
+
+    standing: Standing = Standing()
+    history: tuple[LedgerContent, ...] = ()
+    seals: Mapping[int, Seal] = field(default_factory=dict)
+    """By entry."""
+    notices: tuple[Notice, ...] = ()
+    """The texts that entries of the history name."""
+
+
+# --- mails of our own ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A mail of our own on its way: held in memory until it is sent, written nowhere, shown in no text about it."""
+
+    kind: MailKind
+    address: str = field(repr=False)
+    """Normalised: what is proved by reading the mail is proved of the address whose pseudonym was taken."""
+    language: Language
+    url: str = field(repr=False)
+    """The link that the mail is about; it holds a token."""
+    valid_for: timedelta
+    """How long the link is good for."""
 
 
 # --- messages ----------------------------------------------------------------------------------
@@ -635,6 +705,23 @@ class NotRecorded(StoreUnavailable):
     remedy = "Please press the button again in a few minutes."
 
 
+class MailNotSent(TrackerError):
+    """The next hop did not take a mail of ours, or not just now."""
+
+    status = 503
+    slug = "mail-not-sent"
+    title = "The mail server does not take our mail just now."
+    meaning = "The mail was not sent."
+    remedy = "See that `smtp_next_hop` names a mail server that can be reached and takes mail from `contact`."
+
+
+class MailRefused(MailNotSent):
+    """The next hop refused a mail of ours for good: trying again changes nothing."""
+
+    slug = "mail-refused"
+    title = "The mail server refused our mail."
+
+
 class FormTooLarge(BodyTooLarge):
     """A form on a page with more in it than any form of ours has."""
 
@@ -693,3 +780,41 @@ class SchemaBehind(SetupError):
     slug = "schema-behind"
     title = "The database is missing or belongs to another release."
     remedy = "Run `tracker init` for a new installation; otherwise run the release that made this database."
+
+
+class IncompleteNotice(SetupError):
+    """The privacy notice or the record of processing lacks a statement; `detail` names the settings."""
+
+    status = 503
+    slug = "incomplete-notice"
+    title = "The privacy notice is not complete yet."
+    meaning = "A notice with gaps is not shown."
+    remedy = "Write to the controller; whoever runs this tracker finds in its settings what is missing."
+
+
+class BadReceipt(BadRequest):
+    """A receipt that was changed, or that another installation signed."""
+
+    status = 422
+    slug = "bad-receipt"
+    title = "The receipt is not genuine, or belongs to somebody else."
+    meaning = "It proves nothing."
+    remedy = "Check that the file is complete and unchanged, and that the public key is that of who issued it."
+
+
+class BadNotice(BadRequest):
+    """A text that cannot be put on file; `detail` says why."""
+
+    status = 422
+    slug = "bad-notice"
+    title = "The text cannot be put on file."
+    remedy = "Correct what is named and add the notice again."
+
+
+class BadJournal(SetupError):
+    """The journal is missing, damaged, or reaches back less far than the database; `detail` says which."""
+
+    slug = "bad-journal"
+    title = "The journal of withdrawals cannot be used."
+    meaning = "Nothing is tracked, since somebody who said no might be. Mail goes out unchanged meanwhile."
+    remedy = "Put the journal back, or run `tracker restore-check`; deploy/restore.md says how."

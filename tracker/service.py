@@ -7,7 +7,7 @@ import logging
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,28 +17,42 @@ from typing import Final
 from aiohttp import web
 
 from tracker.config import Listen, Settings
+from tracker.core.calendar import day_of
 from tracker.core.consent import ConsentPolicy
+from tracker.core.disclosure import Disclosure, Periods
 from tracker.core.survey import SurveyPolicy
 from tracker.core.tokens import Tokens
 from tracker.doors import api, public
+from tracker.doors.about import about
 from tracker.doors.api_problems import malformed
+from tracker.doors.courier import Courier
+from tracker.doors.languages import Languages
+from tracker.doors.mailbox_page import MailboxPage
+from tracker.doors.next_hop import NextHop
 from tracker.doors.operations import Readiness
-from tracker.doors.pages import Pages, Site
+from tracker.doors.pages import Pages, Site, templates_folder
 from tracker.doors.server import Malformed, listen, plain
+from tracker.doors.session_page import SessionPage
 from tracker.flows.access import Access
 from tracker.flows.consent import Consents
 from tracker.flows.hit import Hits
+from tracker.flows.in_step import InStep
+from tracker.flows.mailbox import Mailbox
+from tracker.flows.mailing import Mailings, MailPolicy
+from tracker.flows.proof import Proofs
 from tracker.flows.report import Figures
 from tracker.flows.send import Sender, SendPolicy
+from tracker.flows.subject import Subjects
 from tracker.flows.surveys import KEPT, Surveys
 from tracker.flows.sweep import Job, jobs
 from tracker.keyfile import KeyFile
 from tracker.logs import report_loop_error
 from tracker.metrics import EventCounts, Metrics
-from tracker.model import BadKeyFile, BadSetting, StoreUnavailable, TrackerError
+from tracker.model import BadKeyFile, BadSetting, Letter, StoreUnavailable, TrackerError
 from tracker.planner import Planner
 from tracker.settings import without_effect
 from tracker.store.engine import database_path
+from tracker.store.journal import Journal
 from tracker.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -94,13 +108,21 @@ class Parts:
     sender: Sender
     hits: Hits
     consents: Consents
+    proofs: Proofs
     figures: Figures
+    subjects: Subjects
     access: Access
+    journal: Journal
+    mailings: Mailings
+    mailbox: Mailbox
+    in_step: InStep
 
 
 @asynccontextmanager
-async def built(settings: Settings) -> AsyncIterator[Parts]:
-    """The parts for SETTINGS, with the store open; on the way out what is queued is written first.
+async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Parts]:
+    """The parts for SETTINGS, with the store open and in step with the journal.
+
+    On the way out what is queued is written and mailed first, and the ledger's head noted.
 
     Raises SetupError and StoreUnavailable.
     """
@@ -114,11 +136,26 @@ async def built(settings: Settings) -> AsyncIterator[Parts]:
             settings.database_url,
             ledger_key=ring.ledger_key,
             fingerprint=ring.fingerprint,
+            former=ring.former,
             retention_days=settings.retention_days,
             busy_seconds=LOCK_PATIENCE,
         )
         stack.push_async_callback(store.close)
         metrics.watch_events(partial(_event_counts, store))
+        journal = Journal(settings.journal, ring.journal_key)
+        in_step = InStep(
+            store,
+            journal,
+            keys,
+            secrets.token_bytes,
+            proof_days=settings.proof_days,
+            backup_days=settings.backup_days,
+        )
+        await in_step.start(clock())
+        stack.push_async_callback(in_step.stop, clock)
+        mailings = await stack.enter_async_context(
+            Mailings(store, posting(settings, clock), mail_policy(settings), count=metrics.mailed)
+        )
         planner = Planner(survey_policy(settings))
         stack.callback(planner.close)
         surveys = Surveys(planner, settings.plan_cache)
@@ -132,9 +169,15 @@ async def built(settings: Settings) -> AsyncIterator[Parts]:
                 store, keys, surveys, secrets.token_bytes, send_policy(settings), search=planner.quoted_tokens
             ),
             hits=Hits(store, keys, metrics),
-            consents=Consents(store, keys, consent_policy(settings)),
+            consents=Consents(store, keys, consent_policy(settings), in_step),
+            proofs=Proofs(store, keys, secrets.token_bytes, disclosure(settings)),
             figures=Figures(store, keys),
+            subjects=Subjects(store, keys, consent_policy(settings), in_step),
             access=Access(store),
+            journal=journal,
+            mailings=mailings,
+            mailbox=Mailbox(store, keys, mailings, secrets.token_bytes, settings.public_url),
+            in_step=in_step,
         )
 
 
@@ -166,6 +209,43 @@ def consent_policy(settings: Settings) -> ConsentPolicy:
     return ConsentPolicy(consent_days=settings.consent_days, proof_days=settings.proof_days)
 
 
+def mail_policy(settings: Settings) -> MailPolicy:
+    """What SETTINGS say about mails of our own."""
+    return MailPolicy(confirmations_per_day=settings.confirmations_per_day)
+
+
+def posting(settings: Settings, clock: Clock) -> Callable[[Letter], Awaitable[None]] | None:
+    """What takes mails of our own to the next hop; None when SETTINGS name none."""
+    if settings.smtp_next_hop is None:
+        return None
+    return Courier(NextHop.of(settings.smtp_next_hop), site(settings), clock, secrets.token_bytes).post
+
+
+def disclosure(settings: Settings) -> Disclosure:
+    """What SETTINGS tell of the controller and of periods, for the notice, the record of processing and receipts."""
+    consents = consent_policy(settings)
+    return Disclosure(
+        controller=settings.controller,
+        contact=settings.contact,
+        public_url=settings.public_url,
+        language=settings.language,
+        periods=Periods(
+            retention_days=settings.retention_days,
+            consent_days=consents.consent_days,
+            pending_days=consents.pending_days,
+            proof_days=consents.proof_days,
+            backup_days=settings.backup_days,
+        ),
+        controller_address=settings.controller_address,
+        data_protection_officer=settings.data_protection_officer,
+        supervisory_authority=settings.supervisory_authority,
+        purposes=settings.purposes,
+        data_recipients=settings.data_recipients,
+        hosting=settings.hosting,
+        transfers=settings.transfers,
+    )
+
+
 async def serve(
     settings: Settings, ready: Callable[[], None], *, clock: Clock = utc_now, stop: asyncio.Event | None = None
 ) -> None:
@@ -178,7 +258,7 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
-        parts = await stack.enter_async_context(built(settings))
+        parts = await stack.enter_async_context(built(settings, clock))
         private, public = applications(parts, clock)
         loop.set_exception_handler(report_loop_error)
         count = parts.metrics.answered
@@ -219,6 +299,8 @@ def applications(parts: Parts, clock: Clock) -> tuple[web.Application, web.Appli
         sender=parts.sender,
         consents=parts.consents,
         figures=parts.figures,
+        subjects=parts.subjects,
+        about=about(site(settings), Languages(templates_folder() / "locale"), settings.language),
         access=parts.access,
         metrics=parts.metrics,
         ready=partial(readiness, parts),
@@ -226,13 +308,18 @@ def applications(parts: Parts, clock: Clock) -> tuple[web.Application, web.Appli
         max_message=settings.max_message,
         public_url=settings.public_url,
     )
+    pages = Pages(site(settings))
     strangers = public.build(
         parts.hits,
         parts.consents,
-        Pages(site(settings)),
+        pages,
         clock,
         trusted_proxies=settings.trusted_proxies,
         answered=parts.metrics.answered,
+        more=(
+            *SessionPage(parts.mailbox, parts.subjects, parts.proofs, pages, clock, settings.backup_days).routes,
+            *MailboxPage(parts.mailbox, pages, clock).routes,
+        ),
     )
     return private, strangers
 
@@ -253,13 +340,23 @@ def site(settings: Settings) -> Site:
 def background(parts: Parts) -> Iterable[Job]:
     """The table of background work."""
 
+    async def read_keys(now: datetime) -> None:
+        await parts.keys.reload(now)
+        ring = parts.keys().ring
+        await parts.store.use_keys(ring.fingerprint, ring.former)
+
     async def look_at_oldest(now: datetime) -> None:
         parts.metrics.oldest_event(await parts.store.oldest_event_hour(), now)
 
+    async def look_for_overdue(now: datetime) -> None:
+        parts.metrics.overdue(await parts.store.overdue(day_of(now)))
+
     return (
-        Job("read the key file again", parts.keys.reload, timedelta(minutes=1)),
+        Job("read the key file again", read_keys, timedelta(minutes=1)),
+        Job("keep journal and database in step", parts.in_step.keep, timedelta(seconds=1)),
         Job("forget what repeated messages look like", parts.surveys.forget, KEPT / 5),
         Job("look at the oldest event", look_at_oldest, timedelta(minutes=1)),
+        Job("look for rows past their day", look_for_overdue, timedelta(minutes=5)),
         *jobs(parts.store, parts.settings.proof_days, parts.metrics.swept),
     )
 
@@ -271,6 +368,8 @@ async def readiness(parts: Parts) -> Readiness:
         await parts.store.ping()
     except StoreUnavailable as error:
         trouble["store"] = error.title
+    if parts.in_step.trouble:
+        trouble["journal"] = parts.in_step.trouble
     if parts.keys.trouble:
         trouble["keys"] = parts.keys.trouble
     return Readiness(trouble)

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from tracker import config_values as values
 from tracker.config_values import Listen
+from tracker.core.disclosure import Wording
 from tracker.model import Language
 
 Days = Annotated[int, PlainValidator(values.whole(1, 3_650))]
@@ -19,6 +20,8 @@ Domains = Annotated[tuple[str, ...], PlainValidator(values.several(values.domain
 LinkPatterns = Annotated[tuple[str, ...], PlainValidator(values.several(values.link_pattern))]
 OptionalListen = Annotated[Listen | None, PlainValidator(values.optional(values.listen))]
 OptionalHeader = Annotated[str | None, PlainValidator(values.optional(values.header))]
+OptionalText = Annotated[str | None, PlainValidator(values.optional(values.text))]
+OptionalWording = Annotated[Wording | None, PlainValidator(values.optional(values.wording))]
 ListenAt = Annotated[Listen, PlainValidator(values.listen)]
 FilePath = Annotated[Path, PlainValidator(values.path)]
 
@@ -26,8 +29,8 @@ MAY_HOLD_SECRETS: Final = ("database_url", "smtp_next_hop")
 PATHS: Final = ("key_file", "journal")
 NOT_BUILT_YET: Final = frozenset(
     {
-        "dashboard_listen", "journal", "backup_days", "minimum_group", "smtp_listen",
-        "smtp_next_hop", "control_networks", "campaign_header", "reference_header", "label_from", "resign_domains",
+        "dashboard_listen", "minimum_group", "smtp_listen",
+        "control_networks", "campaign_header", "reference_header", "label_from", "resign_domains",
         "mode",
     }
 )  # fmt: skip
@@ -53,6 +56,33 @@ class Settings(BaseSettings):
     )
     contact: Annotated[str, PlainValidator(values.mailbox)] = Field(
         description="Where recipients reach the controller about their data: an e-mail address."
+    )
+    controller_address: OptionalText = Field(
+        default=None,
+        description="The controller's postal address. This and the six settings that follow stand in the privacy "
+        "notice (/notice) and the record of processing; while one is missing neither is shown.",
+    )
+    data_protection_officer: OptionalText = Field(
+        default=None, description="Name and contact of the data protection officer; none: there is none."
+    )
+    supervisory_authority: OptionalText = Field(
+        default=None, description="The data protection authority to which people can complain, with its address."
+    )
+    purposes: OptionalWording = Field(
+        default=None,
+        description="What opens and clicks are measured for, in one sentence; "
+        'also by language: { de = "Damit wir ...", en = "So that we ..." }.',
+    )
+    data_recipients: OptionalWording = Field(
+        default=None,
+        description="Who gets to see what was measured: departments, processors; may be given by language.",
+    )
+    hosting: OptionalWording = Field(
+        default=None, description="Where the data lies: whose servers, in which country; may be given by language."
+    )
+    transfers: OptionalWording = Field(
+        default=None,
+        description="Third countries that data goes to, and the safeguards; none: to none. May be given by language.",
     )
     language: Annotated[Language, PlainValidator(lambda value: Language(_language(value)))] = Field(
         default=Language.EN,
@@ -132,6 +162,10 @@ class Settings(BaseSettings):
         default=None,
         repr=False,
         description="The mail server that mail goes to: host:port or smtps://user:password@host:port.",
+    )
+    confirmations_per_day: Annotated[int, PlainValidator(values.whole(0, 1_000_000))] = Field(
+        default=50,
+        description="How many confirmations, which reports of an API key ask for, are mailed in a day for that key.",
     )
     control_networks: Networks = Field(
         default=(ip_network("127.0.0.0/8"), ip_network("::1/128")),

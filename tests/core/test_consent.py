@@ -76,6 +76,17 @@ def test_what_a_rep_or_a_call_reports_is_pending_whatever_the_evidence(method: M
     assert not decision.give
 
 
+def test_after_a_restore_that_lost_nos_what_was_confirmed_before_waits_for_the_person() -> None:
+    """R45: a no that is lost may have followed it."""
+    for days, state in ((0, ConsentState.PENDING), (-2, ConsentState.LIVE)):
+        policy = ConsentPolicy(vouched_since=NOW + timedelta(days=days))
+        assert decide(REPORT, NOBODY, NOW, policy).state is state
+    old_date = replace(REPORT, given_at=NOW - timedelta(days=3))
+    assert decide(old_date, NOBODY, NOW, ConsentPolicy(vouched_since=NOW - timedelta(days=2))).state is (
+        ConsentState.PENDING
+    ), "neither a new confirmation nor a new date alone helps"
+
+
 def test_a_purchased_list_is_refused_whatever_the_evidence() -> None:
     with pytest.raises(PurchasedList):
         decide(replace(REPORT, method=Method.PURCHASED), NOBODY, NOW, POLICY)

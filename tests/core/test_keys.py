@@ -56,7 +56,11 @@ def test_every_use_has_a_key_of_its_own() -> None:
     both = ring(a, b)
     digests = both.digest_keys
     keys = [
-        *(key for each in (a, b) for key in (each.delivery, each.link, each.stop, each.ask, each.mailbox, each.secret)),
+        *(
+            key
+            for each in (a, b)
+            for key in (each.delivery, each.link, each.stop, each.ask, each.mailbox, each.session, each.secret)
+        ),
         *(digests.delivery, digests.owner, digests.message, digests.identity),
         *(both.ledger_key, *both.pseudonym_keys),
     ]

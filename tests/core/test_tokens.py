@@ -122,7 +122,7 @@ def test_every_kind_opens_its_own_door_and_no_other() -> None:
         assert TOKENS.open_stop(text) is None
 
 
-@pytest.mark.parametrize("kind", ["link", "stop", "ask", "mailbox", "secret"])
+@pytest.mark.parametrize("kind", ["link", "stop", "ask", "mailbox", "session", "secret"])
 def test_a_delivery_token_made_with_another_kinds_key_is_refused(kind: str) -> None:
     # itsdangerous ignores the salt with key_derivation="none": only the keys keep the kinds apart.
     imposter = replace(KEY)
@@ -132,7 +132,7 @@ def test_a_delivery_token_made_with_another_kinds_key_is_refused(kind: str) -> N
     assert TOKENS.read_delivery(forged) is None
 
 
-@pytest.mark.parametrize("kind", ["delivery", "stop", "ask", "mailbox", "secret"])
+@pytest.mark.parametrize("kind", ["delivery", "stop", "ask", "mailbox", "session", "secret"])
 def test_a_link_part_made_with_another_kinds_key_is_refused(kind: str) -> None:
     imposter = replace(KEY)
     object.__setattr__(imposter, "link", getattr(KEY, kind))
@@ -140,7 +140,7 @@ def test_a_link_part_made_with_another_kinds_key_is_refused(kind: str) -> None:
     assert TOKENS.read_link(TOKEN, forged.part.decode(), forged.host.decode()) is None
 
 
-@pytest.mark.parametrize("kind", ["delivery", "link", "ask", "mailbox", "secret"])
+@pytest.mark.parametrize("kind", ["delivery", "link", "ask", "mailbox", "session", "secret"])
 def test_a_stop_token_made_with_another_kinds_key_is_refused(kind: str) -> None:
     imposter = replace(KEY)
     object.__setattr__(imposter, "stop", getattr(KEY, kind))

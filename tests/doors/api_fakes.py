@@ -15,12 +15,15 @@ from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from tracker.core.held import Held
 from tracker.doors.api import build
 from tracker.doors.operations import Readiness
 from tracker.flows.access import Access
 from tracker.flows.consent import Consents, Lookup, ReportedConsent
 from tracker.flows.report import Figures, MessagePage
 from tracker.flows.send import Answer, Sender
+from tracker.flows.subject import Export, Subjects
+from tracker.flows.subject import Request as OnBehalf
 from tracker.model import (
     ApiKey,
     ConsentState,
@@ -131,6 +134,22 @@ class FakeFigures(Flow, Figures):
         return (*self.people, None)
 
 
+class FakeSubjects(Flow, Subjects):
+    found = Held()
+
+    async def show(self, address: str, request: OnBehalf, now: datetime) -> Held:
+        self.ask(address, request)
+        return self.found
+
+    async def export(self, address: str, request: OnBehalf, now: datetime) -> Export:
+        self.ask(address, request)
+        return Export(self.found, ())
+
+    async def erase(self, address: str, request: OnBehalf, now: datetime) -> bool:
+        self.ask(address, request)
+        return len(self.asked) == 1
+
+
 class FakeMeter:
     def __init__(self) -> None:
         self.copies: list[tuple[Reason | None, Mapping[Left, int]]] = []
@@ -199,6 +218,7 @@ class Api:
             FakeConsents(),
             FakeFigures(),
         )
+        self.subjects = FakeSubjects()
         self.meter = FakeMeter()
         self.readiness: Readiness | Exception = Readiness()
         self.log = Lines()
@@ -206,6 +226,8 @@ class Api:
             sender=self.sender,
             consents=self.consents,
             figures=self.figures,
+            subjects=self.subjects,
+            about={"controller": "Nord"},
             access=self.access,
             metrics=self.meter,
             ready=self._ready,

@@ -7,12 +7,16 @@ from base64 import b64encode
 from hashlib import sha256
 from html import unescape
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
 from babel.messages.extract import extract
 from babel.messages.pofile import read_po
 
+from tests.core.test_export import HELD
+from tracker.doors import about, forgotten_report, held_view
+from tracker.doors.languages import Languages
 from tracker.doors.pages import Pages, Site, templates_folder
 from tracker.model import (
     BadRequest,
@@ -24,11 +28,24 @@ from tracker.model import (
     NotFound,
     NotRecorded,
     PageFailed,
+    StoreUnavailable,
     TrackerError,
 )
 
-ERRORS = (BadRequest, BadToken, FormTooLarge, InvalidField, NotAllowed, NotFound, NotRecorded, PageFailed)
+ERRORS = (
+    BadRequest,
+    BadToken,
+    FormTooLarge,
+    InvalidField,
+    NotAllowed,
+    NotFound,
+    NotRecorded,
+    PageFailed,
+    StoreUnavailable,
+)
 """What can happen at the public door."""
+SPEAKERS = (about, forgotten_report, held_view)
+"""Modules that put what is held into words."""
 OPTIONS = {
     "trimmed": "true",
     "newstyle_gettext": "true",
@@ -39,7 +56,20 @@ OPTIONS = {
 FOLDER = templates_folder()
 PLACEHOLDER = re.compile(r"%\(\w+\)s")
 PAGES: dict[str, dict[str, object]] = {
-    "privacy.html": {"action": "/privacy/x/withdraw"},
+    "privacy.html": {"action": "/privacy/x/withdraw", "query": ""},
+    "mailbox.html": {"possible": True, "wrong": True, "query": "", "valid": "15 minutes", "often": 3},
+    "mailbox-sent.html": {"query": "", "valid": "15 minutes", "often": 3},
+    "mailbox-link.html": {"action": "/me/x", "query": "", "valid": "15 minutes", "often": 3},
+    "over.html": {"which": "link", "query": "", "valid": "15 minutes"},
+    "me.html": {
+        **held_view.HeldView(Languages(FOLDER / "locale"), Language.EN).values(HELD),
+        "query": "?lang=de",
+        "form_key": "k",
+        "closes": "12:15",
+        "done": "withdrawn",
+    },
+    "erase.html": {"query": "", "form_key": "k"},
+    "erased.html": {"backups": "35 days"},
     "withdrawn.html": {"which": "all"},
     "error.html": {"title": "Title", "meaning": "Meaning.", "remedy": "Remedy."},
     "not-recorded.html": {
@@ -60,11 +90,22 @@ def site(contact: str = "privacy@example.com", public_url: str = "https://t.exam
 def texts() -> set[str]:
     """Every English text that a page can show."""
     found = {text for error in ERRORS for text in (error.title, error.meaning, error.remedy)}
-    for template in FOLDER.glob("*.html"):
+    for template in (*FOLDER.glob("*.html"), *FOLDER.glob("parts/*.html"), *FOLDER.glob("mail/*.txt")):
         with template.open("rb") as stream:
             for _, message, _, _ in extract(
                 "jinja2.ext:babel_extract", stream, keywords=dict.fromkeys(("_", "gettext")), options=OPTIONS
             ):
+                assert isinstance(message, str)
+                found.add(message)
+    return found | spoken()
+
+
+def spoken() -> set[str]:
+    """Every English text that code says to a recipient."""
+    found = set()
+    for module in SPEAKERS:
+        with Path(module.__file__ or "").open("rb") as stream:
+            for _, message, _, _ in extract("python", stream, keywords=dict.fromkeys(("said", "_said"))):
                 assert isinstance(message, str)
                 found.add(message)
     return found

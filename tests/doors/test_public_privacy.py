@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 
 import pytest
 
@@ -18,13 +19,28 @@ ONE_CLICK = b'------x\r\nContent-Disposition: form-data; name="List-Unsubscribe"
 OPENS_ONLY = b'------x\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nopen\r\n------x--\r\n'
 
 
-async def test_the_page_has_one_button_that_posts_to_withdraw() -> None:
+async def test_r9_the_page_has_a_button_for_everything_and_one_for_each_purpose() -> None:
+    """R9: one press, no login, no question."""
     async with public_door() as door:
         answer = await door.wire.get(PAGE, accept_language="en")
     assert answer.status == 200
-    assert answer.text.count("<button") == answer.text.count("<form") == 1
-    assert f'<form class="act" method="post" action="{WITHDRAW}">' in answer.text
-    assert "<input" not in answer.text
+    forms = answer.text.split("<form")[1:]
+    assert [form.count("<button") for form in forms] == [1, 1, 1]
+    assert all(f'method="post" action="{WITHDRAW}">' in form for form in forms)
+    assert [re.findall(r'<input type="hidden" name="(.*?)" value="(.*?)">', form) for form in forms] == [
+        [], [("purpose", "open")], [("purpose", "click")],
+    ]  # fmt: skip
+    assert answer.text.count("<input") == 2
+
+
+async def test_r47_the_page_leads_to_seeing_asking_and_the_notice() -> None:
+    """R47: and says in general what is stored, who sees it, when it goes, and that a forwarded mail reaches others."""
+    async with public_door() as door:
+        answer = await door.wire.get(f"{PAGE}?lang=en")
+    for path in ("/privacy?lang=en", "/ask?lang=en", "/notice?lang=en"):
+        assert f'href="{path}"' in answer.text
+    for heading in ("What is stored", "who sees it", "How long it is kept", "If the message was forwarded to you"):
+        assert heading in answer.text
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

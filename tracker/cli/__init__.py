@@ -11,10 +11,15 @@ import click
 from tracker.cli.audit import audit
 from tracker.cli.common import Context, explain
 from tracker.cli.consents import consent
+from tracker.cli.forgotten import prove_forgotten
 from tracker.cli.keys import key, secret
+from tracker.cli.ledger import expiring, head, verify
 from tracker.cli.mail import rewrite
+from tracker.cli.proofs import check, export
+from tracker.cli.restore import backup, restore_check
 from tracker.cli.run import demo, serve, sweep
 from tracker.cli.setup import doctor, init
+from tracker.cli.subjects import subject
 from tracker.logs import configure
 from tracker.model import TrackerError
 
@@ -32,8 +37,13 @@ def tracker(context: click.Context, config: Path | None) -> None:
     context.obj = Context(config)
 
 
-for command in (demo, init, serve, rewrite, audit, consent, key, secret, sweep, doctor):
+for command in (
+    demo, init, serve, rewrite, audit, consent, subject, prove_forgotten, key, secret, sweep, backup, restore_check,
+    doctor,
+):  # fmt: skip
     tracker.add_command(command)
+for command in (expiring, head, verify, export, check):
+    consent.add_command(command)
 
 
 def main() -> None:

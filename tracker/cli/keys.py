@@ -12,6 +12,7 @@ from tracker.core.calendar import date_of, day_of
 from tracker.keyfile import KeyFile
 from tracker.model import ApiKey, Scope
 from tracker.service import built, utc_now
+from tracker.store.store import Store
 
 
 @click.group()
@@ -50,7 +51,7 @@ def revoke(context: Context, name: str) -> None:
 
 @click.group()
 def secret() -> None:
-    """Signing keys in the key file."""
+    """Signing keys and the pseudonym key in the key file."""
 
 
 @secret.command()
@@ -59,6 +60,50 @@ def rotate(context: Context) -> None:
     """Add a signing key that signs in an hour; older ones go on verifying."""
     made = KeyFile(context.settings().key_file).rotate(utc_now(), secrets.token_bytes)
     click.echo(f"key {made.id} signs from {made.signs_from.isoformat()}; links made before stay valid")
+
+
+@secret.command()
+@click.argument("key_id", metavar="ID")
+@click.pass_obj
+def retire(context: Context, key_id: str) -> None:
+    """Believe a leaked signing key no more: its links show where they lead and ask, its stop links still stop."""
+    if not KeyFile(context.settings().key_file).retire(key_id, utc_now()):
+        click.echo("retired before; nothing was written")
+        return
+    click.echo(f"retired {key_id}; running servers know within a minute")
+
+
+@secret.command()
+@click.pass_obj
+def rekey(context: Context) -> None:
+    """Wrap the pseudonym key with a new one: whoever has the old one finds nobody any more, and no link changes."""
+    settings = context.settings()
+    if run(_rekey(settings)):
+        click.echo("every pseudonym is wrapped with a new key; running servers know within a minute")
+    else:
+        click.echo("a rekey that was interrupted before is finished now; for another one run this again")
+    click.echo("Keep a copy of the new key file where you keep keys; with the old one the database does not open.")
+
+
+async def _rekey(settings: Settings) -> bool:
+    """Whether a key was made; False when one that was made before only had to reach the database."""
+    file = KeyFile(settings.key_file)
+    ring = file.load()
+    store = await Store.open(
+        settings.database_url,
+        ledger_key=ring.ledger_key,
+        fingerprint=ring.fingerprint,
+        former=ring.former,
+    )
+    try:
+        fresh = not store.was_rekeyed
+        if fresh:
+            ring = file.wrap(secrets.token_bytes)
+            await store.use_keys(ring.fingerprint, ring.former)
+        await store.vacuum()  # no page keeps an old pseudonym
+        return fresh
+    finally:
+        await store.close()
 
 
 async def _create(settings: Settings, name: str, scopes: frozenset[Scope], owner: str | None) -> str:

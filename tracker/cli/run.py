@@ -54,5 +54,5 @@ def demo(once: bool) -> None:
 async def _sweep(settings: Settings) -> dict[str, int]:
     async with built(settings) as parts:
         deleted = await flow.sweep(parts.store, utc_now(), settings.proof_days)
-        await parts.store.vacuum()
+        await flow.vacuum(parts.store, utc_now())
         return dict(deleted)

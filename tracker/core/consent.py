@@ -6,6 +6,7 @@ The rules, all of them here (GDPR Art. 4(11), 7; UWG section 7; DESIGN.md, Conse
 - a report needs evidence, and a date that is neither in the future nor longer ago than a consent lasts;
 - after a no nothing that anybody reports makes a grant;
 - only a confirmed web form, paper or import makes a live grant: what a rep or a call reports waits for the person;
+- after a restore that may have lost a no, a report of what was confirmed before it waits for the person too;
 - a report that adds nothing to what is known writes nothing.
 """
 
@@ -36,6 +37,9 @@ CLOCK_SKEW = timedelta(minutes=5)
 CONFIRMABLE = frozenset({Method.WEB_FORM, Method.WRITTEN, Method.IMPORTED, Method.PAGE})
 """Methods by which a report can show that the person confirmed it."""
 
+TELL_DAYS = 30
+"""How long a mail system has to read that somebody it knows was erased (GDPR Art. 19)."""
+
 
 @dataclass(frozen=True, slots=True)
 class ConsentPolicy:
@@ -44,6 +48,8 @@ class ConsentPolicy:
     consent_days: int = 730
     proof_days: int = 1095
     pending_days: int = 30
+    vouched_since: datetime | None = None
+    """After a restore that lost nos: what was confirmed before it shows nothing any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,7 @@ def decide(report: ConsentReport, standing: Standing, now: datetime, policy: Con
     if report.purposes & standing.suppressed.keys():  # whatever it is worth: that it was tried prolongs the no
         return Decision(ConsentState.SUPPRESSED, until=None)
     _examine(report, now, policy)
-    if is_confirmed(report):
+    if is_confirmed(report) and not _in_doubt(report, policy):
         return _grant(report, standing, policy)
     return _hold(report, standing, now, policy)
 
@@ -87,6 +93,13 @@ def grant_last_day(report: ConsentReport, policy: ConsentPolicy) -> Day:
     confirmed_at = report.evidence.confirmed_at
     since = report.given_at if confirmed_at is None else min(report.given_at, confirmed_at)
     return later(day_of(since), policy.consent_days)
+
+
+def _in_doubt(report: ConsentReport, policy: ConsentPolicy) -> bool:
+    """Whether a no that is lost may have followed what REPORT shows."""
+    confirmed_at = report.evidence.confirmed_at
+    since = report.given_at if confirmed_at is None else min(report.given_at, confirmed_at)
+    return policy.vouched_since is not None and since <= policy.vouched_since
 
 
 def _examine(report: ConsentReport, now: datetime, policy: ConsentPolicy) -> None:

@@ -70,6 +70,11 @@ class SigningKey:
         """For the mailbox token that opens a session."""
         return derive(self.secret, "mailbox")
 
+    @cached_property
+    def session(self) -> bytes:
+        """For the cookie of the session that a mailbox token opens."""
+        return derive(self.secret, "session")
+
 
 @dataclass(frozen=True)
 class DigestKeys:
@@ -132,10 +137,13 @@ class KeyRing:
     @cached_property
     def fingerprint(self) -> bytes:
         """16 octets by which a database recognises its pseudonym keys; it tells nothing about them."""
-        digest = blake2b(digest_size=FINGERPRINT_SIZE, person=b"tracker pseudony")
-        for key in self.pseudonym_keys:
-            digest.update(derive(key, "fingerprint"))
-        return digest.digest()
+        return _fingerprint(self.pseudonym_keys)
+
+    @cached_property
+    def former(self) -> dict[bytes, tuple[bytes, ...]]:
+        """The fingerprints of earlier generations, each with the pseudonym keys that came after it."""
+        keys = self.pseudonym_keys
+        return {_fingerprint(keys[:count]): keys[count:] for count in range(1, len(keys))}
 
     @cached_property
     def digest_keys(self) -> DigestKeys:
@@ -143,8 +151,20 @@ class KeyRing:
         return DigestKeys(self.pseudonym_keys[0])
 
     @cached_property
+    def journal_key(self) -> bytes:
+        """What seals the lines of the journal."""
+        return derive(self.ledger_key, "journal")
+
+    @cached_property
     def _by_id(self) -> dict[str, SigningKey]:
         return {key.id: key for key in self.signing}
+
+
+def _fingerprint(pseudonym_keys: tuple[bytes, ...]) -> bytes:
+    digest = blake2b(digest_size=FINGERPRINT_SIZE, person=b"tracker pseudony")
+    for key in pseudonym_keys:
+        digest.update(derive(key, "fingerprint"))
+    return digest.digest()
 
 
 def _check_size(secret: bytes) -> None:

@@ -57,10 +57,13 @@ def purposes_text(purposes: frozenset[Purpose]) -> str:
 
 def evidence_text(evidence: Evidence) -> str:
     """EVIDENCE as it is stored and sealed: a JSON object of what is there."""
+    return _json(evidence_fields(evidence))
+
+
+def evidence_fields(evidence: Evidence) -> dict[str, object]:
+    """What is there of EVIDENCE, as JSON values by name."""
     fields = {name: value for name, value in asdict(evidence).items() if value is not None}
-    return _json(
-        {name: instant_text(value) if isinstance(value, datetime) else value for name, value in fields.items()}
-    )
+    return {name: instant_text(value) if isinstance(value, datetime) else value for name, value in fields.items()}
 
 
 def evidence_of(text: str) -> Evidence:

@@ -16,12 +16,14 @@ from tracker.doors.api_consents import ConsentsDoor
 from tracker.doors.api_problems import problems
 from tracker.doors.api_rewrite import CopyCounter, RewriteDoor
 from tracker.doors.api_stats import StatsDoor
+from tracker.doors.api_subjects import SubjectsDoor
 from tracker.doors.middlewares import access_log
 from tracker.doors.operations import Exposition, OperationsDoor, Readiness
 from tracker.flows.access import Access
 from tracker.flows.consent import Consents
 from tracker.flows.report import Figures
 from tracker.flows.send import Sender
+from tracker.flows.subject import Subjects
 from tracker.model import NotFound
 
 HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -43,6 +45,8 @@ def build(
     sender: Sender,
     consents: Consents,
     figures: Figures,
+    subjects: Subjects,
+    about: Mapping[str, object],
     access: Access,
     metrics: Meter,
     ready: Callable[[], Awaitable[Readiness]],
@@ -50,12 +54,17 @@ def build(
     max_message: int,
     public_url: str,
 ) -> web.Application:
-    """The application. MAX_MESSAGE: octets up to which a message is planned; PUBLIC_URL: where people find `/ask`."""
+    """The application.
+
+    ABOUT: what an export says beside the data; MAX_MESSAGE: octets up to which a message is planned; PUBLIC_URL: where
+    people find `/ask`.
+    """
     gate = Gate(access, clock)
     rewriting = RewriteDoor(sender, gate, metrics, clock, max_message)
     batches = BatchDoor(sender, gate, metrics, clock, max_message)
     consent = ConsentsDoor(consents, gate, clock)
     stats = StatsDoor(figures, gate, clock)
+    subject = SubjectsDoor(subjects, about, gate, clock)
     operations = OperationsDoor(ready, metrics)
     routes: Mapping[str, tuple[str, Handler]] = {
         "/v1/rewrite": ("POST", rewriting.rewrite),
@@ -63,6 +72,9 @@ def build(
         "/v1/consents": ("POST", consent.report),
         "/v1/consents/lookup": ("POST", consent.lookup),
         "/v1/consents/withdraw": ("POST", consent.withdraw),
+        "/v1/subjects/show": ("POST", subject.show),
+        "/v1/subjects/export": ("POST", subject.export),
+        "/v1/subjects/erase": ("POST", subject.erase),
         "/v1/stats/messages": ("GET", stats.messages),
         "/v1/stats/messages/{id}": ("GET", stats.message),
         "/v1/stats/recipients": ("POST", stats.recipients),

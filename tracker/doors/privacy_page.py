@@ -9,7 +9,8 @@ from aiohttp import web
 
 from tracker.core.tokens import StopToken
 from tracker.doors.forms import read_form
-from tracker.doors.pages import Pages, chosen
+from tracker.doors.mailbox_page import query_of
+from tracker.doors.pages import Pages
 from tracker.doors.raw_routes import Captured
 from tracker.flows.consent import Consents
 from tracker.model import MAIL_PURPOSES, BadRequest, BadToken, FormTooLarge, NotRecorded, Purpose
@@ -24,10 +25,11 @@ class PrivacyPage:
         self._clock = clock
 
     async def show(self, request: web.Request, captured: Captured) -> web.StreamResponse:
-        """The page with the button. Raises BadToken."""
+        """The page with the buttons. Raises BadToken."""
         stop = self._read(captured["token"])
         language = self._pages.language_of(request, stop.language)
-        return self._pages.answer("privacy.html", language, {"action": _action(request, captured)})
+        values = {"action": _action(request, captured), "query": query_of(request)}
+        return self._pages.answer("privacy.html", language, values)
 
     async def withdraw(self, request: web.Request, captured: Captured) -> web.StreamResponse:
         """Record the no; the same answer whether it was news or not, and no redirect (RFC 8058 section 3.2).
@@ -59,9 +61,7 @@ class PrivacyPage:
 
 
 def _action(request: web.Request, captured: Captured) -> str:
-    language = chosen(request)
-    query = "" if language is None else f"?lang={language.value}"
-    return f"/privacy/{captured['token']}/withdraw{query}"
+    return f"/privacy/{captured['token']}/withdraw{query_of(request)}"
 
 
 async def _purposes(request: web.Request) -> frozenset[Purpose]:

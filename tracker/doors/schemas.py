@@ -98,6 +98,13 @@ class WithdrawBody(Body):
     purposes: Purposes | None = None
 
 
+class SubjectBody(Body):
+    """`POST /v1/subjects/show`, `/export` and `/erase`."""
+
+    address: Text
+    case: Text | None = None
+
+
 class RecipientsBody(Body):
     """`POST /v1/stats/recipients`: people by address, or by the caller's own references."""
 
@@ -142,7 +149,16 @@ _WORDS: Final = {
 }
 _NAMES: Final = frozenset(
     name
-    for body in (EvidenceBody, ConsentBody, LookupBody, WithdrawBody, RecipientsBody, AddresseeBody, BatchBody)
+    for body in (
+        EvidenceBody,
+        ConsentBody,
+        LookupBody,
+        WithdrawBody,
+        SubjectBody,
+        RecipientsBody,
+        AddresseeBody,
+        BatchBody,
+    )
     for name in body.model_fields
 )
 

@@ -24,16 +24,22 @@ async def sweep(store: Store, now: datetime, proof_days: int) -> Mapping[str, in
     return await store.sweep(day_of(now), now, proof_days)
 
 
+async def vacuum(store: Store, now: datetime) -> None:
+    """Overwrite what index pages remember of deleted rows, and note the day. Raises StoreUnavailable."""
+    await store.vacuum()
+    await store.note_vacuum(day_of(now))
+
+
 def jobs(store: Store, proof_days: int, swept: Callable[[Mapping[str, int]], None]) -> tuple[Job, ...]:
     """The background work on STORE; SWEPT hears how many rows each sweep deleted."""
 
     async def delete(now: datetime) -> None:
         swept(await sweep(store, now, proof_days))
 
-    async def vacuum(now: datetime) -> None:
-        await store.vacuum()
+    async def overwrite(now: datetime) -> None:
+        await vacuum(store, now)
 
     return (
         Job("delete what has passed its last day", delete, timedelta(minutes=15)),
-        Job("overwrite what index pages remember of deleted rows", vacuum, timedelta(days=1)),
+        Job("overwrite what index pages remember of deleted rows", overwrite, timedelta(days=1)),
     )

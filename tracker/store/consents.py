@@ -22,6 +22,7 @@ from tracker.model import (
     Purpose,
     Standing,
 )
+from tracker.store import notes
 from tracker.store.ledger import append, unsupported
 from tracker.store.notices import read_notice
 from tracker.store.schema import external_ids, grants, pending, recipients, suppressions
@@ -42,6 +43,11 @@ class ConsentBook:
     async def notice(self, version: str, language: Language) -> Notice | None:
         """The notice of that VERSION in LANGUAGE, superseded or not."""
         return await read_notice(self._connection, version, language)
+
+    async def vouched_since(self) -> datetime | None:
+        """Since when nobody's no can have been lost; None when it never was in doubt."""
+        value = await notes.read(self._connection, notes.VOUCHED_SINCE)
+        return None if value is None else datetime.fromisoformat(value.decode("ascii"))
 
     async def give(
         self,

@@ -31,10 +31,8 @@ _CHUNK = 1_000
 
 async def append(connection: AsyncConnection, key: bytes, statement: Statement) -> int:
     """Append STATEMENT to the chain, sealed with the ledger's KEY; the number of its entry."""
-    last = (
-        await connection.execute(select(ledger.c.entry, ledger.c.digest).order_by(ledger.c.entry.desc()).limit(1))
-    ).first()
-    entry, previous = (last.entry + 1, last.digest) if last else (1, GENESIS)
+    last, previous = await last_head(connection)
+    entry = last + 1
     salt = secrets.token_bytes(SALT_SIZE)
     content = content_digest(key, statement, salt)
     await connection.execute(
@@ -52,6 +50,13 @@ async def append(connection: AsyncConnection, key: bytes, statement: Statement) 
         later = case((day > statement.last_day, day), else_=statement.last_day)
         await connection.execute(insert(ledger_ends).values(ended=ended, entry=entry, last_day=later))
     return entry
+
+
+async def last_head(connection: AsyncConnection) -> tuple[int, bytes]:
+    """The number and the digest of the last entry; 0 and GENESIS while there is none."""
+    rows = await connection.execute(select(ledger.c.entry, ledger.c.digest).order_by(ledger.c.entry.desc()).limit(1))
+    last = rows.first()
+    return (last.entry, last.digest) if last else (0, GENESIS)
 
 
 async def unsupported(connection: AsyncConnection, recipient: int) -> tuple[int, ...]:
@@ -99,9 +104,9 @@ async def first_broken(connection: AsyncConnection, key: bytes, today: Day) -> i
     None when all is well. The contents are read as they were sealed with KEY.
     """
     previous, expected, reached = GENESIS, 1, 0
-    while chain := await _chain(connection, reached, today):
+    while chain := await chain_after(connection, reached, today):
         reached = chain[-1].entry
-        contents = await _digests(connection, key, chain[0].entry, reached)
+        contents = await content_digests(connection, key, chain[0].entry, reached)
         for link in chain:
             digest = entry_digest(key, link.entry, previous, link.last_day, link.content_digest)
             content = contents.get(link.entry, link.content_digest if link.due else b"")
@@ -112,12 +117,13 @@ async def first_broken(connection: AsyncConnection, key: bytes, today: Day) -> i
     return None
 
 
-async def _chain(connection: AsyncConnection, reached: int, today: Day) -> Sequence[Row[Any]]:
+async def chain_after(connection: AsyncConnection, reached: int, today: Day) -> Sequence[Row[Any]]:
+    """The next rows of the chain after the entry REACHED, each with whether its content is `due` to go on TODAY."""
     entries = select(ledger, _is_due(ledger, today).label("due")).where(ledger.c.entry > reached)
     return (await connection.execute(entries.order_by(ledger.c.entry).limit(_CHUNK))).all()
 
 
-async def _digests(connection: AsyncConnection, key: bytes, first: int, last: int) -> dict[int, bytes]:
+async def content_digests(connection: AsyncConnection, key: bytes, first: int, last: int) -> dict[int, bytes]:
     """What the contents that are still there would be sealed with, by entry."""
     ends: dict[int, list[int]] = defaultdict(list)
     for row in await connection.execute(select(ledger_ends).where(ledger_ends.c.entry.between(first, last))):

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Final
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.model import Notice, SchemaBehind, SetupError, WrongKey
+from tracker.store import notes
 from tracker.store.engine import Database, make_private_file, table_names
 from tracker.store.notices import add_notice
-from tracker.store.schema import HEAD, TRIGGERS, installation
+from tracker.store.schema import HEAD, TRIGGERS
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
-FINGERPRINT: Final = "fingerprint"
 
 
 async def create(path: Path, fingerprint: bytes, notices: Sequence[Notice]) -> None:
@@ -33,24 +33,23 @@ async def create(path: Path, fingerprint: bytes, notices: Sequence[Notice]) -> N
             if await table_names(connection):
                 raise SetupError("database_url: there is a database already; it was not touched")
             await connection.run_sync(_upgrade)
-            await connection.execute(insert(installation).values(name=FINGERPRINT, value=fingerprint))
+            await notes.write(connection, notes.FINGERPRINT, fingerprint)
             for notice in notices:
                 await add_notice(connection, notice)
     finally:
         await database.close()
 
 
-async def check(database: Database, fingerprint: bytes) -> None:
-    """Raise SchemaBehind or WrongKey unless DATABASE is of this release and of the key file with FINGERPRINT."""
+async def check(database: Database, fingerprints: Set[bytes]) -> None:
+    """Raise SchemaBehind or WrongKey unless DATABASE is of this release and of a key file with one of FINGERPRINTS."""
     async with database.read() as connection:
         if "alembic_version" not in await table_names(connection):
             raise SchemaBehind("database_url: no tables there")
         version = (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar_one_or_none()
         if version != HEAD:
             raise SchemaBehind("database_url")
-        query = select(installation.c.value).where(installation.c.name == FINGERPRINT)
-        known = (await connection.execute(query)).scalar_one_or_none()
-    if known is None or not hmac.compare_digest(known, fingerprint):
+        known = await notes.read(connection, notes.FINGERPRINT)
+    if known is None or not any(hmac.compare_digest(known, each) for each in fingerprints):
         raise WrongKey("key_file")
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Self
+from pathlib import Path
+from types import MappingProxyType
+from typing import Self, TypeVar
 
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.core.calendar import day_of
+from tracker.core.held import Held
 from tracker.model import (
     ApiKey,
     Day,
@@ -19,26 +24,53 @@ from tracker.model import (
     Event,
     Hour,
     LedgerContent,
+    MailKind,
     MessageFigures,
     MessageKey,
     Notice,
     Owner,
     PersonFigures,
+    Proof,
     Pseudonym,
     Purpose,
     Registration,
     SchemaBehind,
     Standing,
+    StoreUnavailable,
     UntouchedCopy,
 )
-from tracker.store import deliveries, expiry, figures, keys, ledger, migrate, notices, people
+from tracker.store import (
+    deliveries,
+    examination,
+    expiry,
+    figures,
+    keys,
+    ledger,
+    mailings,
+    migrate,
+    notes,
+    notices,
+    people,
+    proofs,
+    rekey,
+    spent,
+)
 from tracker.store.consents import ConsentBook
 from tracker.store.engine import BUSY_SECONDS, Database, database_path
 from tracker.store.events import record_events
+from tracker.store.examination import Examination
+from tracker.store.expiring import Expiring, expiring
 from tracker.store.group import CAPACITY, PAUSE, Group, PatientGroup
+from tracker.store.mailings import MailLimit
+from tracker.store.restore import RestoreBook
 from tracker.store.schema import installation
 from tracker.store.standing import read_standing, recipient_of
+from tracker.store.subjects import SubjectBook, read_held
 from tracker.store.untouched import Tally
+from tracker.store.vacuumed import note_vacuum, vacuum_day
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +96,7 @@ class Store:
         self,
         database: Database,
         ledger_key: bytes,
+        fingerprint: bytes,
         *,
         worker: int = 0,
         retention_days: int = 90,
@@ -72,10 +105,14 @@ class Store:
     ) -> None:
         self._database = database
         self._ledger_key = ledger_key
-        self._grants = Group(partial(deliveries.read_grants, database))
+        self._fingerprint = fingerprint
+        self.was_rekeyed = False
+        """Whether opening it finished a rekey that had been interrupted."""
+        self._held = False
+        self._grants = Group(self._unless_held(partial(deliveries.read_grants, database)))
         self._keys = Group(partial(keys.read_keys, database))
-        self._registrations = Group(partial(deliveries.register_copies, database))
-        self._events = PatientGroup(partial(record_events, database), capacity, pause)
+        self._registrations = Group(self._unless_held(partial(deliveries.register_copies, database)))
+        self._events = PatientGroup(self._unless_held(partial(record_events, database)), capacity, pause)
         self._untouched = Tally(database, worker, retention_days)
 
     @staticmethod
@@ -93,6 +130,7 @@ class Store:
         *,
         ledger_key: bytes,
         fingerprint: bytes,
+        former: Mapping[bytes, tuple[bytes, ...]] = MappingProxyType({}),
         worker: int = 0,
         retention_days: int = 90,
         busy_seconds: float = BUSY_SECONDS,
@@ -101,8 +139,10 @@ class Store:
     ) -> Self:
         """Open the database that URL names.
 
-        RETENTION_DAYS is how long counts of untouched copies stay; a statement waits BUSY_SECONDS for another
-        process; up to CAPACITY events wait for a store that is away, tried again every PAUSE seconds.
+        One that belongs to a FORMER generation of pseudonym keys, whose fingerprint is a key there, is brought to that
+        with FINGERPRINT by the keys that came since. RETENTION_DAYS is how long counts of untouched copies stay; a
+        statement waits BUSY_SECONDS for another process; up to CAPACITY events wait for a store that is away, tried
+        again every PAUSE seconds.
         Raises SchemaBehind, WrongKey, BadSetting, StoreUnavailable.
         """
         path = database_path(url)
@@ -110,18 +150,22 @@ class Store:
             raise SchemaBehind("database_url: no file there")
         database = Database(path, busy_seconds)
         try:
-            await migrate.check(database, fingerprint)
+            await migrate.check(database, {fingerprint, *former})
+            rekeyed = await rekey.catch_up(database, fingerprint, former)
         except BaseException:
             await database.close()
             raise
-        return cls(
+        store = cls(
             database,
             ledger_key,
+            fingerprint,
             worker=worker,
             retention_days=retention_days,
             capacity=capacity,
             pause=pause,
         )
+        store.was_rekeyed = rekeyed
+        return store
 
     async def close(self) -> None:
         """Write what is waiting, then close. Nothing may be called afterwards."""
@@ -136,6 +180,24 @@ class Store:
         """Return when the database can be written just now; nothing is."""
         async with self._database.write() as connection:
             await connection.execute(select(installation.c.name).limit(1))
+
+    def hold(self) -> None:
+        """Track nothing until `go_on`, as if the store were away: somebody's no is not in the database yet."""
+        self._held = True
+
+    def go_on(self) -> None:
+        """Track again."""
+        self._held = False
+
+    def _unless_held(
+        self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]]
+    ) -> Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]]:
+        async def guarded(items: Sequence[Item]) -> Sequence[Answer]:
+            if self._held:
+                raise StoreUnavailable("a no waits to be replayed")
+            return await run(items)
+
+        return guarded
 
     @property
     def counters(self) -> Counters:
@@ -175,9 +237,33 @@ class Store:
 
     @asynccontextmanager
     async def consents(self) -> AsyncIterator[ConsentBook]:
-        """One transaction on what people agreed to, alone at it; committed unless the block raises."""
-        async with self._database.write() as connection:
+        """One transaction on what people agreed to, alone at it; committed unless the block raises.
+
+        Pseudonyms are of the generation of keys that `use_keys` named last, when this is called.
+        """
+        async with self._writing_about_people() as connection:
             yield ConsentBook(connection, self._ledger_key)
+
+    @asynccontextmanager
+    async def restoring(self) -> AsyncIterator[RestoreBook]:
+        """One transaction on journals, alone at the database; committed unless the block raises."""
+        async with self._writing_about_people() as connection:
+            yield RestoreBook(connection, self._ledger_key)
+
+    @asynccontextmanager
+    async def _writing_about_people(self) -> AsyncIterator[AsyncConnection]:
+        fingerprint = self._fingerprint
+        async with self._database.write() as connection:
+            await rekey.check(connection, fingerprint)
+            yield connection
+
+    async def use_keys(self, fingerprint: bytes, former: Mapping[bytes, tuple[bytes, ...]]) -> bool:
+        """From now on pseudonyms come from the keys with FINGERPRINT; bring the database there if it is not.
+
+        True when it was not. FORMER as for `open`. Raises WrongKey, StoreUnavailable.
+        """
+        self._fingerprint = fingerprint
+        return await rekey.catch_up(self._database, fingerprint, former)
 
     async def standing(self, pseudonym: Pseudonym, today: Day) -> Standing:
         """Where the person stands on TODAY."""
@@ -190,15 +276,89 @@ class Store:
             recipient = await recipient_of(connection, pseudonym)
             return () if recipient is None else await ledger.history(connection, recipient, today)
 
+    async def proof(self, pseudonym: Pseudonym, today: Day) -> Proof:
+        """All that is on record of the person's consent on TODAY, read at one moment."""
+        async with self._database.read() as connection:
+            return await proofs.read_proof(connection, pseudonym, today)
+
     async def broken_entry(self, today: Day) -> int | None:
         """The first entry of the ledger that does not fit its chain or was changed; None when all is well."""
         async with self._database.read() as connection:
             return await ledger.first_broken(connection, self._ledger_key, today)
 
+    async def examine_ledger(self, today: Day) -> Examination:
+        """Everything that is wrong with the ledger."""
+        async with self._database.read() as connection:
+            return await examination.examine(connection, self._ledger_key, today)
+
+    async def ledger_head(self) -> tuple[int, bytes]:
+        """The number and the digest of the ledger's last entry."""
+        async with self._database.read() as connection:
+            return await ledger.last_head(connection)
+
+    async def ledger_digests(self, entries: Sequence[int]) -> dict[int, bytes]:
+        """The digests of those of ENTRIES that are there."""
+        async with self._database.read() as connection:
+            return await examination.digests_of(connection, entries)
+
+    async def ledger_entry(self, digest: bytes) -> int | None:
+        """The entry with that DIGEST; None when there is none."""
+        async with self._database.read() as connection:
+            return await examination.has_digest(connection, digest)
+
     async def missing_guards(self) -> frozenset[str]:
         """The triggers of the schema that are not in the database."""
         async with self._database.read() as connection:
             return await migrate.missing_triggers(connection)
+
+    async def count_mailing(
+        self,
+        person: Pseudonym,
+        kind: MailKind,
+        today: Day,
+        limit: MailLimit,
+        *,
+        last_day: Day,
+        source: str | None = None,
+    ) -> bool:
+        """Note that a mail of KIND, which SOURCE wanted, goes to PERSON on TODAY; False when LIMIT forbids it."""
+        async with self._writing_about_people() as connection:
+            return await mailings.count_mailing(
+                connection, person, kind, today, limit, last_day=last_day, source=source
+            )
+
+    # --- what a person may ask for -----------------------------------------------------------------
+
+    @asynccontextmanager
+    async def subjects(self) -> AsyncIterator[SubjectBook]:
+        """One transaction on all that is held about people, alone at it; committed unless the block raises."""
+        async with self._writing_about_people() as connection:
+            yield SubjectBook(connection, self._ledger_key)
+
+    async def held(self, pseudonym: Pseudonym, today: Day) -> Held:
+        """Everything that is held about the person on TODAY."""
+        async with self._database.read() as connection:
+            return await read_held(connection, pseudonym, today)
+
+    async def spend(self, digest: bytes, last_day: Day) -> bool:
+        """Use the token with DIGEST, which is good until LAST_DAY, for its one POST; False when it was used before."""
+        async with self._database.write() as connection:
+            return await spent.spend(connection, digest, last_day)
+
+    async def is_spent(self, digest: bytes) -> bool:
+        """Whether the token with DIGEST was used."""
+        async with self._database.read() as connection:
+            return await spent.is_spent(connection, digest)
+
+    async def note_vacuum(self, today: Day) -> None:
+        """Remember that `vacuum` was done on TODAY."""
+        async with self._database.write() as connection:
+            await note_vacuum(connection, today)
+
+    async def vacuum_day(self) -> Day | None:
+        """The day of the last `vacuum` that was noted; None when there was none."""
+        async with self._database.read() as connection:
+            return await vacuum_day(connection)
 
     # --- figures -----------------------------------------------------------------------------------
 
@@ -242,10 +402,30 @@ class Store:
         """Rewrite the file, so that no page keeps a fragment of what was deleted, and empty the write-ahead log."""
         await self._database.vacuum()
 
+    async def copy_to(self, path: Path) -> None:
+        """Write a copy of the database, as it is now, to PATH, which must be new."""
+        await self._database.copy_to(path)
+
+    async def note_backup(self, folder: Path) -> None:
+        """Remember where the last backup went."""
+        async with self._database.write() as connection:
+            await notes.write(connection, notes.BACKUP, os.fsencode(folder))
+
+    async def backup_folder(self) -> Path | None:
+        """Where the last backup went; None when there was none."""
+        async with self._database.read() as connection:
+            value = await notes.read(connection, notes.BACKUP)
+            return None if value is None else Path(os.fsdecode(value))
+
     async def overdue(self, today: Day) -> dict[str, int]:
         """Rows that are past their day and not deleted yet, by table."""
         async with self._database.read() as connection:
             return await expiry.overdue(connection, today)
+
+    async def expiring(self, today: Day, days: int) -> tuple[Expiring, ...]:
+        """Which live grants end within DAYS from TODAY."""
+        async with self._database.read() as connection:
+            return await expiring(connection, today, days)
 
     async def oldest_event_hour(self) -> Hour | None:
         """The hour of the oldest event among those that go first; None when there is none."""

@@ -1,0 +1,64 @@
+"""The command that proves that somebody was forgotten, with a report for the answer to them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tracker.cli.common import Context, address_given, run
+from tracker.config import Settings
+from tracker.doors.forgotten_report import report
+from tracker.doors.languages import Languages
+from tracker.doors.pages import templates_folder
+from tracker.flows.forgotten import Forgetting, Kind, Place, Proof
+from tracker.flows.subject import Request
+from tracker.model import Language, OwnActor
+from tracker.service import built, site, utc_now
+from tracker.store.engine import database_path
+
+
+@click.command("prove-forgotten")
+@click.option(
+    "--log", "logs", type=click.Path(exists=True, path_type=Path), multiple=True,
+    help="A log file or a folder of them, packed ones too; may be given several times.",
+)  # fmt: skip
+@click.option("--language", type=click.Choice([one.value for one in Language]), help="Default: that of the settings.")
+@click.option("--case", metavar="N", help="Your number of the letter or call, for the audit trail.")
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the report there, too; a new file."
+)
+@click.pass_obj
+def prove_forgotten(
+    context: Context, logs: tuple[Path, ...], language: str | None, case: str | None, output: Path | None
+) -> None:
+    """Search everything that this tracker writes for an address, read from stdin, and report what is left.
+
+    The exit status is 0 when nothing was found but what the law allows to keep, else 1.
+    """
+    settings = context.settings()
+    places = (
+        Place(Kind.DATABASE, database_path(settings.database_url)),
+        Place(Kind.JOURNAL, settings.journal),
+        *(Place(Kind.LOG, path) for path in logs),
+    )
+    proof = run(_prove(settings, address_given(None), places, Request(OwnActor.CLI, case)))
+    spoken = settings.language if language is None else Language(language)
+    text = report(proof, site(settings), settings.backup_days, Languages(templates_folder() / "locale"), spoken)
+    if output is not None:
+        try:
+            with output.open("x", encoding="utf-8") as file:
+                file.write(text)
+        except FileExistsError:
+            raise click.BadParameter("there is a file of that name already", param_hint="--output") from None
+    click.echo(text, nl=False)
+    if not logs:
+        click.echo("No logs were searched: name them with --log.", err=True)
+    if not proof.holds:
+        raise SystemExit(1)
+
+
+async def _prove(settings: Settings, address: str, places: tuple[Place, ...], request: Request) -> Proof:
+    async with built(settings) as parts:
+        forgetting = Forgetting(parts.store, parts.keys)
+        return await forgetting.prove(address, places, request, utc_now())

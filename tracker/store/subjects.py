@@ -1,0 +1,236 @@
+"""Reads everything that is held about one person, and erases all of it that the law does not keep.
+
+The law (GDPR Art. 15, 17): seeing leaves nothing out that is not past its day; erasing leaves the refusals, so that
+nobody begins again, and the proof in the ledger until its own day.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Select, delete, exists, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tracker.core.calendar import day_of
+from tracker.core.held import Held, HeldCall, HeldDelivery, HeldEvent, HeldMailing, HeldReference
+from tracker.core.ledger import Statement
+from tracker.model import (
+    MAIL_PURPOSES,
+    Agent,
+    Day,
+    Hour,
+    Language,
+    LedgerEvent,
+    Pseudonym,
+    Purpose,
+    Standing,
+)
+from tracker.store.audit import write_audit
+from tracker.store.changes import remember_erased
+from tracker.store.consents import ConsentBook
+from tracker.store.ledger import append, history, unsupported
+from tracker.store.schema import (
+    calls,
+    deliveries,
+    events,
+    external_ids,
+    grants,
+    is_live,
+    links,
+    mailings,
+    message_untouched,
+    messages,
+    pending,
+    tracked,
+)
+from tracker.store.standing import read_standing, recipient_of
+
+ERASED: Final = (deliveries, pending, calls, grants)
+"""What goes at once; tracked copies and events go with their deliveries. References go last, since the entry about it
+names them to the systems that gave them. Throttles of our own mail go too, but are no news."""
+
+
+class SubjectBook(ConsentBook):
+    """One transaction on all that is held about people; commits when its block ends, not at all when that raises."""
+
+    async def held(self, pseudonym: Pseudonym, today: Day) -> Held:
+        """Everything that is held about the person on TODAY."""
+        return await read_held(self._connection, pseudonym, today)
+
+    async def audit(self, *, at: datetime, actor: str, action: str, case: str | None, last_day: Day) -> None:
+        """Note who did what, without content."""
+        await write_audit(self._connection, at=at, actor=actor, action=action, case=case, last_day=last_day)
+
+    async def erase(
+        self,
+        pseudonym: Pseudonym,
+        *,
+        now: datetime,
+        actor: str,
+        language: Language | None,
+        last_day: Day,
+        tell_until: Day,
+    ) -> bool:
+        """Erase the person; refusals and the entry about it stay until LAST_DAY. True when there was something.
+
+        Until TELL_UNTIL the systems that know the person can read that their reference was erased.
+        Of a person never heard of, and of one on whom nothing but our own throttle hangs, nothing is written.
+        """
+        connection, today = self._connection, day_of(now)
+        recipient = await recipient_of(connection, pseudonym)
+        if recipient is None:
+            return False
+        await connection.execute(delete(mailings).where(mailings.c.recipient == recipient))
+        standing = await self.standing(pseudonym, today)
+        purposes = await self._concerned(recipient, standing)
+        unsaid = standing.suppressed and purposes - standing.suppressed.keys()
+        if not unsaid and not await self._has_rows(recipient):
+            return False
+        ended = await self._delete(recipient)
+        await self._suppress(recipient, purposes, today, last_day)
+        statement = Statement(
+            recipient=recipient,
+            event=LedgerEvent.WITHDRAWN if ended else LedgerEvent.REFUSED,
+            purposes=purposes,
+            last_day=last_day,
+            recorded_at=now,
+            actor=actor,
+            language=language,
+            ends=await unsupported(connection, recipient),
+        )
+        entry = await append(connection, self._ledger_key, statement)
+        await remember_erased(connection, recipient, entry, tell_until)
+        return True
+
+    async def _concerned(self, recipient: int, standing: Standing) -> frozenset[Purpose]:
+        """The purposes that an erasure says no to: those of mail, and calls where there were any."""
+        found = MAIL_PURPOSES | standing.grants.keys() | standing.pending.keys() | standing.suppressed.keys()
+        called = await self._connection.execute(select(exists().where(calls.c.recipient == recipient)))
+        return frozenset(found | {Purpose.PHONE} if called.scalar() else found)
+
+    async def _has_rows(self, recipient: int) -> bool:
+        for table in (*ERASED, external_ids):
+            found = await self._connection.execute(select(exists().where(table.c.recipient == recipient)))
+            if found.scalar():
+                return True
+        return False
+
+    async def _delete(self, recipient: int) -> int:
+        """Delete what goes; the number of grants that ended."""
+        theirs = select(deliveries.c.message).where(deliveries.c.recipient == recipient).distinct()
+        sent = (await self._connection.execute(theirs)).scalars().all()
+        ended = 0
+        for table in ERASED:
+            gone = await self._connection.execute(delete(table).where(table.c.recipient == recipient))
+            ended = gone.rowcount if table is grants else ended
+        # A message that went to nobody else would tell of the person by its label alone.
+        for message in sent:
+            await self._connection.execute(
+                delete(messages).where(
+                    messages.c.id == message,
+                    ~exists().where(deliveries.c.message == message),
+                    ~exists().where(message_untouched.c.message == message),
+                )
+            )
+        return ended
+
+
+async def read_held(connection: AsyncConnection, pseudonym: Pseudonym, today: Day) -> Held:
+    """Everything that is held about the person behind PSEUDONYM on TODAY."""
+    recipient = await recipient_of(connection, pseudonym)
+    if recipient is None:
+        return Held()
+    return Held(
+        standing=await read_standing(connection, pseudonym, today),
+        history=await history(connection, recipient, today),
+        deliveries=await _deliveries(connection, recipient, today),
+        events=await _events(connection, recipient, today),
+        references=await _references(connection, recipient, today),
+        calls=await _calls(connection, recipient, today),
+        mailings=await _mailings(connection, recipient, today),
+    )
+
+
+async def _deliveries(connection: AsyncConnection, recipient: int, today: Day) -> tuple[HeldDelivery, ...]:
+    measured: dict[tuple[int, bytes], set[Purpose]] = defaultdict(set)
+    open_for = select(tracked.c.last_day, tracked.c.delivery, tracked.c.purpose).join(
+        grants, (grants.c.recipient == tracked.c.recipient) & (grants.c.purpose == tracked.c.purpose)
+    )
+    for last_day, delivery, purpose in await connection.execute(
+        open_for.where(tracked.c.recipient == recipient, tracked.c.last_day >= today, is_live(today))
+    ):
+        measured[last_day, delivery].add(purpose)
+    rows = await connection.execute(
+        select(deliveries.c.last_day, deliveries.c.id, deliveries.c.sent_hour, messages.c.label)
+        .join(messages, messages.c.id == deliveries.c.message)
+        .where(deliveries.c.recipient == recipient, deliveries.c.last_day >= today)
+        .order_by(deliveries.c.sent_hour, deliveries.c.id)
+    )
+    return tuple(
+        HeldDelivery(row.label, Hour(row.sent_hour), frozenset(measured[row.last_day, row.id]), Day(row.last_day))
+        for row in rows
+    )
+
+
+async def _events(connection: AsyncConnection, recipient: int, today: Day) -> tuple[HeldEvent, ...]:
+    of_tracked = (
+        (events.c.last_day == tracked.c.last_day)
+        & (events.c.delivery == tracked.c.delivery)
+        & (events.c.purpose == tracked.c.purpose)
+    )
+    found: Select[Any] = (
+        select(events, messages.c.label, links.c.host, links.c.path)
+        .select_from(tracked)
+        .join(grants, (grants.c.recipient == tracked.c.recipient) & (grants.c.purpose == tracked.c.purpose))
+        .join(events, of_tracked)
+        .join(deliveries, (deliveries.c.last_day == tracked.c.last_day) & (deliveries.c.id == tracked.c.delivery))
+        .join(messages, messages.c.id == deliveries.c.message)
+        .outerjoin(links, (links.c.message == messages.c.id) & (links.c.number == events.c.link))
+        .where(tracked.c.recipient == recipient, tracked.c.last_day >= today, is_live(today))
+        .order_by(events.c.hour, events.c.delivery, events.c.purpose, events.c.link)
+    )
+    return tuple(
+        HeldEvent(row.label, row.purpose, Hour(row.hour), Agent(row.agent), row.host, row.path, Day(row.last_day))
+        for row in await connection.execute(found)
+    )
+
+
+async def _references(connection: AsyncConnection, recipient: int, today: Day) -> tuple[HeldReference, ...]:
+    rows = await connection.execute(
+        select(external_ids)
+        .where(external_ids.c.recipient == recipient, external_ids.c.last_day >= today)
+        .order_by(external_ids.c.source, external_ids.c.reference)
+    )
+    return tuple(HeldReference(row.source, row.reference, Day(row.last_day)) for row in rows)
+
+
+async def _calls(connection: AsyncConnection, recipient: int, today: Day) -> tuple[HeldCall, ...]:
+    rows = await connection.execute(
+        select(calls).where(calls.c.recipient == recipient, calls.c.last_day >= today).order_by(calls.c.started_at)
+    )
+    return tuple(
+        HeldCall(
+            row.rep,
+            datetime.fromisoformat(row.started_at),
+            row.seconds,
+            _answer(row.call_again),
+            _answer(row.tracking_agreed),
+            Day(row.last_day),
+        )
+        for row in rows
+    )
+
+
+async def _mailings(connection: AsyncConnection, recipient: int, today: Day) -> tuple[HeldMailing, ...]:
+    rows = await connection.execute(
+        select(mailings.c.kind, mailings.c.day, mailings.c.count, mailings.c.last_day)
+        .where(mailings.c.recipient == recipient, mailings.c.last_day >= today)
+        .order_by(mailings.c.day, mailings.c.kind)
+    )
+    return tuple(HeldMailing(kind, Day(day), count, Day(last_day)) for kind, day, count, last_day in rows)
+
+
+def _answer(value: int | None) -> bool | None:
+    return None if value is None else bool(value)
