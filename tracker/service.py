@@ -29,6 +29,7 @@ from tracker.doors.server import Malformed, listen, plain
 from tracker.flows.access import Access
 from tracker.flows.consent import Consents
 from tracker.flows.hit import Hits
+from tracker.flows.notices import Notices
 from tracker.flows.proof import Proofs
 from tracker.flows.report import Figures
 from tracker.flows.send import Sender, SendPolicy
@@ -97,6 +98,7 @@ class Parts:
     hits: Hits
     consents: Consents
     proofs: Proofs
+    notices: Notices
     figures: Figures
     access: Access
 
@@ -137,6 +139,7 @@ async def built(settings: Settings) -> AsyncIterator[Parts]:
             hits=Hits(store, keys, metrics),
             consents=Consents(store, keys, consent_policy(settings)),
             proofs=Proofs(store, keys, secrets.token_bytes, disclosure(settings)),
+            notices=Notices(store, settings.controller, settings.proof_days),
             figures=Figures(store, keys),
             access=Access(store),
         )

@@ -13,6 +13,7 @@ from tracker.cli.common import Context, explain
 from tracker.cli.consents import consent
 from tracker.cli.keys import key, secret
 from tracker.cli.mail import rewrite
+from tracker.cli.notices import notice
 from tracker.cli.proofs import check, export
 from tracker.cli.run import demo, serve, sweep
 from tracker.cli.setup import doctor, init
@@ -33,7 +34,7 @@ def tracker(context: click.Context, config: Path | None) -> None:
     context.obj = Context(config)
 
 
-for command in (demo, init, serve, rewrite, audit, consent, key, secret, sweep, doctor):
+for command in (demo, init, serve, rewrite, audit, consent, notice, key, secret, sweep, doctor):
     tracker.add_command(command)
 for command in (export, check):
     consent.add_command(command)
