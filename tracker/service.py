@@ -222,6 +222,8 @@ async def serve(
         stack.push_async_callback(_cancel, work)
         for name in sorted(without_effect(settings)):
             log.warning("setting %s is not built in this release and has no effect", name)
+        if missing := disclosure(settings).missing():
+            log.warning("the privacy notice at /notice is not shown while these are not set: %s", ", ".join(missing))
         log.info("serving")
         ready()
         await stopping.wait()
@@ -261,6 +263,8 @@ def applications(parts: Parts, clock: Clock) -> tuple[web.Application, web.Appli
         parts.consents,
         Pages(site(settings)),
         clock,
+        disclosure=disclosure(settings),
+        receipt_key=parts.proofs.public_key,
         trusted_proxies=settings.trusted_proxies,
         answered=parts.metrics.answered,
     )

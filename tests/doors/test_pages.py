@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
+from datetime import date
 from hashlib import sha256
 from html import unescape
 from html.parser import HTMLParser
@@ -13,11 +14,15 @@ from aiohttp.test_utils import make_mocked_request
 from babel.messages.extract import extract
 from babel.messages.pofile import read_po
 
+from tests.doors.disclosed import TOLD
+from tracker.core import inventory
 from tracker.doors.pages import Pages, Site, templates_folder
+from tracker.doors.statements import BASES, Statements
 from tracker.model import (
     BadRequest,
     BadToken,
     FormTooLarge,
+    IncompleteNotice,
     InvalidField,
     Language,
     NotAllowed,
@@ -27,7 +32,17 @@ from tracker.model import (
     TrackerError,
 )
 
-ERRORS = (BadRequest, BadToken, FormTooLarge, InvalidField, NotAllowed, NotFound, NotRecorded, PageFailed)
+ERRORS = (
+    BadRequest,
+    BadToken,
+    FormTooLarge,
+    IncompleteNotice,
+    InvalidField,
+    NotAllowed,
+    NotFound,
+    NotRecorded,
+    PageFailed,
+)
 """What can happen at the public door."""
 OPTIONS = {
     "trimmed": "true",
@@ -38,7 +53,12 @@ OPTIONS = {
 }
 FOLDER = templates_folder()
 PLACEHOLDER = re.compile(r"%\(\w+\)s")
+STATEMENTS = Statements(
+    Pages(Site("Example & Sons <Ltd>", "privacy@example.com", "https://t.example.com", 91, 730, 1095)), TOLD
+)
 PAGES: dict[str, dict[str, object]] = {
+    "notice.html": STATEMENTS.notice(Language.EN),
+    "art30.html": STATEMENTS.record(Language.EN, date(2026, 11, 23)),
     "privacy.html": {"action": "/privacy/x/withdraw"},
     "withdrawn.html": {"which": "all"},
     "error.html": {"title": "Title", "meaning": "Meaning.", "remedy": "Remedy."},
@@ -59,7 +79,8 @@ def site(contact: str = "privacy@example.com", public_url: str = "https://t.exam
 
 def texts() -> set[str]:
     """Every English text that a page can show."""
-    found = {text for error in ERRORS for text in (error.title, error.meaning, error.remedy)}
+    found = {*BASES, *inventory.texts()}
+    found |= {text for error in ERRORS for text in (error.title, error.meaning, error.remedy)}
     for template in FOLDER.glob("*.html"):
         with template.open("rb") as stream:
             for _, message, _, _ in extract(

@@ -15,6 +15,7 @@ from tracker.cli.keys import key, secret
 from tracker.cli.mail import rewrite
 from tracker.cli.notices import notice
 from tracker.cli.proofs import check, export
+from tracker.cli.reports import report
 from tracker.cli.run import demo, serve, sweep
 from tracker.cli.setup import doctor, init
 from tracker.logs import configure
@@ -34,7 +35,7 @@ def tracker(context: click.Context, config: Path | None) -> None:
     context.obj = Context(config)
 
 
-for command in (demo, init, serve, rewrite, audit, consent, notice, key, secret, sweep, doctor):
+for command in (demo, init, serve, rewrite, audit, consent, notice, key, secret, sweep, report, doctor):
     tracker.add_command(command)
 for command in (export, check):
     consent.add_command(command)

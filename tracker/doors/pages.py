@@ -61,9 +61,13 @@ class Pages:
         self, template: str, language: Language, values: Mapping[str, object] | None = None, *, status: int = 200
     ) -> web.Response:
         """The page that TEMPLATE makes of VALUES, in LANGUAGE."""
-        body = self._environments[language].get_template(template).render(values or {})
+        body = self.render(template, language, values)
         headers = {**self.headers, "Content-Language": language.value}
         return web.Response(status=status, text=body, content_type="text/html", headers=headers)
+
+    def render(self, template: str, language: Language, values: Mapping[str, object] | None = None) -> str:
+        """The HTML that TEMPLATE makes of VALUES, in LANGUAGE."""
+        return self._environments[language].get_template(template).render(values or {})
 
     def error(self, request: web.Request, error: TrackerError) -> web.Response:
         """The page for ERROR: what happened, what it means, what to do. Its detail is not shown."""
