@@ -48,7 +48,7 @@ class _Writer(HTMLParser):
     def _write(self, tag: str, text: str) -> None:
         if tag in ("h1", "h2"):
             rule = {"h1": "=", "h2": "-"}[tag] * min(len(text), WIDTH)
-            self.lines += ["", "", *textwrap.wrap(text, WIDTH), rule, ""]
+            self.lines += ["", *textwrap.wrap(text, WIDTH), rule, ""]
         elif tag == "li" and self._number is not None:
             self._number += 1
             self.lines += self._wrapped(text, f"{self._number}. ")
