@@ -137,6 +137,7 @@ def test_every_template_is_looked_at_here() -> None:
 
 
 def test_the_policy_allows_the_one_style_and_nothing_else() -> None:
+    """R59: content security policy, HSTS, nosniff."""
     answer = Pages(site()).answer("privacy.html", Language.EN, PAGES["privacy.html"])
     assert answer.text is not None
     style = answer.text.partition("<style>")[2].partition("</style>")[0]

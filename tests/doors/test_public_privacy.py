@@ -32,6 +32,7 @@ async def test_the_page_has_one_button_that_posts_to_withdraw() -> None:
     "path", [PAGE, f"{PAGE}/", f"{PAGE}?purpose=open", WITHDRAW, f"{WITHDRAW}?List-Unsubscribe=One-Click"]
 )
 async def test_looking_changes_nothing_and_needs_no_store(path: str, method: str) -> None:
+    """R5: GET and HEAD never withdraw."""
     async with public_door() as door:
         door.consents.away = True
         answer = await door.wire.get(path, method=method)

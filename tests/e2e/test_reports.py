@@ -33,7 +33,7 @@ def test_with_gaps_both_are_refused_and_the_gaps_named(fresh: Installation) -> N
 def test_complete_they_are_printed_and_shown(fresh: Installation) -> None:
     fresh.environment |= STATEMENTS
     text = fresh.run("report", "notice", "--language", "de")
-    assert "\nDatenschutzhinweis: Öffnungen und Klicks in unseren E-Mails\n=====" in text
+    assert "\nDatenschutzhinweis zu Öffnungen und Klicks in unseren E-Mails\n=====" in text
     assert STATEMENTS["TRACKER_HOSTING"] in text
     assert CONTROLLER in text
     assert "events.hour" in fresh.run("report", "art30")
