@@ -29,8 +29,10 @@ class Requirement:
 
     number: int
     says: str
+    missing: str = ""
+    """Why no test shows it; means nothing once one does."""
     open: str = ""
-    """What of it is not built, and why; empty: nothing."""
+    """What of it is not built, and why, whether or not tests show the rest; empty: nothing."""
     issue: int | None = None
 
 
@@ -67,22 +69,28 @@ def table(asked: Mapping[int, Requirement], tests: Mapping[int, Sequence[str]]) 
     """The lines of the table."""
     for number, requirement in sorted(asked.items()):
         yield from textwrap.wrap(f"R{number:<3} {requirement.says}", WIDTH, subsequent_indent="     ")
-        of_this = tests.get(number, ())
-        if of_this:
-            more = f" (and {len(of_this) - 1} more)" if len(of_this) > 1 else ""
-            yield f"     shown by {of_this[0]}{more}"
+        for line in _state(requirement, tests.get(number, ())):
+            yield from textwrap.wrap(line, WIDTH, initial_indent="     ", subsequent_indent="     ")
+
+
+def _state(requirement: Requirement, tests: Sequence[str]) -> Iterator[str]:
+    where = f" (issue {requirement.issue})" if requirement.issue else ""
+    if tests:
+        yield f"shown by {tests[0]}" + (f" (and {len(tests) - 1} more)" if len(tests) > 1 else "")
         if requirement.open:
-            why = requirement.open + (f" (issue {requirement.issue})" if requirement.issue else "")
-            begin = "still open: " if of_this else "not built: "
-            yield from textwrap.wrap(begin + why, WIDTH, initial_indent="     ", subsequent_indent="     ")
-        elif not of_this:
-            yield "     NEITHER SHOWN NOR EXPLAINED"
+            yield f"still open: {requirement.open}{where}"
+    elif why := requirement.missing or requirement.open:
+        yield f"not built: {why}{where}"
+    else:
+        yield "NEITHER SHOWN NOR EXPLAINED"
 
 
 def faults(asked: Mapping[int, Requirement], tests: Mapping[int, Sequence[str]]) -> list[str]:
     """What is wrong with the table."""
     wrong = [
-        f"R{number} is neither shown nor explained" for number in asked if not (tests.get(number) or asked[number].open)
+        f"R{number} is neither shown nor explained"
+        for number, requirement in asked.items()
+        if not (tests.get(number) or requirement.missing or requirement.open)
     ]
     return wrong + [
         f"{test} names R{number}, which does not exist"
@@ -98,6 +106,8 @@ def main() -> None:
         print(line)
     unbuilt = sum(not tests.get(number) for number in asked)
     print(f"\n{len(asked) - unbuilt} of {len(asked)} requirements are shown by tests; {unbuilt} are not built.")
+    for number in sorted(number for number in asked if asked[number].missing and tests.get(number)):
+        print(f"R{number} is shown by now: law.toml need not explain it any more.", file=sys.stderr)
     wrong = faults(asked, tests)
     for fault in wrong:
         print(fault, file=sys.stderr)
