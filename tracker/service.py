@@ -281,6 +281,7 @@ def site(settings: Settings) -> Site:
         consent_days=settings.consent_days,
         proof_days=settings.proof_days,
         language=settings.language,
+        notice=not disclosure(settings).missing(),
     )
 
 

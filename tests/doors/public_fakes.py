@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import cast
 
@@ -91,7 +91,7 @@ async def public_door(*, trusted: Sequence[Network] = (), told: Disclosure = TOL
     app = build(
         cast(Hits, hits),
         cast(Consents, consents),
-        Pages(SITE),
+        Pages(replace(SITE, notice=not told.missing())),
         lambda: NOW,
         disclosure=told,
         receipt_key=lambda: PUBLIC_KEY,

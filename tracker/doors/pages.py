@@ -35,6 +35,8 @@ class Site:
     proof_days: int
     language: Language = Language.EN
     """For who asks for none of ours."""
+    notice: bool = False
+    """Whether there is a complete privacy notice to link to."""
 
 
 class Pages:
@@ -107,6 +109,7 @@ class Pages:
             languages={other.value: NAMES[other] for other in Language},
             controller=self.site.controller,
             contact=_contact_link(self.site.contact),
+            notice=self.site.notice,
             style=Markup(self._style),  # noqa: S704 - a file of this release
             retention=period(self.site.retention_days, language),
             validity=period(self.site.consent_days, language),
