@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
-from time import perf_counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.linear import assert_linear
 from tracker.core.foreign import find, is_ours
 from tracker.core.foreign_trackers import KNOWN
 from tracker.flows.audit import Totals, audit
@@ -187,16 +188,7 @@ def test_spans_lie_in_the_body_in_order_whatever_it_holds(pieces: list[bytes]) -
     ],
 )
 def test_hostile_bodies_take_time_linear_in_their_size(before: bytes, piece: bytes, after: bytes) -> None:
-    def seconds(size: int) -> float:
-        html = before + piece * (size // len(piece)) + after
-        times = []
-        for _ in range(3):
-            began = perf_counter()
-            find(html)
-            times.append(perf_counter() - began)
-        return min(times)
-
-    assert seconds(400_000) < 12 * seconds(100_000) + 0.05
+    assert_linear(lambda size: partial(find, before + piece * (size // len(piece)) + after), 50_000, 400_000)
 
 
 @pytest.mark.skipif(not CORPUS.is_dir(), reason="the corpus is not beside this repository")

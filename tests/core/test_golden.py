@@ -1,6 +1,7 @@
 """Golden messages: NAME.eml goes in, NAME.expected must come out, NAME.why says what it teaches.
 
 Without NAME.expected the message must leave as it came. A failing test writes NAME.got beside them.
+Where NAME begins with "text-links", links in plain text are tracked, too.
 The notices and link parts are short stand-ins, so that the files show what the layout does and nothing else.
 """
 
@@ -32,8 +33,8 @@ class ShortTexts(NoticeTexts):
         return TextNotice(b"We see it. Stop:\n", b"")
 
 
-def rewritten(message: bytes) -> bytes:
-    seen = survey(message, SurveyPolicy((BASE,)))
+def rewritten(message: bytes, name: str) -> bytes:
+    seen = survey(message, SurveyPolicy((BASE,), text_links=name.startswith("text-links")))
     if isinstance(seen, Refused):
         return message
     parts = {
@@ -48,7 +49,7 @@ def rewritten(message: bytes) -> bytes:
 def test_golden_message(name: str) -> None:
     message = (FOLDER / f"{name}.eml").read_bytes()
     expected = FOLDER / f"{name}.expected"
-    got = rewritten(message)
+    got = rewritten(message, name)
     if got != (expected.read_bytes() if expected.exists() else message):
         (FOLDER / f"{name}.got").write_bytes(got)
         pytest.fail((FOLDER / f"{name}.why").read_text())

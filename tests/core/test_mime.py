@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from email import message_from_bytes
+from functools import partial
 from operator import and_
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tests.linear import assert_linear
 from tracker.core import mime
 from tracker.core.mime import Structure
 from tracker.model import Reason
@@ -105,14 +106,4 @@ HOSTILE: dict[str, Callable[[int], bytes]] = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_messages_take_linear_time(name: str) -> None:
-    def seconds(size: int) -> float:
-        message = HOSTILE[name](size)
-        best = float("inf")
-        for _ in range(3):
-            begun = time.perf_counter()
-            mime.walk(message)
-            best = min(best, time.perf_counter() - begun)
-        return best
-
-    # Eight times the size: 8 where time is linear, 64 where it is quadratic.
-    assert seconds(16_000) < 30 * max(seconds(2_000), 0.0005)
+    assert_linear(lambda size: partial(mime.walk, HOSTILE[name](size)), 2_000, 16_000)

@@ -94,14 +94,14 @@ def test_text_that_nobody_signed_is_refused(text: str | bytes) -> None:
 
 def test_what_does_not_fit_is_not_signed() -> None:
     for wrong in (
-        replace(TOKEN, last_day=Day(2**16)), replace(TOKEN, last_day=Day(-1)), replace(TOKEN, plan=b"long plan"),
-        replace(TOKEN, delivery=DeliveryId(b"")), replace(TOKEN, message_digest=b"x"),
-        replace(TOKEN, issued=NOW - timedelta(days=40_000)),
+        TOKEN._replace(last_day=Day(2**16)), TOKEN._replace(last_day=Day(-1)), TOKEN._replace(plan=b"long plan"),
+        TOKEN._replace(delivery=DeliveryId(b"")), TOKEN._replace(message_digest=b"x"),
+        TOKEN._replace(issued=NOW - timedelta(days=40_000)),
     ):  # fmt: skip
         with pytest.raises(ValueError, match="fit"):
             TOKENS.sign_delivery(wrong)
     with pytest.raises(KeyError):
-        TOKENS.sign_delivery(replace(TOKEN, key_id="Z"))
+        TOKENS.sign_delivery(TOKEN._replace(key_id="Z"))
 
 
 # --- doors -------------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ def test_tokens_of_an_old_key_verify_after_rotation() -> None:
     delivery = rotated.read_delivery(signed())
     assert delivery == TOKEN
     assert rotated.read_link(delivery, link.part.decode(), link.host.decode()) == TARGET
-    renewed = replace(TOKEN, key_id="B")
+    renewed = TOKEN._replace(key_id="B")
     assert TOKENS.read_delivery(rotated.sign_delivery(renewed)) is None
     assert rotated.read_link(renewed, link.part.decode(), link.host.decode()) is None
 
@@ -176,7 +176,7 @@ def test_a_retired_keys_tokens_are_read_and_say_so() -> None:
     link = TOKENS.sign_link("A", TOKEN.plan, TARGET)
     assert delivery is not None
     assert delivery.retired
-    assert replace(delivery, retired=False) == TOKEN
+    assert delivery._replace(retired=False) == TOKEN
     assert retired.read_link(delivery, link.part.decode(), link.host.decode()) == TARGET
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import Message
 from quopri import decodestring
 from typing import Final
@@ -19,6 +19,7 @@ from tracker.model import MAIL_PURPOSES, Language, Purpose
 
 BASE: Final = "https://t.example.com"
 POLICY: Final = SurveyPolicy((BASE, "https://old.example.com"))
+TEXT_LINKS: Final = replace(POLICY, text_links=True)
 DELIVERY: Final = b"D" + b"-_az09AZ" * 5 + b"abcd.0123456789_-ABCDEFGH"[:25]
 STOP: Final = b"A0de" + b"0123456789" * 8
 PLAN_ID: Final = b"12345"

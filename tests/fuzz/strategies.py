@@ -72,7 +72,13 @@ HTML: Final = st.builds(
     st.sampled_from(["</body></html>\n", "</body></html>", "", "\n\n", "</html>\n<!-- end -->\n"]),
 )
 PLAIN: Final = st.lists(
-    st.one_of(WORDS, st.sampled_from(["\n", " \n", "> quoted\n", "-- \n", "https://shop.example/\n"]))
+    st.one_of(
+        WORDS,
+        HREFS,
+        st.sampled_from(
+            ["\n", " \n", "> quoted\n", "> ", "-- \n", "https://shop.example/\n", " ", "<", ">", ".", "(", ")"]
+        ),
+    )
 )
 ENCODINGS: Final = ("7bit", "8bit", "quoted-printable", "quoted-printable-all", "base64", "base64-one-line", "binary")
 ACCIDENTS: Final = (

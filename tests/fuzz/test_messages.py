@@ -5,6 +5,7 @@ Invariants, for whole messages and for damaged ones:
 - all bytes around the bodies stay, and all bodies but HTML and its text alternative stay byte for byte;
 - with the one notice taken out and every tracked URL opened again, decoded by the standard library's decoders, each
   body reads as before; the text alternative is the old text and after it the notice;
+- the same where links in plain text are tracked, in the alternative and in messages without HTML;
 - a tracked link leads where the survey said, and as many were tracked as were counted;
 - what was text in its charset still is, and the notice can be read in it;
 - no line grows beyond 998 octets that did not before, and no kind of line end comes in that was not there;
@@ -28,6 +29,7 @@ from tests.fuzz.rewriting import (
     POLICY,
     SIGNER,
     STOP,
+    TEXT_LINKS,
     TRACKED,
     Rewritten,
     between,
@@ -37,18 +39,19 @@ from tests.fuzz.rewriting import (
     shape,
 )
 from tests.fuzz.strategies import damaged, messages
-from tracker.core.survey import HtmlBody, Survey, survey
+from tracker.core.survey import HtmlBody, Survey, SurveyPolicy, TextBody, survey
 from tracker.model import MAIL_PURPOSES, Left, Purpose
 
 slow = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+POLICIES = st.sampled_from([POLICY, TEXT_LINKS])
 PURPOSES = st.sampled_from([MAIL_PURPOSES, MAIL_PURPOSES, frozenset({Purpose.OPEN}), frozenset({Purpose.CLICK})])
 
 
 @slow
-@given(messages(), PURPOSES)
-def test_only_links_and_the_notice_differ(message: bytes, purposes: frozenset[Purpose]) -> None:
+@given(messages(), PURPOSES, POLICIES)
+def test_only_links_and_the_notice_differ(message: bytes, purposes: frozenset[Purpose], rules: SurveyPolicy) -> None:
     """R23, R24: mail of any encoding and charset, read alike by another parser."""
-    one = rewritten(message, purposes)
+    one = rewritten(message, purposes, rules)
     event("tracked" if one else "untouched")
     if one is not None:
         assert_harmless(one)
@@ -59,9 +62,11 @@ def test_only_links_and_the_notice_differ(message: bytes, purposes: frozenset[Pu
 
 
 @slow
-@given(damaged(), PURPOSES)
-def test_only_links_and_the_notice_differ_in_damaged_mail_too(message: bytes, purposes: frozenset[Purpose]) -> None:
-    one = rewritten(message, purposes)
+@given(damaged(), PURPOSES, POLICIES)
+def test_only_links_and_the_notice_differ_in_damaged_mail_too(
+    message: bytes, purposes: frozenset[Purpose], rules: SurveyPolicy
+) -> None:
+    one = rewritten(message, purposes, rules)
     event("tracked" if one else "untouched")
     if one is not None:
         assert_harmless(one)
@@ -83,6 +88,18 @@ def test_what_was_rewritten_is_known_again(message: bytes) -> None:
 
 
 @slow
+@given(st.one_of(messages(), damaged()))
+def test_what_was_rewritten_in_plain_text_is_not_rewritten_again(message: bytes) -> None:
+    one = rewritten(message, policy=TEXT_LINKS)
+    if one is None:
+        return
+    again = survey(one.after, TEXT_LINKS)
+    assert isinstance(again, Survey)
+    assert DELIVERY.decode() in again.tracker_tokens
+    assert len(again.links) <= one.plan.left.get(Left.TOO_LONG, 0)
+
+
+@slow
 @given(messages())
 def test_every_copy_differs_in_its_tokens_alone(message: bytes) -> None:
     one, other = rewritten(message), rewritten(message)
@@ -98,7 +115,7 @@ def assert_harmless(one: Rewritten) -> None:
     """The law, looked at from outside."""
     assert between(one.after) == between(one.before)
     before, after = bodies(one.before), bodies(one.after)
-    starts = {body.start: body for body in one.seen.bodies}
+    starts: dict[int, HtmlBody | TextBody] = {body.start: body for body in one.seen.bodies}
     opened, notices, texts = 0, 0, 0
     for leaf, (kind, old), (_, new) in zip(leaves(one.before), before, after, strict=True):
         if old == new:
@@ -106,18 +123,26 @@ def assert_harmless(one: Rewritten) -> None:
         assert_still_text(old, new, leaf.type.charset)
         if kind == "text/plain":
             texts += 1
-            assert new.startswith(old.rstrip(b"\r\n"))
-            added = new[len(old) :]
+            assert one.seen.text is not None
+            text, added = without_notice(old, new)
             assert added.isascii()
             assert added.count(BASE.encode() + b"/privacy/" + STOP) == 1
+            opened += assert_same_but_for_links(one.seen.text, old, text)
             continue
         assert kind == "text/html"
         notices += len(NOTICE.findall(new))
         opened += assert_same_but_for_links(starts[leaf.start], old, NOTICE.sub(b"", new))
-    assert (notices, texts) == (1, one.seen.text is not None)
+    assert (notices, texts) == (bool(one.seen.bodies), one.seen.text is not None)
     assert opened == one.plan.links_tracked
     assert lines_over(one.after, 998) <= lines_over(one.before, 998)
     assert line_ends(one.after) <= line_ends(one.before) | ({b"\n"} if not line_ends(one.before) else set())
+
+
+def without_notice(old: bytes, new: bytes) -> tuple[bytes, bytes]:
+    """NEW, a text that was OLD, up to the empty line before its notice; and the notice."""
+    at = new.rindex(b"Avec votre accord")
+    text = re.sub(rb"\r?\n\Z", b"", new[:at])
+    return text if old.endswith(b"\n") else re.sub(rb"\r?\n\Z", b"", text), new[at:]
 
 
 def assert_still_text(old: bytes, new: bytes, charset: str | None) -> None:
@@ -131,7 +156,7 @@ def assert_still_text(old: bytes, new: bytes, charset: str | None) -> None:
     assert f"{BASE}/privacy/{STOP.decode()}" in new.decode(charset or "ascii") or new.count(STOP) == 0
 
 
-def assert_same_but_for_links(body: HtmlBody, old: bytes, new: bytes) -> int:
+def assert_same_but_for_links(body: HtmlBody | TextBody, old: bytes, new: bytes) -> int:
     """OLD is NEW with each of our URLs as it was written; how many there are."""
     written = {place(body, link.start): (place(body, link.end), link.target) for link in body.links}
     at = last = count = 0
@@ -147,7 +172,7 @@ def assert_same_but_for_links(body: HtmlBody, old: bytes, new: bytes) -> int:
     return count
 
 
-def place(body: HtmlBody, at: int) -> int:
+def place(body: HtmlBody | TextBody, at: int) -> int:
     """AT, a place in the body, in the body as `bodies` reads it."""
     view = body.view
     return at if view.codec is None else len(view.body[view.mark : at].decode(view.codec).encode())

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import unquote
 
-from tracker.core.decoding import from_base64, from_hexadecimal, layers
+from tracker.core.decoding import HEXADECIMAL, from_base64, from_hexadecimal, layers
 from tracker.core.traces import Traces, read
 
 MASK: Final = "[address]"
@@ -70,6 +70,8 @@ def contains_address_in_url(url: str) -> bool:
     """Whether URL contains an e-mail address. The "@" before the host makes none, but user name and host may each
     hide one (RFC 3986, 3.2.1). A password may hold an "@" of its own: there only a dotted domain makes an address.
     """
+    if _is_plain(url):
+        return False
     authority = _AUTHORITY.match(url)
     if authority is None:
         return contains_address(url)
@@ -98,7 +100,17 @@ def mask_addresses(text: str) -> str:
     return MASK if contains_address(masked) else masked
 
 
+def _is_plain(text: str) -> bool:
+    """A quick look, enough for most text: whether nothing in TEXT can hide an address, dots taken out or not.
+
+    Base64 of an address has an upper-case letter where its "@" is.
+    """
+    return text.islower() and not _HINT.search(text) and not HEXADECIMAL.search(text.replace(".", ""))
+
+
 def _contains(text: str, depth: int) -> bool:
+    if _is_plain(text):
+        return False
     if _HINT.search(text):
         return any(_reads_as_address(layer, depth) for layer in layers(text))
     return _hides_address(text, depth)

@@ -29,6 +29,7 @@ _TWO_BYTE_RUN = re.compile(rb"\x1b(?:\$(?:[@B]|\([@BD])|\(I)[^\x1b\r\n]*+")
 _UNENDED = re.compile(_TWO_BYTE_RUN.pattern + rb"(?!\x1b)")
 _WIDE = re.compile(r"(?:utf|ucs)(?:16|32|2|4)(?:le|be)?\Z|(?:cp|ibm)(?:037|273|500|1026|1140|424|875)\Z|ebcdic\w*")
 _STATEFUL = re.compile(r"utf7|unicode11utf7|iso2022(?!jp)|hz|csiso2022kr|scsu|bocu")
+_USUAL = frozenset({"utf-8", "us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252"})
 _BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -66,6 +67,8 @@ class View:
 
 def view(body: bytes, charset: str | None) -> View | None:
     """BODY for the scanners; None where its markup cannot be found exactly."""
+    if (charset or "").lower() in _USUAL and not body.startswith(_BOMS):
+        return View(body, charset, body)
     name = re.sub(r"[^a-z0-9]", "", (charset or "").lower())
     if _WIDE.match(name):
         return _wide(body, charset or "")

@@ -23,7 +23,8 @@ _INVISIBLE_LETTERS: Final = frozenset("\u115f\u1160\u3164\uffa0\u2800")
 
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{11,}")
 _BASE32: Final = re.compile(r"[A-Z2-7]{13,}|[a-z2-7]{13,}")
-_HEX: Final = re.compile(r"[0-9A-Fa-f]{12,}")
+HEXADECIMAL: Final = re.compile(r"[0-9A-Fa-f]{12,}")
+"""A run of digits that may stand for text."""
 _TO_STANDARD: Final = str.maketrans("-_", "+/")
 
 
@@ -47,7 +48,7 @@ def layers(text: str) -> Iterator[str]:
 
 def from_hexadecimal(text: str) -> Iterator[tuple[bytes, bool]]:
     """The octets that runs of hexadecimal digits in TEXT may stand for, and whether that is the whole run."""
-    for run in _HEX.findall(text):
+    for run in HEXADECIMAL.findall(text):
         for skipped in (0, 1):
             digits = run[skipped:]
             yield binascii.unhexlify(digits[: len(digits) // 2 * 2]), len(digits) == len(run) and len(run) % 2 == 0

@@ -9,14 +9,17 @@ name, no query, often relative, often with one long side. The law: time is linea
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, Literal
 
 from tracker.core.address import contains_address
 from tracker.core.attribute import attribute_text
 from tracker.core.foreign_trackers import KNOWN, OURSELVES, STATIC_HOSTS, Known
-from tracker.core.markup import ATTRIBUTE, CONDITION, CONSTRUCT, CONSTRUCT_IN_COMMENT, OPENED, raw_text_ends
+from tracker.core.html import Anchor, Image, scan
+from tracker.core.markup import ATTRIBUTE
 
 Kind = Literal["pixel", "link"]
 _Seen = Literal["pixel", "unseen", "link"]
@@ -110,8 +113,7 @@ def _names_of(host: str) -> Iterator[str]:
 # --- URLs ---
 
 _WEB_URL: Final = re.compile(r"(?:https?:)?//(?:[^/?#\\]*@)?(?P<host>[^/?#\\:@]+)(?::\d*)?(?P<path>[^#]*)")
-_ANY_URL: Final = re.compile(rb"//([^\s\"'<>]++)")
-_HOST: Final = re.compile(r"(?m)^(?:[^/?#\\@\n]*@)?([^/?#\\:\n]++)")
+_ANY_HOST: Final = re.compile(r"//(?:[^/?#\\@\s\"'<>]*@)?([^/?#\\:\s\"'<>]++)")
 _PLACEHOLDER: Final = re.compile(r"\{\{|%7b%7b|\{%|\*(?:\||%7c)|%%\w|\[\[|\$\{|#\{|<%|\[\w+\]")
 _WORD: Final = re.compile(r"(?<![a-z])(?:opens?|opened|track|tracking|tracker|trk|beacon|pixel|impression)(?![a-z])")
 _SPACER: Final = re.compile(
@@ -205,9 +207,7 @@ def _unseen(attributes: dict[str, str]) -> bool | None:
 
 # --- the body ---
 
-_IMG: Final = re.compile(rb"<img(?=[\t\n\f\r /])")
-_SHORT_TAG: Final = 2_048
-_MAY_BE_UNSEEN: Final = re.compile(rb"(?:width|height)[\s\"']*[:=][\s\"']*0*[0-3](?![\d.%])|display|hidden|opacity")
+_TINY: Final = re.compile(rb"(?:width|height)[\s\"']*[:=][\s\"']*0*[0-3](?![\d.%])")
 
 
 def find(html: bytes, own: tuple[str, ...] = ()) -> tuple[ForeignTracker, ...]:
@@ -215,28 +215,52 @@ def find(html: bytes, own: tuple[str, ...] = ()) -> tuple[ForeignTracker, ...]:
 
     OWN: base URLs of this tracker, whose pixels and links are no foreign ones.
     """
-    bases = tuple(base.lower().partition("//")[2].rstrip("/") + "/" for base in own)
-    if not _may_hold_any(html, bases):
-        return ()
-    found = []
-    for tag in _tags(html, 0, len(html), live=True):
-        tracker = _pixel(tag, bases) if tag["name"].lower() == b"img" else _link(tag, bases)
-        if tracker is not None:
-            found.append(tracker)
-    return tuple(found)
+    seen = scan(html)
+    return among(html, seen.anchors, seen.images, own)
 
 
-def _may_hold_any(html: bytes, own: tuple[str, ...]) -> bool:
-    """A quick look, so that a body without any costs little: whether the exact one is worth while."""
-    lowered = html.lower()
-    urls = b"\n".join(set(_ANY_URL.findall(lowered))).decode("latin-1")
-    if _HINT.search(urls) or any(map(_may_track, set(_HOST.findall(urls)))):
+def among(
+    html: bytes, anchors: Sequence[Anchor], images: Sequence[Image], own: tuple[str, ...]
+) -> tuple[ForeignTracker, ...]:
+    """The same, where ANCHORS and IMAGES were found in HTML already."""
+    bases = _beginnings(own)
+    links: dict[bytes, list[Anchor]] = defaultdict(list)
+    for anchor in anchors:
+        links[html[anchor.start : anchor.end]].append(anchor)
+    found: list[ForeignTracker] = []
+    if _may_hold_known([*links, *(html[start:end] for start, end, _ in images)]):
+        for value, alike in links.items():
+            vendor = _vendor_of_link(value, bases)
+            if vendor is not None:
+                found += [ForeignTracker("link", vendor, anchor.start, anchor.end) for anchor in alike]
+    else:
+        images = [image for image in images if _may_be_unseen(html[slice(*image.attributes)].lower())]
+    for image in images:
+        vendor = _vendor_of_image(_attributes(html, image), bases)
+        if vendor is not None:
+            found.append(ForeignTracker("pixel", vendor, image.start, image.end))
+    return tuple(sorted(found, key=lambda one: one.start))
+
+
+@cache
+def _beginnings(own: tuple[str, ...]) -> tuple[str, ...]:
+    """How URLs of this tracker begin after their scheme, from its base URLs, which settings name."""
+    return tuple(base.lower().partition("//")[2].rstrip("/") + "/" for base in own)
+
+
+def _may_hold_known(texts: Sequence[bytes]) -> bool:
+    """A quick look: whether one of TEXTS may name a service that is known."""
+    urls = b"\n".join(texts).lower().decode("latin-1")
+    return _HINT.search(urls) is not None or any(map(_may_track, set(_ANY_HOST.findall(urls))))
+
+
+def _may_be_unseen(attributes: bytes) -> bool:
+    """A quick look: whether an image with ATTRIBUTES (lower case) may be one that nobody sees."""
+    if b"hidden" in attributes or b"opacity" in attributes:
         return True
-    for image in _IMG.finditer(lowered):
-        tag = OPENED.match(html, image.start(), image.start() + _SHORT_TAG)
-        if tag is None or (_MAY_BE_UNSEEN.search(lowered, *tag.span()) and _pixel(tag, own) is not None):
-            return True  # or a tag too long for a quick look
-    return False
+    if attributes.count(b"display") != attributes.count(b"display:block"):
+        return True
+    return _TINY.search(attributes) is not None
 
 
 def _may_track(host: str) -> bool:
@@ -244,38 +268,8 @@ def _may_track(host: str) -> bool:
     return any(name in _HOSTS or _DIGITS.sub("#", name) in _HOSTS for name in _names_of(host))
 
 
-def _tags(body: bytes, start: int, end: int, *, live: bool) -> Iterator[re.Match[bytes]]:
-    """The images and links between START and END that a mail program shows, as `markup.OPENED` reads their tags."""
-    constructs = CONSTRUCT if live else CONSTRUCT_IN_COMMENT
-    position: int | None = start
-    while position is not None:
-        restart: int | None = None
-        for found in constructs.finditer(body, position, end):
-            kind = found.lastgroup
-            if kind == "attributes" or kind is None:
-                tag = OPENED.match(body, found.start(), found.end()) if kind or _is_image(body, found) else None
-                if tag is not None:
-                    yield tag
-            elif kind == "comment":
-                condition = CONDITION.match(body, *found.span("comment"))
-                if condition is not None:
-                    yield from _tags(body, condition.end(), found.end("comment"), live=False)
-            elif kind == "open" and found["open"].lower() != b"body":
-                restart = raw_text_ends(found["open"].lower(), body, found.end(), end)
-                break
-            elif kind == "broken":
-                nested = None if live else CONDITION.match(body, found.start() + 4, end)
-                restart = nested.end() if nested else None
-                break
-        position = restart
-
-
-def _is_image(body: bytes, found: re.Match[bytes]) -> bool:
-    return body[found.start() + 1 : found.start() + 4].lower() == b"img"
-
-
-def _pixel(tag: re.Match[bytes], own: tuple[str, ...]) -> ForeignTracker | None:
-    attributes = _attributes(tag)
+def _vendor_of_image(attributes: dict[str, str], own: tuple[str, ...]) -> str | None:
+    """Whose pixel an image with ATTRIBUTES is; None where it is none."""
     source = _cleaned(attributes.get("src", ""))
     parts = _split(source)
     if parts is None or _is_own(source, own):
@@ -287,26 +281,20 @@ def _pixel(tag: re.Match[bytes], own: tuple[str, ...]) -> ForeignTracker | None:
     vendor = _vendor("unseen" if unseen else "pixel", host, path)
     if vendor is None and unseen and (_vendor("link", host, path) or _for_one_recipient(host, path, source)):
         vendor = _vendor("link", host, path) or host
-    return None if vendor is None else ForeignTracker("pixel", vendor, *tag.span())
+    return vendor
 
 
-def _link(tag: re.Match[bytes], own: tuple[str, ...]) -> ForeignTracker | None:
-    for found in ATTRIBUTE.finditer(tag.string, *tag.span("attributes")):
-        if found["name"].lower() == b"href":  # the first wins
-            group = found.lastgroup or "name"
-            url = "" if group == "name" else _cleaned(attribute_text(found[group], "latin-1") or "")
-            parts = _split(url)
-            if parts is None or _is_own(url, own):
-                return None
-            vendor = _vendor("link", *parts)
-            return None if vendor is None else ForeignTracker("link", vendor, *found.span(group))
-    return None
+def _vendor_of_link(value: bytes, own: tuple[str, ...]) -> str | None:
+    """Whose redirect a link with VALUE leads through; None where it leads through none."""
+    url = _cleaned(attribute_text(value, "latin-1") or "")
+    parts = _split(url)
+    return None if parts is None or _is_own(url, own) else _vendor("link", *parts)
 
 
-def _attributes(tag: re.Match[bytes]) -> dict[str, str]:
-    """The attributes of TAG that matter here, by name in lower case; the first of a name wins."""
+def _attributes(html: bytes, image: Image) -> dict[str, str]:
+    """The attributes of IMAGE that matter here, by name in lower case; the first of a name wins."""
     found: dict[str, str] = {}
-    for attribute in ATTRIBUTE.finditer(tag.string, *tag.span("attributes")):
+    for attribute in ATTRIBUTE.finditer(html, *image.attributes):
         name = attribute["name"].lower().decode("latin-1")
         if name in ("src", "width", "height", "style", "hidden") and name not in found:
             group = attribute.lastgroup or "name"

@@ -34,6 +34,8 @@ _PARAMETER = re.compile(
     r""";[ \t\r\n]*+(?:([^=;"\s]++)[ \t\r\n]*+=[ \t\r\n]*+(?:"((?:[^"\\]|\\.)*)"|([^;"]*+)))?[^;"]*+(?:"[^"]*+"?)?""",
     re.DOTALL,
 )
+_ESCAPED = re.compile(r'\\([\\"])')
+_FOLD = re.compile(r"\r?\n(?=[ \t])")
 _COMMENT_AT_END = re.compile(r"[ \t\r\n]++\([^()]*+\)[ \t\r\n]*+\Z")
 _CONTINUED = re.compile(r"([^*]++)(?:\*([0-9]{1,3}))?(\*)?\Z")
 _ADDRESS_PIECES = re.compile(
@@ -41,6 +43,7 @@ _ADDRESS_PIECES = re.compile(
     rb"""|(?P<text>[^"<>(),:;\\]++)|(?P<stray>.)""",
     re.DOTALL,
 )
+_ONE_ADDRESS = re.compile(rb"""[^"<>(),:;\\@]*+<([^"<>(),:;\\@\s]++@[^"<>(),:;\\@\s]++)>\s*+""")
 # An escaped quote outside quotes opens none: so only the last quote of a field can be open, and is looked at once.
 
 
@@ -97,7 +100,7 @@ def content_type(fields: Fields, default: str = "text/plain") -> ContentType:
     values = fields.get(b"content-type", ())
     if not values:
         return ContentType(default, {})
-    if len({unfolded(value).lower() for value in values}) > 1:
+    if len(values) > 1 and len({unfolded(value).lower() for value in values}) > 1:
         return ContentType(AMBIGUOUS, {})
     text = values[0].decode("latin-1")
     if len(text) > _LONGEST_TYPE:
@@ -120,13 +123,15 @@ def _parameters(text: str) -> Mapping[str, str] | None:
         if name is None:
             continue
         if quoted is not None:
-            value = re.sub(r'\\([\\"])', r"\1", re.sub(r"\r?\n(?=[ \t])", "", quoted))
+            value = _ESCAPED.sub(r"\1", _FOLD.sub("", quoted)) if "\\" in quoted or "\n" in quoted else quoted
         else:
-            value = _COMMENT_AT_END.sub("", bare).strip(" \t\r\n")
-        parts = _CONTINUED.match(name.lower())
-        if parts is None:
-            continue
-        base, number, encoded = parts[1], parts[2], parts[3] is not None
+            value = (_COMMENT_AT_END.sub("", bare) if "(" in bare else bare).strip(" \t\r\n")
+        base, number, encoded = name.lower(), None, False
+        if "*" in name:
+            parts = _CONTINUED.match(base)
+            if parts is None:
+                continue
+            base, number, encoded = parts[1], parts[2], parts[3] is not None
         if number is None and not encoded:
             if base in ("boundary", "charset") and plain.get(base, value) != value:
                 return None
@@ -172,6 +177,10 @@ def addresses(values: Sequence[bytes]) -> tuple[str, ...]:
     """The addr-specs of an address field (RFC 5322, section 3.4), obsolete and sloppy forms too, in order."""
     found: list[str] = []
     for value in values:
+        plain = _ONE_ADDRESS.fullmatch(value)
+        if plain is not None:  # as in nearly every message
+            found.append(plain[1].decode("utf-8", "replace"))
+            continue
         word: list[bytes] = []
         angle: bytes | None = None
         depth = 0

@@ -1,4 +1,4 @@
-"""Finds in HTML the places that rewriting needs: link values, and where a notice can stand.
+"""Finds in HTML the places that rewriting needs: link values, images, and where a notice can stand.
 
 A tag scanner after the tokenizer of the WHATWG HTML standard, on bytes of any charset in which markup is plain ASCII.
 The law: time is linear in the input, and nothing recurses on it.
@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final, Literal
+from operator import itemgetter
+from typing import Final, Literal, NamedTuple
 
 from tracker.core.marks import Shelter, has_mark, may_have_mark
 from tracker.core.markup import (
@@ -19,13 +20,11 @@ from tracker.core.markup import (
     CONDITION,
     CONSTRUCT,
     CONSTRUCT_IN_COMMENT,
-    HREF_FIRST,
     raw_text_ends,
     without_tags,
 )
 
 Quote = Literal[b'"', b"'", b""]
-Element = Literal["a", "area", "vml"]
 
 VISIBLE: Final = 300
 """Octets of a link's visible text that are kept."""
@@ -34,20 +33,40 @@ _LOOKED_AT: Final = 4096
 _QUOTES: Final[dict[str, Quote]] = {"double": b'"', "single": b"'", "bare": b""}
 
 
-@dataclass(frozen=True, slots=True)
-class Anchor:
+class Anchor(NamedTuple):
     """A link: where its href value stands, what a reader sees of it, and whether somebody marked it."""
 
     start: int
     end: int
     """Span of the href value in the body, without quotes."""
     quote: Quote
-    value: bytes
-    element: Element
-    text: bytes
-    """What stands between the tags, without markup; empty for `area` and VML."""
     marked: bool
     """A no-track mark stands on it or on an element around it."""
+    shown_from: int
+    shown_to: int
+    """Span of its content in the body; empty for `area` and VML."""
+    body: bytes
+
+    @property
+    def value(self) -> bytes:
+        """The href value, as it stands in the body."""
+        return self.body[self.start : self.end]
+
+    @property
+    def text(self) -> bytes:
+        """What stands between the tags, without markup, up to VISIBLE octets."""
+        stop = min(self.shown_to, self.shown_from + _LOOKED_AT)
+        return without_tags(self.body[self.shown_from : stop], cut=stop < self.shown_to)[:VISIBLE]
+
+
+class Image(NamedTuple):
+    """An `img` tag."""
+
+    start: int
+    end: int
+    """Span of the whole tag in the body."""
+    attributes: tuple[int, int]
+    """Span of its attributes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +75,8 @@ class HtmlScan:
 
     anchors: tuple[Anchor, ...]
     """In order; links without a value are left out."""
+    images: tuple[Image, ...]
+    """In order."""
     notice_at: int
     """Where a notice can stand: before the last `</body>`, else before the last `</html>`, else behind the content."""
     body_starts: int | None
@@ -73,20 +94,12 @@ def scan(body: bytes) -> HtmlScan:
         notice_at = scanner.html_ends
     if notice_at is None:
         notice_at = len(body.rstrip(b"\t\n\f\r "))
-    anchors = sorted(scanner.anchors, key=lambda anchor: anchor.start)  # an `area` may stand within an `a`
-    return HtmlScan(tuple(anchors), notice_at, scanner.body_starts, complete)
+    anchors = sorted(scanner.anchors, key=itemgetter(0))  # an `area` may stand within an `a`
+    return HtmlScan(tuple(anchors), tuple(scanner.images), notice_at, scanner.body_starts, complete)
 
 
-@dataclass(frozen=True, slots=True)
-class _Link:
-    """A link whose tag was read, and whose content may still follow."""
-
-    start: int
-    end: int
-    quote: Quote
-    element: Element
-    tag_ends: int
-    marked: bool
+_Opened = tuple[int, int, Quote, bool, int]
+"""A link whose tag was read, and whose content may still follow: as an Anchor, up to where its content begins."""
 
 
 class _Scanner:
@@ -95,6 +108,7 @@ class _Scanner:
     def __init__(self, body: bytes) -> None:
         self.body = body
         self.anchors: list[Anchor] = []
+        self.images: list[Image] = []
         self.body_starts: int | None = None
         self.body_ends: int | None = None
         self.html_ends: int | None = None
@@ -103,8 +117,8 @@ class _Scanner:
     def read(self, start: int, end: int, *, live: bool) -> bool:
         """Read from START to END; LIVE is false within a conditional comment. False: it ends inside a construct."""
         constructs = CONSTRUCT if live else CONSTRUCT_IN_COMMENT
-        body, shelter = self.body, self.shelter
-        opened: _Link | None = None
+        body, anchors, shelter = self.body, self.anchors, self.shelter
+        opened: _Opened | None = None
         position: int | None = start
         complete = True
         while position is not None:
@@ -117,18 +131,22 @@ class _Scanner:
                     continue
                 if kind == "attributes":
                     link = self._link(found)
-                    if link.element == "a":
-                        self._keep(opened, found.start())
+                    if found["link"] in b"aA":
+                        if opened is not None:
+                            anchors.append(Anchor(*opened, found.start(), body))
                         opened = link
-                    else:
-                        self._keep(link, link.tag_ends)
+                    elif link is not None:
+                        anchors.append(Anchor(*link, found.end(), body))
                 elif kind == "end":
                     name = found["end"].lower()
                     if name == b"a":
-                        self._keep(opened, found.start())
-                        opened = None
+                        if opened is not None:
+                            anchors.append(Anchor(*opened, found.start(), body))
+                            opened = None
                     elif live:
                         self._note_end(name, found.start())
+                elif kind == "image":
+                    self.images.append(Image(*found.span(), found.span("image")))
                 elif kind == "open":
                     name = found["open"].lower()
                     if name != b"body":
@@ -145,7 +163,8 @@ class _Scanner:
                     complete = restart is not None
                     break
             position = restart
-        self._keep(opened, end)
+        if opened is not None:
+            anchors.append(Anchor(*opened, end, body))
         return complete
 
     def _note_end(self, name: bytes, position: int) -> None:
@@ -157,34 +176,27 @@ class _Scanner:
     def _read_condition(self, start: int, end: int) -> None:
         """Read the comment's content if Outlook does. One level: a comment within it has no end of its own."""
         condition = CONDITION.match(self.body, start, end)
-        if condition is None or b"href" not in self.body[condition.end() : end].lower():
+        if condition is None or not _SHOWS.search(self.body, condition.end(), end):
             return
         around = self.shelter
         self.shelter = around.inner() if around is not None else None
         self.read(condition.end(), end, live=False)
         self.shelter = around
 
-    def _link(self, found: re.Match[bytes]) -> _Link:
-        name = found["link"].lower()
-        element: Element = "a" if name == b"a" else "area" if name == b"area" else "vml"
-        marked = self.shelter is not None and (self.shelter.covers or has_mark(found["attributes"]))
-        start, end = found.span("attributes")
-        common = HREF_FIRST.match(self.body, start, end)
-        if common is not None:
-            return _Link(*common.span(1), b'"', element, found.end(), marked)
-        for attribute in ATTRIBUTE.finditer(self.body, start, end):
+    def _link(self, found: re.Match[bytes]) -> _Opened | None:
+        """The link whose tag was FOUND; None when it leads nowhere."""
+        shelter = self.shelter
+        marked = shelter is not None and (shelter.covers or has_mark(found["attributes"]))
+        start, end = found.span("href")
+        if start >= 0:
+            return start, end, b'"', marked, found.end()
+        for attribute in ATTRIBUTE.finditer(self.body, *found.span("attributes")):
             if attribute["name"].lower() == b"href":  # the first wins
                 group = attribute.lastgroup or "name"
-                if group == "name":
-                    break
-                return _Link(*attribute.span(group), _QUOTES[group], element, found.end(), marked)
-        return _Link(0, 0, b"", element, found.end(), marked)
+                start, end = attribute.span(group)
+                return None if group == "name" or start == end else (start, end, _QUOTES[group], marked, found.end())
+        return None
 
-    def _keep(self, link: _Link | None, text_ends: int) -> None:
-        """Remember LINK, whose content goes up to TEXT_ENDS, if it leads anywhere."""
-        if link is None or link.start == link.end:
-            return
-        stop = min(text_ends, link.tag_ends + _LOOKED_AT)
-        text = without_tags(self.body[link.tag_ends : stop], cut=stop < text_ends)[:VISIBLE]
-        value = self.body[link.start : link.end]
-        self.anchors.append(Anchor(link.start, link.end, link.quote, value, link.element, text, link.marked))
+
+_SHOWS: Final = re.compile(rb"[hH][rR][eE][fF]|<[iI][mM][gG]")
+"""What a conditional comment worth reading holds."""

@@ -41,9 +41,11 @@ class Plan:
 
     constants: tuple[bytes, ...]
     forms: tuple[Form, ...]
-    """The distinct ways in which tokens are written."""
+    """The distinct ways in which the delivery token is written."""
+    stop_forms: tuple[Form, ...]
+    """Those of the stop token."""
     pick: Callable[[tuple[bytes, ...]], tuple[bytes, ...]]
-    """Takes constants and filled forms and puts them in order."""
+    """Takes constants, filled forms and filled stop forms, and puts them in order."""
     size: int
     """Bytes of the message without what stands in the slots."""
     purposes: frozenset[Purpose]
@@ -58,7 +60,11 @@ class Plan:
 def lay_out(survey: Survey, purposes: Set[Purpose], texts: NoticeTexts, urls: PlanUrls) -> Plan | None:
     """The plan for copies that track PURPOSES; None where there is nothing to track for them."""
     wanted = frozenset(purposes) & MAIL_PURPOSES
-    if not survey.bodies or not wanted:
+    if not survey.bodies:
+        wanted -= {Purpose.OPEN}  # plain text shows no pixel
+    if not survey.links:
+        wanted -= {Purpose.CLICK}  # and the notice says nothing of it
+    if not wanted:
         return None
     left = Counter(survey.left)
     if Purpose.CLICK not in wanted:
@@ -72,23 +78,25 @@ def lay_out(survey: Survey, purposes: Set[Purpose], texts: NoticeTexts, urls: Pl
         kept = body.transfer.fitting(edits, notice)
         if kept is None:
             return None
-        written = len(kept) - (notice is not None)
-        left[Left.TOO_LONG] += len(edits) - written
-        tracked += written
-        if written:
-            reports = {link.start: link.report for link in body.links}
-            links.update((reports[edit.start], None) for edit in kept if edit.start < edit.end)  # not the notice
+        tracked += _count(body, edits, kept, left, links)
         if kept:
             changed.append((body.start, body.end, body.transfer.splice(kept)))
+    text = survey.text
+    kept_in_text: list[Edit] = []
+    if text is not None and text.links and Purpose.CLICK in wanted:
+        edits = _link_edits(text, urls, left)
+        kept_in_text = text.transfer.fitting(edits, None) or []
+        tracked += _count(text, edits, kept_in_text, left, links)
     if not tracked and Purpose.OPEN not in wanted:
         return None
-    if survey.text is not None:
-        edit = _text_notice(survey.text, wanted, texts, urls)
-        changed.append((survey.text.start, survey.text.end, survey.text.transfer.splice([edit])))
-    constants, forms, pick = _assemble(survey.message, changed)
+    if text is not None:
+        edits = [*kept_in_text, _text_notice(text, wanted, texts, urls)]
+        changed.append((text.start, text.end, text.transfer.splice(edits)))
+    constants, forms, stop_forms, pick = _assemble(survey.message, changed)
     return Plan(
         constants,
         forms,
+        stop_forms,
         pick,
         sum(map(len, constants)),
         wanted if tracked else wanted - {Purpose.CLICK},
@@ -100,11 +108,24 @@ def lay_out(survey: Survey, purposes: Set[Purpose], texts: NoticeTexts, urls: Pl
 
 def render(plan: Plan, delivery_token: bytes, stop_token: bytes) -> bytes:
     """The copy of PLAN with DELIVERY_TOKEN (66 ASCII characters) and STOP_TOKEN (84)."""
-    filled = [form.fill(delivery_token if form.slot is Slot.DELIVERY else stop_token) for form in plan.forms]
-    return b"".join(plan.pick((*plan.constants, *filled)))
+    filled = [form.fill(delivery_token) for form in plan.forms]
+    stopping = [form.fill(stop_token) for form in plan.stop_forms]
+    return b"".join(plan.pick((*plan.constants, *filled, *stopping)))
 
 
-def _link_edits(body: HtmlBody, urls: PlanUrls, left: Counter[Left]) -> list[Edit]:
+def _count(
+    body: HtmlBody | TextBody, edits: list[Edit], kept: list[Edit], left: Counter[Left], links: dict[Link, None]
+) -> int:
+    """How many of EDITS, those of links, are KEPT (maybe with a notice); notes LINKS, and those that are LEFT."""
+    written = sum(edit.start < edit.end for edit in kept)
+    left[Left.TOO_LONG] += len(edits) - written
+    if written:
+        reports = {link.start: link.report for link in body.links}
+        links.update((reports[edit.start], None) for edit in kept if edit.start < edit.end)
+    return written
+
+
+def _link_edits(body: HtmlBody | TextBody, urls: PlanUrls, left: Counter[Left]) -> list[Edit]:
     edits: list[Edit] = []
     before = urls.public_url + b"/c/"
     contents: dict[str, tuple[bytes | Slot, ...] | None] = {}
@@ -183,8 +204,8 @@ def _text_notice(body: TextBody, purposes: frozenset[Purpose], texts: NoticeText
 
 def _assemble(
     message: bytes, changed: list[tuple[int, int, Encoded]]
-) -> tuple[tuple[bytes, ...], tuple[Form, ...], Callable[[Any], Any]]:
-    """MESSAGE with the spans in CHANGED replaced: constants, distinct forms, and their order."""
+) -> tuple[tuple[bytes, ...], tuple[Form, ...], tuple[Form, ...], Callable[[Any], Any]]:
+    """MESSAGE with the spans in CHANGED replaced: constants, distinct forms of each slot, and their order."""
     stream: Encoded = []
     at = 0
     for start, end, pieces in sorted(changed, key=itemgetter(0)):
@@ -193,25 +214,23 @@ def _assemble(
         at = end
     stream.append(message[at:])
     constants: list[bytes] = []
-    forms: dict[Form, int] = {}
-    numbers: dict[int, int] = {}
-    """Of forms, by identity: the writers use one object again and again, and a look at it is quick."""
-    order: list[int] = []
-    """Places of constants, and of forms counted down from -1."""
+    order: list[int | Form] = []
+    """Places of constants, and forms."""
     run: list[bytes] = []
     for piece in stream:
         if isinstance(piece, bytes):
             run.append(piece)
             continue
-        if run:
-            order.append(len(constants))
-            constants.append(b"".join(run))
-            run = []
-        number = numbers.get(id(piece))
-        if number is None:
-            number = numbers[id(piece)] = forms.setdefault(piece, len(forms))
-        order.append(-1 - number)
+        order.append(len(constants))
+        constants.append(b"".join(run))
+        order.append(piece)
+        run = []
     order.append(len(constants))
     constants.append(b"".join(run))
-    count = len(constants)
-    return tuple(constants), tuple(forms), itemgetter(*[at if at >= 0 else count - 1 - at for at in order])
+    used = {id(one): one for one in order if not isinstance(one, int)}  # the writers use one object again and again
+    forms = tuple(dict.fromkeys(form for form in used.values() if form.slot is Slot.DELIVERY))
+    stop_forms = tuple(dict.fromkeys(form for form in used.values() if form.slot is Slot.STOP))
+    numbers = {form: number for number, form in enumerate((*forms, *stop_forms), len(constants))}
+    places = {key: numbers[form] for key, form in used.items()}
+    pick = itemgetter(*[one if isinstance(one, int) else places[id(one)] for one in order])
+    return tuple(constants), forms, stop_forms, pick

@@ -6,6 +6,7 @@ import html
 import re
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -56,7 +57,7 @@ class LinkRules:
     _unsubscribe_lowered: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_trackers", tuple(map(_authority_and_path, self.tracker_urls)))
+        object.__setattr__(self, "_trackers", _places(self.tracker_urls))
         object.__setattr__(self, "_unsubscribe", frozenset(map(_without_fragment, self.unsubscribe)))
         object.__setattr__(self, "_unsubscribe_lowered", frozenset(map(str.lower, self._unsubscribe)))
 
@@ -92,23 +93,26 @@ class Judge:
         self._rules = rules
         self._seen: dict[bytes, str | Left | None] = {}
 
-    def __call__(self, anchor: Anchor) -> str | Left | None:
-        """As `judge` says."""
+    def __call__(self, anchor: Anchor, value: bytes) -> str | Left | None:
+        """As `judge` says; VALUE is the href value of ANCHOR in the body's own bytes."""
         if anchor.marked:
-            return _marked(anchor.value, self._charset)
-        if anchor.value in self._seen:
-            verdict = self._seen[anchor.value]
-        else:
-            verdict = self._seen[anchor.value] = _destination(anchor.value, self._charset, self._rules)
+            return _marked(value, self._charset)
+        try:
+            verdict = self._seen[value]
+        except KeyError:
+            verdict = self._seen[value] = _destination(value, self._charset, self._rules)
         # A member of Left is a str, too.
-        if verdict is None or isinstance(verdict, Left) or self._rules.rewrite_visible_urls:
+        if verdict is None or self._rules.rewrite_visible_urls or isinstance(verdict, Left):
             return verdict
-        return Left.VISIBLE_URL if anchor.text and shows_url(anchor.text, self._charset) else verdict
+        return Left.VISIBLE_URL if shows_url(anchor.text, self._charset) else verdict
 
 
 def judge(anchor: Anchor, charset: str, rules: LinkRules) -> str | Left | None:
-    """Where ANCHOR of a body in CHARSET leads, as an ASCII URL; or why it is left; None when it is no http link."""
-    return Judge(charset, rules)(anchor)
+    """Where ANCHOR of a body in CHARSET leads, as an ASCII URL; or why it is left; None when it is no http link.
+
+    The URL is as a browser opens it, its scheme in lower case.
+    """
+    return Judge(charset, rules)(anchor, anchor.value)
 
 
 def _marked(value: bytes, charset: str) -> Left | None:
@@ -125,11 +129,19 @@ def _unreadable(value: bytes) -> Left | None:
 def _destination(value: bytes, charset: str, rules: LinkRules) -> str | Left | None:
     """Where a link with VALUE leads, whatever a reader sees of it."""
     text = attribute_text(value, charset)
-    if text is None:
-        return _unreadable(value)
+    return _unreadable(value) if text is None else destination(text, rules)
+
+
+def holds_placeholder(text: str) -> bool:
+    """Whether somebody may still fill something in in TEXT on its way."""
+    return _MAY_BE_PLACEHOLDER.search(text) is not None and _PLACEHOLDER.search(text) is not None
+
+
+def destination(text: str, rules: LinkRules) -> str | Left | None:
+    """Where TEXT, a link's value, leads, as an ASCII URL; or why it is left; None when it is no http link."""
     if not target.is_web(text):
         return None
-    if _MAY_BE_PLACEHOLDER.search(text) and _PLACEHOLDER.search(text):
+    if holds_placeholder(text):
         return Left.PLACEHOLDER
     url = target.resolve(text)
     if url is None:
@@ -142,7 +154,8 @@ def _destination(value: bytes, charset: str, rules: LinkRules) -> str | Left | N
         return Left.EXCLUDED
     if contains_address_in_url(url):
         return Left.ADDRESS_IN_TARGET
-    return url
+    scheme, colon, rest = url.partition(":")
+    return url if scheme.islower() else scheme.lower() + colon + rest
 
 
 def shows_url(visible: bytes, charset: str) -> bool:
@@ -158,6 +171,12 @@ def shows_url(visible: bytes, charset: str) -> bool:
         return True
     host = _SHOWN_HOST.fullmatch(text)
     return host is not None and (bool(host["more"]) or not _FILE.fullmatch(host["top"] or ""))
+
+
+@cache
+def _places(urls: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Authority and path of each of URLS, which settings name: the same for every message."""
+    return tuple(map(_authority_and_path, urls))
 
 
 def _authority_and_path(url: str) -> tuple[str, str]:

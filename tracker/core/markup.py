@@ -17,12 +17,15 @@ ATTRIBUTES: Final = (
     rb'|(?!=")[\t\n\f\r ]*+(?:=[\t\n\f\r ]*+' + _VALUE + rb"|(?!=))))*"
 )
 TAG_END: Final = rb"[\t\n\f\r /]*+>"
+_COMMON_HREF: Final = rb'(?:[\t\n\f\r ]href="(?P<href>[^"]++)"|(?![\t\n\f\r ]href="[^"]))'
+"""The form of nearly all links: their first attribute is a quoted href."""
 _REST: Final = rb"(?:>|" + ATTRIBUTES + TAG_END + rb")"
 _RAW: Final = rb"script|style|textarea|title|xmp|iframe|noembed|noframes|plaintext"
 
 _TAGS: Final = (
     rb"(?:(?=[aAvV])(?P<link>(?i:a|area|v:[a-z0-9]++))" + NAME_END
-    + rb"(?P<attributes>" + ATTRIBUTES + rb")" + TAG_END
+    + rb"(?P<attributes>" + _COMMON_HREF + ATTRIBUTES + rb")" + TAG_END
+    + rb"|(?=[iI])(?i:img)" + NAME_END + rb"(?P<image>" + ATTRIBUTES + rb")" + TAG_END
     + rb"|/(?=[aAbBhH])(?P<end>(?i:a|body|html))" + NAME_END + _REST
     # Spelled by first letters: an alternative that begins otherwise is passed over at once.
     + rb"|(?P<open>[bB](?i:ody)|[sS](?i:cript|tyle)|[tT](?i:extarea|itle)|[xX](?i:mp)|[iI](?i:frame)"
@@ -33,8 +36,8 @@ _BOGUS: Final = rb"|(?:[?]|!(?!--)|/(?![A-Za-z]))[^>]*+>"  # bogus comments, and
 _BROKEN: Final = rb"|(?P<broken>[A-Za-z!?/]))"
 
 CONSTRUCT: Final = re.compile(rb"<" + _TAGS + rb"|!--(?:-?>|(?P<comment>(?s:.*?))--!?>)" + _BOGUS + _BROKEN)
-"""Whatever begins with "<" and is not text. The last group says what it is: `attributes` (of a link), `end`, `open`,
-`comment`, `broken` (it does not end); None for all that does not matter.
+"""Whatever begins with "<" and is not text. The last group says what it is: `attributes` (of a link), `image`, `end`,
+`open`, `comment`, `broken` (it does not end); None for all that does not matter.
 """
 CONSTRUCT_IN_COMMENT: Final = re.compile(rb"<" + _TAGS + _BOGUS + _BROKEN)
 """The same within a conditional comment, where no other comment can end: its beginning is `broken`."""
@@ -44,8 +47,6 @@ ATTRIBUTE: Final = re.compile(
     rb"""(?:"(?P<double>[^"]*+)"|'(?P<single>[^']*+)'|(?P<bare>[^\t\n\f\r "'>][^\t\n\f\r >]*+))?)?"""
 )
 """One of the attributes of a whole tag; without a value the last group is `name`."""
-HREF_FIRST: Final = re.compile(rb'[\t\n\f\r ]href="([^"]++)"')
-"""The form of nearly all links: their first attribute is a quoted href."""
 OPENED: Final = re.compile(rb"<(?P<name>[A-Za-z][^\t\n\f\r />]*+)(?P<attributes>" + ATTRIBUTES + rb")" + TAG_END)
 CLOSED: Final = re.compile(rb"</(?P<name>[A-Za-z][^\t\n\f\r />]*+)")
 CONDITION: Final = re.compile(rb"\[(?i:if\b)[^\]>]*+\]>")
@@ -94,8 +95,11 @@ def _script_ends(body: bytes, start: int, end: int) -> int | None:
 
 def without_tags(markup: bytes, *, cut: bool) -> bytes:
     """The text of MARKUP; a blank stands where a line breaks. CUT: it may end within a tag."""
-    if b"<" not in markup:
+    tags = markup.count(b"<")
+    if not tags:
         return markup
+    if tags == 1 == markup.count(b">") and markup.startswith(b"<") and markup.endswith(b">"):
+        return b" " if _BREAKS.match(markup) else b""  # a picture, as most links with a tag in them
     if cut:
         markup = _CUT_TAG.sub(b"", markup)
     markup = _BREAKS.sub(b" <", markup)

@@ -28,8 +28,14 @@ _CALM: Final = re.compile(r"[a-z]+|[0-9]+|[A-Z][a-z]{3,}")
 _VOWEL: Final = re.compile(r"[AEIOUYaeiouy]")
 
 
+_WORDS_ALONE: Final = re.compile(r"(?:(?:[a-z]{1,9}|[0-9]{1,9})?[/_.-])*(?:[a-z]{1,9}|[0-9]{1,9})?")
+"""A path of short words and numbers: nothing in it can be a secret or an address."""
+
+
 def masked_path(path: str) -> str:
     """PATH (of a URL, without query and fragment) with "..." for each address and for whatever looks like a secret."""
+    if _WORDS_ALONE.fullmatch(path):
+        return path
     masked = "/".join([_masked(segment) if len(segment) >= 6 else segment for segment in path.split("/")])
     return "/" + HIDDEN if contains_address(masked) else masked
 

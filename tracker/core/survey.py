@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from tracker.core import charset, headers, html, links, mime, refusal, target
-from tracker.core.foreign import find as find_foreign
+from tracker.core import charset, foreign, headers, html, links, mime, refusal, target, text_links
 from tracker.core.mime import NO_PARENT, Leaf, Structure
 from tracker.core.transfer import base64, quoted_printable
 from tracker.core.transfer.identity import Identity
@@ -42,8 +42,7 @@ class Refused:
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class FoundLink:
+class FoundLink(NamedTuple):
     """A link that may be tracked."""
 
     start: int
@@ -70,12 +69,14 @@ class HtmlBody:
 
 @dataclass(frozen=True, slots=True)
 class TextBody:
-    """The text alternative, which gets a notice at its end."""
+    """The text alternative, or the text of a message without HTML; it gets a notice at its end."""
 
     start: int
     end: int
     transfer: Transfer
     view: charset.View
+    links: tuple[FoundLink, ...] = ()
+    """None where links in plain text are not tracked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,6 @@ def survey(message: bytes, policy: SurveyPolicy) -> Survey | Refused:
         excluded_hosts=policy.excluded_hosts,
     )
     bases = [url.encode("utf-8") for url in policy.public_urls]
-    tokens = _token_pattern(bases)
     found: list[str] = []
     bodies: list[HtmlBody] = []
     left: Counter[Left] = Counter()
@@ -149,19 +149,20 @@ def survey(message: bytes, policy: SurveyPolicy) -> Survey | Refused:
         if armoured is not None:
             return Refused(armoured)
         if any(base in view.text for base in bases):
-            found += [token.decode("ascii") for token in tokens.findall(view.text)]
+            found += [token.decode("ascii") for token in _token_pattern(bases).findall(view.text)]
         if not is_html or not view.text.strip():
             continue
         scan = html.scan(view.text)
         if not scan.complete:
             return Refused(Reason.MALFORMED)
         first_html = first_html or leaf
-        trackers.update(one.kind for one in find_foreign(view.text, policy.public_urls))
+        trackers.update(one.kind for one in foreign.among(view.text, scan.anchors, scan.images, policy.public_urls))
         bodies.append(_html_body(leaf, transfer, view, scan, rules, left))
-    text = None if first_html is None else _text_alternative(structure, first_html, texts)
-    all_links = tuple(link for body in bodies for link in body.links)
+    at = _text_body(structure, first_html, texts, policy)
+    text = None if at is None else _text(at, *texts[at.start], policy, rules, left)
+    all_links = tuple(link for body in (*bodies, text) if body is not None for link in body.links)
     senders = headers.addresses(fields.get(b"from", ()))
-    foreign = bool(policy.sender_domains) and (
+    foreign_sender = bool(policy.sender_domains) and (
         not senders or any(headers.host_of(sender) not in policy.sender_domains for sender in senders)
     )
     named = headers.addresses((*fields.get(b"to", ()), *fields.get(b"cc", ())))
@@ -170,7 +171,7 @@ def survey(message: bytes, policy: SurveyPolicy) -> Survey | Refused:
         identity=headers.identity(fields),
         message_id=headers.message_id(fields),
         from_address=senders[0] if senders else None,
-        foreign_sender=foreign,
+        foreign_sender=foreign_sender,
         named_recipients=len({name.casefold() for name in named}),
         links=all_links,
         links_found=len(all_links) + left.total(),
@@ -208,50 +209,91 @@ def _html_body(
     leaf: Leaf, transfer: Transfer, view: charset.View, scan: html.HtmlScan, rules: links.LinkRules, left: Counter[Left]
 ) -> HtmlBody:
     judge = links.Judge(view.charset or "utf-8", rules)
+    text = view.body if view.codec is None else view.text  # the values themselves, not as the scanner sees them
     judged: list[tuple[int, int, str]] = []
-    for seen in scan.anchors:
-        anchor = seen
-        if view.codec is None and view.text is not view.body:  # the value itself, not as the scanner sees it
-            anchor = replace(seen, value=view.body[seen.start : seen.end])
-        verdict = judge(anchor)
+    for anchor in scan.anchors:
+        start, end = anchor.start, anchor.end
+        verdict = judge(anchor, text[start:end])
         if isinstance(verdict, Left):
             left[verdict] += 1
         elif verdict is not None:
-            judged.append((anchor.start, anchor.end, verdict))
-    places = view.places([place for start, end, _ in judged for place in (start, end)])
-    found: list[FoundLink] = []
-    reports: dict[str, Link] = {}
-    for number, (_, _, url) in enumerate(judged):
-        start, end = places[2 * number], places[2 * number + 1]
-        scheme, colon, rest = url.partition(":")
-        url = scheme.lower() + colon + rest
-        if transfer.is_clear(start, end):
-            if url not in reports:
-                reports[url] = target.report(url)
-            found.append(FoundLink(start, end, url, reports[url]))
-        else:
-            left[Left.UNREADABLE] += 1
+            judged.append((start, end, verdict))
+    found = _found(judged, transfer, view, left)
     notice_at = view.places([scan.notice_at])[0]
     body_starts = None if scan.body_starts is None else view.places([scan.body_starts])[0]
-    return HtmlBody(leaf.start, leaf.end, transfer, view, tuple(found), notice_at, body_starts)
+    return HtmlBody(leaf.start, leaf.end, transfer, view, found, notice_at, body_starts)
 
 
-def _text_alternative(
-    structure: Structure, first_html: Leaf, texts: Mapping[int, tuple[Transfer | None, charset.View | None]]
-) -> TextBody | None:
-    """The one of TEXTS (by where they start) beside FIRST_HTML in the nearest multipart/alternative around it."""
-    at = first_html.parent
-    while at != NO_PARENT and structure.multiparts[at].kind != "multipart/alternative":
-        at = structure.multiparts[at].parent
-    if at == NO_PARENT:
+def _found(
+    judged: Sequence[tuple[int, int, str]], transfer: Transfer, view: charset.View, left: Counter[Left]
+) -> tuple[FoundLink, ...]:
+    """The links JUDGED (places in the view, target), less those that programs may decode differently."""
+    if view.codec is not None:
+        places = iter(view.places([place for start, end, _ in judged for place in (start, end)]))
+        judged = [(next(places), next(places), url) for _, _, url in judged]
+    found: list[FoundLink] = []
+    reports: dict[str, Link] = {}
+    for start, end, url in judged:
+        if not transfer.is_clear(start, end):
+            left[Left.UNREADABLE] += 1
+            continue
+        if url not in reports:
+            reports[url] = target.report(url)
+        found.append(FoundLink(start, end, url, reports[url]))
+    return tuple(found)
+
+
+def _text_body(
+    structure: Structure,
+    first_html: Leaf | None,
+    texts: Mapping[int, tuple[Transfer | None, charset.View | None]],
+    policy: SurveyPolicy,
+) -> Leaf | None:
+    """The text that gets a notice, one of TEXTS (by where they start), if it can be changed exactly.
+
+    That is the one beside FIRST_HTML in the nearest multipart/alternative around it; without HTML, the first one.
+    """
+    at = NO_PARENT
+    if first_html is not None:
+        at = first_html.parent
+        while at != NO_PARENT and structure.multiparts[at].kind != "multipart/alternative":
+            at = structure.multiparts[at].parent
+        if at == NO_PARENT:
+            return None
+    elif not policy.text_links:
         return None
     for leaf in structure.leaves:
-        if leaf.parent == at and leaf.is_body and leaf.type.kind == "text/plain":
-            transfer, view = texts[leaf.start]
-            if transfer is None or view is None or not view.text.strip():
-                return None  # nobody reads it, or it cannot be changed exactly
-            return TextBody(leaf.start, leaf.end, transfer, view)
+        if leaf.start not in texts or (first_html is not None and leaf.parent != at):
+            continue
+        _, view = texts[leaf.start]
+        if view is not None and view.text.strip():
+            return leaf
+        if view is None or first_html is not None:
+            return None  # it cannot be changed exactly, or nobody reads it
     return None
+
+
+def _text(
+    leaf: Leaf,
+    transfer: Transfer | None,
+    view: charset.View | None,
+    policy: SurveyPolicy,
+    rules: links.LinkRules,
+    left: Counter[Left],
+) -> TextBody:
+    assert transfer is not None
+    assert view is not None
+    judged: list[tuple[int, int, str]] = []
+    if policy.text_links:
+        flowed = leaf.type.parameters.get("format", "").lower() == "flowed"
+        delsp = leaf.type.parameters.get("delsp", "").lower() == "yes"
+        for seen in text_links.scan(view, flowed=flowed, delsp=delsp):
+            verdict = seen.found if isinstance(seen.found, Left) else links.destination(seen.found, rules)
+            if isinstance(verdict, Left):
+                left[verdict] += 1
+            elif verdict is not None:
+                judged.append((seen.start, seen.end, verdict))
+    return TextBody(leaf.start, leaf.end, transfer, view, _found(judged, transfer, view, left))
 
 
 def _token_pattern(bases: Sequence[bytes]) -> re.Pattern[bytes]:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
 from struct import Struct
-from typing import Final
+from typing import Final, NamedTuple
 
 from itsdangerous import Signer
 from itsdangerous.signer import SigningAlgorithm
@@ -46,8 +45,7 @@ _CONTENT: Final = Struct(">H16s5s6sI")  # 33 octets: 44 characters without slack
 _SHAPE: Final = re.compile(rb"[A-Za-z0-9_-]{45}\.[A-Za-z0-9_-]{20}")
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryToken:
+class DeliveryToken(NamedTuple):
     """What the token in every link and pixel of one copy says; nothing about the person."""
 
     last_day: Day

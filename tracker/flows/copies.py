@@ -185,9 +185,12 @@ def _without(survey: Survey, targets: frozenset[str]) -> Survey:
     bodies = tuple(
         replace(body, links=tuple(link for link in body.links if link.target not in targets)) for body in survey.bodies
     )
+    text = survey.text
+    if text is not None:
+        text = replace(text, links=tuple(link for link in text.links if link.target not in targets))
     dropped = len(survey.links) - len(links)
     left = {**survey.left, Left.ADDRESS_IN_TARGET: survey.left.get(Left.ADDRESS_IN_TARGET, 0) + dropped}
-    return replace(survey, links=links, bodies=bodies, left=left if dropped else survey.left)
+    return replace(survey, links=links, bodies=bodies, text=text, left=left if dropped else survey.left)
 
 
 class Closing:

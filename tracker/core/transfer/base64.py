@@ -11,7 +11,7 @@ from binascii import Error, a2b_base64, b2a_base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tracker.core.transfer.pieces import LONGEST_LINE, Edit, Encoded, Encoding, Form, Slot, in_order
+from tracker.core.transfer.pieces import LONGEST_LINE, Base64Form, Edit, Encoded, Slot, in_order
 
 _BLANKS = b" \t\r\n"
 _USUAL_WIDTH = 76
@@ -115,7 +115,7 @@ class _Writer:
     def __init__(self, part: Base64) -> None:
         self.part = part
         self.pieces: Encoded = []
-        self.forms: dict[tuple[bool, bytes, bytes, str | None], Form] = {}
+        self.forms: dict[tuple[bool, bytes, bytes, str | None], Base64Form] = {}
         """The few that there are: one object for each, since links repeat."""
         self.held = bytearray()
         """Decoded bytes that are not written yet; what is written ends with a line end."""
@@ -191,7 +191,7 @@ class _Writer:
         place = slot is Slot.STOP, before, after, codec
         form = self.forms.get(place)
         if form is None:
-            form = Form(slot, Encoding.BASE64, before, after, self.part.new_width, self.part.eol, codec)
+            form = Base64Form(slot, before, after, self.part.new_width, self.part.eol, codec)
             self.forms[place] = form
         self.pieces.append(form)
 

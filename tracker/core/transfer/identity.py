@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from tracker.core.transfer.pieces import LONGEST_LINE, Edit, Encoded, Form, Slot, content_size, in_order
 
@@ -83,12 +83,12 @@ class _Line:
         self._go(notice.start)
         if self.was_long:
             self.grown += notice.size
-            return replace(notice, content=tuple(map(_flat, notice.content)))
+            return notice._replace(content=tuple(map(_flat, notice.content)))
         before, after = notice.start - self.start + self.grown, self.end - notice.start
         first = notice.content[0]
         if before + _first_line(first) > LONGEST_LINE and isinstance(first, bytes):
             first = first.replace(b" ", self.eol, 1)  # <div, and its attributes on the next line
-            notice = replace(notice, content=(first, *notice.content[1:]))
+            notice = notice._replace(content=(first, *notice.content[1:]))
         tail = _last_line(notice.content[-1])
         if before + _first_line(first) > LONGEST_LINE or tail + after > LONGEST_LINE:
             return None

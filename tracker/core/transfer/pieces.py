@@ -6,7 +6,7 @@ from binascii import b2a_base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 LONGEST_LINE = 998
 """RFC 5322, section 2.1.1, without the line end."""
@@ -22,39 +22,49 @@ class Slot(Enum):
     STOP = 84
 
 
-class Encoding(Enum):
-    """How a token is written into the encoded body."""
-
-    PLAIN = "plain"
-    QUOTED = "quoted-printable"
-    BASE64 = "base64"
-
-
 Content = Sequence[bytes | Slot]
 """Decoded text with slots in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One way a token is written: the few that a message needs are made once for each copy."""
+    """One way a token is written; the few that a message needs are made once for each copy. This one: as it is."""
 
     slot: Slot
-    encoding: Encoding = Encoding.PLAIN
-    before: bytes = b""
-    """Base64: the bytes that share the token's first group of three."""
-    after: bytes = b""
-    """Base64: the bytes that share its last group of three."""
-    width: int = 76
-    eol: bytes = b""
-    codec: str | None = None
-    """Of a body that is not ASCII-compatible."""
 
     def fill(self, token: bytes) -> bytes:
         """TOKEN as it stands in the encoded body."""
-        if self.encoding is Encoding.PLAIN:
-            return token
-        if self.encoding is Encoding.QUOTED:
-            return token if len(token) < self.width else token[:66] + b"=" + self.eol + token[66:]
+        return token
+
+
+@dataclass(frozen=True, slots=True)
+class CutForm(Form):
+    """A token too long for one line of quoted-printable: a soft break stands in it."""
+
+    at: int
+    line_end: bytes
+    """The soft break."""
+
+    def fill(self, token: bytes) -> bytes:
+        """TOKEN with a soft break in it."""
+        return token[: self.at] + self.line_end + token[self.at :]
+
+
+@dataclass(frozen=True, slots=True)
+class Base64Form(Form):
+    """A token in base64, on lines of its own."""
+
+    before: bytes
+    """Decoded bytes that share the token's first group of three."""
+    after: bytes
+    """Those that share its last group of three."""
+    width: int
+    eol: bytes
+    codec: str | None
+    """Of a body that is not ASCII-compatible."""
+
+    def fill(self, token: bytes) -> bytes:
+        """TOKEN and its neighbours in base64, each line with its end."""
         if self.codec is not None:
             token = token.decode("ascii").encode(self.codec)
         text, width, eol = b2a_base64(self.before + token + self.after, newline=False), self.width, self.eol
@@ -67,8 +77,7 @@ Encoded = list[bytes | Form]
 """Encoded text with forms in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(NamedTuple):
     """Replace the decoded bytes from START to END by CONTENT."""
 
     start: int

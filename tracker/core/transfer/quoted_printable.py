@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 
-from tracker.core.transfer.pieces import LONGEST_LINE, Edit, Encoded, Encoding, Form, Slot, in_order
+from tracker.core.transfer.pieces import LONGEST_LINE, CutForm, Edit, Encoded, Form, Slot, in_order
 
 _LINES = re.compile(rb"[^\n]*\n|[^\n]+")
 # As the decoder reads it: a lone carriage return after "=" hides the rest of the line.
@@ -26,6 +26,9 @@ _BROKEN = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*+\r?\n|[ \t]*+\Z)")
 _BLANK_AT_END = re.compile(rb"[ \t](?=\n)")
 _WIDTH = 76
 _EQUALS, _FEED = b"=\n"
+_CAUTION = 0.8
+_CUT_AT = 66
+"""Characters of a token too long for a line that stand before its soft break."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,17 @@ class QuotedPrintable:
         return len(self.body) == len(text) - 2 * text.count(b"=") - text.count(b"=\r\n")
 
     @cached_property
+    def has_long_lines(self) -> bool:
+        """Whether a line has more than 998 octets."""
+        text, at = self.encoded, 0
+        while len(text) - at > LONGEST_LINE:
+            feed = text.rfind(b"\n", at, at + LONGEST_LINE + 2)  # a line end of two octets does not count
+            if feed < 0:
+                return True
+            at = feed + 1
+        return False
+
+    @cached_property
     def _places(self) -> _Places | _RegularPlaces:
         return _RegularPlaces(self.encoded, len(self.body)) if self.regular else _Places(self.encoded)
 
@@ -75,7 +89,8 @@ class QuotedPrintable:
         for edit in edits:
             start = places.end_of(edit.start) if edit.start == edit.end else places.start_of(edit.start)
             out.copy(self.encoded[at:start])
-            out.begin(_in_long_line(self.encoded, start))
+            if self.has_long_lines:
+                out.begin(_in_long_line(self.encoded, start))
             for piece in edit.content:
                 if isinstance(piece, Slot):
                     out.slot(piece)
@@ -98,6 +113,8 @@ class _RegularPlaces:
         self.encoded = encoded
         self.size = size
         """Of the decoded body."""
+        self.more = max(0.0, len(encoded) / (size or 1) - 1) * _CAUTION
+        """Octets that the encoding adds to one, usually."""
         self.known = {0: 0}
         self.last = 0
         """The place that was reached last."""
@@ -118,18 +135,16 @@ class _RegularPlaces:
 
     def _reached(self, place: int) -> int:
         """PLACE, counted from the one before."""
-        text = self.encoded
+        text, count = self.encoded, self.encoded.count
         if self.last > place:
             self.last = 0
         at, lacking = self.known[self.last], place - self.last
+        more = self.more
         while lacking:
-            # No more is decoded than is encoded: so much is safe to take, but for an escape that is cut.
-            cut = at + lacking
-            escapes = text.count(b"=", at, cut)
-            if not escapes:
-                at = cut
-                break
-            if text[cut - 1] == _EQUALS:
+            # No more is decoded than is encoded: so much is safe to take, and a guess at how much more.
+            cut = min(at + lacking + int(lacking * more), len(text))
+            escapes = count(b"=", at, cut)
+            if text[cut - 1] == _EQUALS:  # an escape is cut
                 cut -= 1
                 escapes -= 1
             elif text[cut - 2] == _EQUALS and text[cut - 1] != _FEED and cut - 2 >= at:
@@ -138,7 +153,13 @@ class _RegularPlaces:
             if cut == at:  # an escape is next
                 cut += 2 if text[at + 1] == _FEED else 3
                 escapes = 1
-            lacking -= cut - at - 2 * escapes - text.count(b"=\r\n", at, cut)
+            decoded = cut - at
+            if escapes:
+                decoded -= 2 * escapes + count(b"=\r\n", at, cut)
+            if decoded > lacking:
+                more = 0.0  # too much
+                continue
+            lacking -= decoded
             at = cut
         self.last = place
         return at
@@ -206,6 +227,7 @@ class _Writer:
     def __init__(self, eol: bytes) -> None:
         self.pieces: Encoded = []
         self.eol = eol
+        self.soft_break = b"=" + eol
         self.column = 0
         self.may_break = True
         self.forms: dict[tuple[Slot, bool], Form] = {}
@@ -230,12 +252,13 @@ class _Writer:
 
     def slot(self, slot: Slot) -> None:
         """An open slot, on lines of its own."""
-        if self.column:
-            self._soft_break()
+        if self.column and self.may_break:
+            self.pieces.append(self.soft_break)
         form = self.forms.get((slot, self.may_break))
         if form is None:
-            encoding = Encoding.QUOTED if self.may_break else Encoding.PLAIN
-            form = self.forms[slot, self.may_break] = Form(slot, encoding, width=_WIDTH, eol=self.eol)
+            cut = self.may_break and slot.value >= _WIDTH
+            form = CutForm(slot, _CUT_AT, self.soft_break) if cut else Form(slot)
+            self.forms[slot, self.may_break] = form
         self.pieces.append(form)
         self.column = _WIDTH  # nothing else fits on its line
 
@@ -280,7 +303,7 @@ class _Writer:
 
     def _soft_break(self) -> None:
         if self.may_break:
-            self.pieces.append(b"=" + self.eol)
+            self.pieces.append(self.soft_break)
             self.column = 0
 
 
