@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIN    := -c deploy/constraints.txt
 
-.PHONY: demo test fuzz bench lint tools clean
+.PHONY: demo test fuzz bench law lint tools clean
 
 demo: $(VENV)/.run
 	$(BIN)/tracker demo
@@ -17,6 +17,9 @@ fuzz: $(VENV)/.test
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m tests.bench
+
+law: $(VENV)/.test
+	$(BIN)/python -m tests.law
 
 tools:
 	@sh tests/tools.sh

@@ -112,6 +112,7 @@ def test_there_is_no_other_setting() -> None:
 
 
 def test_the_defaults_are_those_of_the_contract(folder: Path) -> None:
+    """R43: 90 days of events, three years of proof."""
     settings = load(toml(folder), {})
     assert (settings.retention_days, settings.proof_days, settings.consent_days) == (90, 1095, 730)
     assert (settings.backup_days, settings.minimum_group, settings.max_message) == (35, 10, 25 * 1024 * 1024)

@@ -80,6 +80,7 @@ def test_the_format_is_the_documented_one(file: KeyFile) -> None:
 
 
 def test_rotating_adds_a_key_that_signs_an_hour_later(file: KeyFile, random_bytes: Callable[[int], bytes]) -> None:
+    """R63: keys lie in a file of their own and can be rotated."""
     before = file.load()
     made = file.rotate(NOW, random_bytes)
     after = file.load()

@@ -101,6 +101,7 @@ def test_a_record_is_one_line_of_printable_text(words: str) -> None:
 
 
 def test_line_ends_and_quotes_are_escaped(log: io.StringIO) -> None:
+    """R61: CR, LF and NUL never reach a log."""
     logging.getLogger("tracker").warning('a\r\nlevel=critical b="c"\0\u2028\u202e\\')
     assert log.getvalue().endswith(r'message="a\r\nlevel=critical b=\"c\"\u0000\u2028\u202e\\"' + "\n")
 

@@ -124,6 +124,15 @@ class Scope(StrEnum):
     PRIVACY = "privacy"
 
 
+class Feature(StrEnum):
+    """What a notice may cover beyond measuring; only grants under such a version feed it."""
+
+    LIVE = "live"
+    """Somebody may watch as it happens."""
+    WEBHOOK = "webhook"
+    """It is passed on to another system."""
+
+
 class Reason(StrEnum):
     """Why a copy left untouched."""
 

@@ -39,6 +39,7 @@ from tracker.flows.hit import Hits
 from tracker.flows.in_step import InStep
 from tracker.flows.mailbox import Mailbox
 from tracker.flows.mailing import Mailings, MailPolicy
+from tracker.flows.notices import Notices
 from tracker.flows.proof import Proofs
 from tracker.flows.report import Figures
 from tracker.flows.send import Sender, SendPolicy
@@ -109,6 +110,7 @@ class Parts:
     hits: Hits
     consents: Consents
     proofs: Proofs
+    notices: Notices
     figures: Figures
     subjects: Subjects
     access: Access
@@ -171,6 +173,7 @@ async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Par
             hits=Hits(store, keys, metrics),
             consents=Consents(store, keys, consent_policy(settings), in_step),
             proofs=Proofs(store, keys, secrets.token_bytes, disclosure(settings)),
+            notices=Notices(store, settings.controller, settings.proof_days),
             figures=Figures(store, keys),
             subjects=Subjects(store, keys, consent_policy(settings), in_step),
             access=Access(store),
@@ -272,6 +275,8 @@ async def serve(
         stack.push_async_callback(_cancel, work)
         for name in sorted(without_effect(settings)):
             log.warning("setting %s is not built in this release and has no effect", name)
+        if missing := disclosure(settings).missing():
+            log.warning("the privacy notice at /notice is not shown while these are not set: %s", ", ".join(missing))
         log.info("serving")
         ready()
         await stopping.wait()
@@ -314,6 +319,8 @@ def applications(parts: Parts, clock: Clock) -> tuple[web.Application, web.Appli
         parts.consents,
         pages,
         clock,
+        disclosure=disclosure(settings),
+        receipt_key=parts.proofs.public_key,
         trusted_proxies=settings.trusted_proxies,
         answered=parts.metrics.answered,
         more=(
@@ -334,6 +341,7 @@ def site(settings: Settings) -> Site:
         consent_days=settings.consent_days,
         proof_days=settings.proof_days,
         language=settings.language,
+        notice=not disclosure(settings).missing(),
     )
 
 

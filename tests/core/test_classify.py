@@ -38,6 +38,7 @@ def test_head_prefetch_and_privacy_control_are_never_counted(uncounted: Hit) -> 
 
 @pytest.mark.parametrize("value", ["0", "1, 1", " 1", "true", ""])
 def test_only_exactly_one_is_a_privacy_signal(value: str) -> None:
+    """R38: exactly 1."""
     assert classify(hit(user_agent=FIREFOX, sec_gpc=value)) is Agent.HUMAN
 
 

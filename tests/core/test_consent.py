@@ -71,6 +71,7 @@ def test_without_a_confirmation_it_is_pending(method: Method, missing: str) -> N
 
 @pytest.mark.parametrize("method", [Method.PHONE, Method.REP])
 def test_what_a_rep_or_a_call_reports_is_pending_whatever_the_evidence(method: Method) -> None:
+    """R7: it waits for the person."""
     decision = decide(replace(REPORT, method=method), NOBODY, NOW, POLICY)
     assert decision.state is ConsentState.PENDING
     assert not decision.give
@@ -88,6 +89,7 @@ def test_after_a_restore_that_lost_nos_what_was_confirmed_before_waits_for_the_p
 
 
 def test_a_purchased_list_is_refused_whatever_the_evidence() -> None:
+    """R16: a bought list is no consent."""
     with pytest.raises(PurchasedList):
         decide(replace(REPORT, method=Method.PURCHASED), NOBODY, NOW, POLICY)
 
@@ -109,6 +111,7 @@ def test_a_date_in_the_future_is_refused(field: str) -> None:
 
 
 def test_a_consent_lasts_through_its_last_day_and_not_a_day_longer() -> None:
+    """R14: consents expire."""
     oldest = replace(REPORT, given_at=NOW - timedelta(days=730))
     assert decide(oldest, NOBODY, NOW, POLICY).until == TODAY
     with pytest.raises(ExpiredConsent):

@@ -62,7 +62,7 @@ def test_every_use_has_a_key_of_its_own() -> None:
             for key in (each.delivery, each.link, each.stop, each.ask, each.mailbox, each.session, each.secret)
         ),
         *(digests.delivery, digests.owner, digests.message, digests.identity),
-        *(both.ledger_key, *both.pseudonym_keys),
+        *(both.ledger_key, both.receipt, both.receipt_subject, *both.pseudonym_keys),
     ]
     assert len(set(keys)) == len(keys)
     assert {len(key) for key in keys} == {32}

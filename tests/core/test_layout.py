@@ -190,6 +190,7 @@ def messages(draw: st.DrawFn) -> bytes:
 def test_taking_the_notice_out_and_putting_the_urls_back_gives_the_original(
     message: bytes, purposes: frozenset[Purpose]
 ) -> None:
+    """R23: nothing else changed."""
     assert_only_links_and_notice(message, purposes)
 
 
@@ -221,6 +222,7 @@ def unsigned(message: bytes) -> bytes:
 
 
 def test_the_corpus_keeps_every_other_byte() -> None:
+    """R23: real mail of many senders."""
     if not CORPUS.is_dir():
         pytest.skip("the shared corpus is not beside the checkout")
     tracked = 0
@@ -255,6 +257,7 @@ def test_opens_alone_leave_links_as_they_stand() -> None:
 
 
 def test_clicks_alone_bring_no_pixel_and_need_a_link() -> None:
+    """R3: no pixel without a grant for opens."""
     clicks = frozenset({Purpose.CLICK})
     out = rewritten(html_message(b'<a href="https://shop.example/">x</a>'), clicks)
     assert TRACKED.search(out)
@@ -292,6 +295,7 @@ def test_a_plan_names_what_it_tracks_once_and_in_order() -> None:
 
 
 def test_a_line_may_be_filled_to_the_last_octet() -> None:
+    """R24: 998 octets and not one more."""
     anchor = b'<a href="https://shop.example/">x</a>'
     grown = len(rewritten(html_message(b"<p>\r\n" + anchor + b"\r\n<p>")).split(b"\r\n")[6]) - len(anchor)
     for spare, tracked in ((0, 1), (-1, 0)):
@@ -360,6 +364,7 @@ def test_long_html_gets_its_notice_at_the_beginning() -> None:
 
 
 def test_the_text_alternative_says_the_same_at_its_end() -> None:
+    """R26: the text says so too, with the link that stops it."""
     message = (
         b"From: a@shop.example\nContent-Type: multipart/alternative; boundary=b\n\n"
         b"--b\nContent-Type: text/plain\n\nHello\nhttps://shop.example/\n\n--b\n"

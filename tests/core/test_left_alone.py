@@ -115,6 +115,7 @@ def left(html: str, policy: SurveyPolicy = POLICY) -> dict[Left, int]:
     "url", ["https://shop.example/leave?u=1", "HTTPS://Shop.example/leave?u=1", "https://shop.example/leave?u=1#now"]
 )
 def test_the_urls_of_list_unsubscribe_are_left(url: str) -> None:
+    """R22: leaving the list leads past us."""
     assert left(f'<a href="{url}">Leave</a>') == {Left.UNSUBSCRIBE: 1}
 
 

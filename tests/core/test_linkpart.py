@@ -70,6 +70,7 @@ def test_any_target_comes_back_exactly(target: str) -> None:
     ],
 )  # fmt: skip
 def test_what_cannot_stand_in_a_location_is_not_signed(target: str) -> None:
+    """R30: only http(s) targets that are whole."""
     with pytest.raises(ValueError, match="absolute"):
         SIGNER.sign(PLAN, target)
 

@@ -41,6 +41,7 @@ def test_a_plain_link_leads_to_its_target() -> None:
     "url", ["mailto:a@b.example", "tel:1", "cid:x", "#top", "/x", "x.html", "//x.example/", "{{url}}", "*|UNSUB|*"]
 )
 def test_what_is_no_web_link_is_not_counted(url: str) -> None:
+    """R22: mailto:, tel:, cid:, fragments."""
     assert verdict(link(url)) is None
 
 
@@ -157,6 +158,7 @@ def test_urls_of_the_list_unsubscribe_header_are_left(url: str) -> None:
     ],
 )
 def test_excluded_hosts_and_patterns_are_left(url: str, excluded: bool) -> None:
+    """R22: login and reset links, by the settings."""
     assert verdict(link(url)) == (Left.EXCLUDED if excluded else url)
 
 

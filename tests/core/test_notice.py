@@ -57,6 +57,7 @@ def read(markup: bytes) -> Reader:
 def test_it_is_one_div_with_the_link_and_where_opens_are_seen_the_pixel(
     language: Language, purposes: frozenset[Purpose]
 ) -> None:
+    """R26: the pixel stands in a visible notice with the link that stops it."""
     markup = block(language, purposes)
     assert markup.startswith(b'<div data-tracker="notice" ')
     assert markup.endswith(b"</div>")

@@ -58,6 +58,7 @@ def seen_in(markup: str) -> str:
 @pytest.mark.parametrize("language", SAYS)
 @pytest.mark.parametrize("charset", LETTERS)
 def test_html_in_any_charset_that_writes_ascii_as_it_is(charset: str, language: Language) -> None:
+    """R24: every other byte survives."""
     letters = LETTERS[charset]
     body = f'<body><p>{letters}</p><a href="{URL.decode()}">{letters}</a></body>\r\n'.encode(charset)
     after = rewritten(html_message(body, charset), language)

@@ -96,6 +96,14 @@ def test_what_other_libraries_write_otherwise_is_not_signed(value: object) -> No
         canonical({"x": value})
 
 
+def test_what_is_nested_without_end_is_not_read() -> None:
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(BadReceipt, match="nested"):
+        verify({"receipt": {"x": deep}, "signature": {"algorithm": "Ed25519", "value": "AAAA"}}, KEY.public)
+
+
 def test_the_canonical_form_is_that_of_rfc_8785() -> None:
     # Section 3.2.2 and 3.2.3, as far as it holds what a receipt can: escapes, sorted names, no blanks.
     value = {"string": '\u20ac$\u000f\nA\'B"\\\\"/', "literals": [None, True, False], "b": 1, "a": -5, "B": {}}

@@ -39,6 +39,7 @@ def test_what_is_sealed_opens_and_always_has_84_characters(
 
 
 def test_the_pseudonym_cannot_be_read_without_the_key() -> None:
+    """R28: the stop token tells nobody whose it is."""
     assert ANNA.hex() not in token()
     assert StopTokens(RING).seal(ANNA, Language.FR, b"m" * 12, "Q").decode()[20:] != token()[20:]
     other = replace(RING, signing=(SigningKey("Q", b"r" * 32, NOW),))

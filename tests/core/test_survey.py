@@ -121,6 +121,7 @@ def test_a_sender_outside_the_domains_is_foreign(sender: bytes, foreign: bool) -
     ],
 )
 def test_a_field_may_forbid_to_touch_the_message(field: bytes, expected: Reason | None) -> None:
+    """R21, R25: DKIM, ARC, automatic mail and bounces."""
     assert reason(field + b"\r\n" + HTML) == expected
 
 
@@ -158,6 +159,7 @@ def test_a_field_may_forbid_to_touch_the_message(field: bytes, expected: Reason 
     ],
 )
 def test_what_cannot_be_touched_safely_is_refused(message: bytes, expected: Reason) -> None:
+    """R20: signed, encrypted and inline PGP are never touched."""
     assert reason(message) == expected
 
 

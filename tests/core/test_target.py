@@ -89,6 +89,7 @@ def test_the_charset_of_the_body_counts() -> None:
 
 @given(st.binary(max_size=80), st.sampled_from(["utf-8", "iso-8859-1", "utf-7"]))
 def test_a_target_is_always_fit_for_a_header(tail: bytes, charset: str) -> None:
+    """R61: no CR, LF or NUL gets into a Location."""
     url = read(b"https://" + tail, charset)
     if url is not None:
         assert re.fullmatch(r"(?i:https?)://[\x21-\x7e]+", url)

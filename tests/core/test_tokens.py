@@ -66,6 +66,7 @@ def test_any_other_character_anywhere_is_refused() -> None:
 
 
 def test_any_flipped_bit_is_refused() -> None:
+    """R29: the MAC is checked."""
     octets = TOKENS.sign_delivery(TOKEN)
     for bit in range(8 * len(octets)):
         flipped = bytearray(octets)
@@ -107,6 +108,7 @@ def test_what_does_not_fit_is_not_signed() -> None:
 
 
 def test_every_kind_opens_its_own_door_and_no_other() -> None:
+    """R29: a token of one kind opens no other door."""
     delivery, link = signed(), TOKENS.sign_link("A", TOKEN.plan, TARGET)
     stop = TOKENS.seal_stop(ANNA, Language.DE, b"n" * 12, "A").decode()
     part, host = link.part.decode(), link.host.decode()
@@ -156,6 +158,7 @@ def test_a_token_of_the_library_with_its_own_settings_is_refused() -> None:
 
 
 def test_tokens_of_an_old_key_verify_after_rotation() -> None:
+    """R63: keys can be rotated."""
     new = SigningKey("B", b"b" * 32, NOW + timedelta(hours=1))
     rotated = Tokens(replace(RING, signing=(KEY, new)))
     link = TOKENS.sign_link("A", TOKEN.plan, TARGET)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import cast
 
 from tests.doors.wire import Wire, serving
+from tracker.core.disclosure import Disclosure, Periods
 from tracker.core.tokens import StopToken
 from tracker.doors.pages import Pages, Site
 from tracker.doors.peers import Network
@@ -21,6 +22,15 @@ NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
 STOP = "A0de" + "s" * 80
 DELIVERY = "A" + "d" * 65
 TARGET = "https://shop.example.com/a%2Fb/%EF%bf?x=1&y=%20#/route"
+PUBLIC_KEY = "-----BEGIN PUBLIC KEY-----\n"
+TOLD = Disclosure(
+    controller="Example Ltd",
+    contact="privacy@example.com",
+    public_url="https://t.example.com",
+    language=Language.EN,
+    periods=Periods(90, 730, 30, 1095, 35),
+)
+"""Too little for a notice."""
 SITE = Site("Example Ltd", "privacy@example.com", "https://t.example.com", 90, 730, 1095)
 
 
@@ -75,14 +85,16 @@ class Public:
 
 
 @asynccontextmanager
-async def public_door(*, trusted: Sequence[Network] = ()) -> AsyncIterator[Public]:
+async def public_door(*, trusted: Sequence[Network] = (), told: Disclosure = TOLD) -> AsyncIterator[Public]:
     hits, consents = FakeHits(), FakeConsents()
     answered: list[tuple[str, str, int]] = []
     app = build(
         cast(Hits, hits),
         cast(Consents, consents),
-        Pages(SITE),
+        Pages(replace(SITE, notice=not told.missing())),
         lambda: NOW,
+        disclosure=told,
+        receipt_key=lambda: PUBLIC_KEY,
         trusted_proxies=trusted,
         answered=lambda template, method, status: answered.append((template, method, status)),
     )

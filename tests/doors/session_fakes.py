@@ -102,6 +102,8 @@ async def people(folder: Path, *, public_url: str = SITE.public_url, mails: bool
             FakeConsents(),  # type: ignore[arg-type]
             pages,
             door.clock,
+            disclosure=disclosure,
+            receipt_key=proofs.public_key,
             more=(*me.routes, *MailboxPage(mailbox, pages, door.clock).routes),
         )
         door.wire = await stack.enter_async_context(serving(app))

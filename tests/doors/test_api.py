@@ -60,6 +60,7 @@ async def test_an_unknown_key_opens_nothing(api: Api, method: str, path: str, _s
 @pytest.mark.parametrize(("method", "path", "scope"), ROUTES)
 @pytest.mark.parametrize("key", ["rewrite", "consent", "stats", "invite", "privacy", "none"])
 async def test_a_key_opens_only_what_its_scopes_allow(api: Api, method: str, path: str, scope: str, key: str) -> None:
+    """R53: denied by default."""
     reply = await api.ask(method, path, key=key)
     if key == scope:
         assert reply.status not in (401, 403)

@@ -173,6 +173,7 @@ QUESTIONS = [
 
 @pytest.mark.parametrize(("method", "path", "body"), QUESTIONS)
 async def test_a_key_made_for_one_rep_sees_that_reps_alone(api: Api, method: str, path: str, body: Any) -> None:
+    """R53: a rep's key sees that rep's messages."""
     api.figures.one = MESSAGE
     await api.ask(method, path, json=body, key="anna")
     assert "Anna@sales.example" in api.figures.asked[0]

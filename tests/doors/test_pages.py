@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
+from datetime import date
 from hashlib import sha256
 from html import unescape
 from html.parser import HTMLParser
@@ -15,13 +16,17 @@ from babel.messages.extract import extract
 from babel.messages.pofile import read_po
 
 from tests.core.test_export import HELD
+from tests.doors.disclosed import TOLD
+from tracker.core import inventory
 from tracker.doors import about, forgotten_report, held_view
 from tracker.doors.languages import Languages
 from tracker.doors.pages import Pages, Site, templates_folder
+from tracker.doors.statements import BASES, Statements
 from tracker.model import (
     BadRequest,
     BadToken,
     FormTooLarge,
+    IncompleteNotice,
     InvalidField,
     Language,
     NotAllowed,
@@ -36,6 +41,7 @@ ERRORS = (
     BadRequest,
     BadToken,
     FormTooLarge,
+    IncompleteNotice,
     InvalidField,
     NotAllowed,
     NotFound,
@@ -55,6 +61,9 @@ OPTIONS = {
 }
 FOLDER = templates_folder()
 PLACEHOLDER = re.compile(r"%\(\w+\)s")
+STATEMENTS = Statements(
+    Pages(Site("Example & Sons <Ltd>", "privacy@example.com", "https://t.example.com", 91, 730, 1095)), TOLD
+)
 PAGES: dict[str, dict[str, object]] = {
     "privacy.html": {"action": "/privacy/x/withdraw", "query": ""},
     "mailbox.html": {"possible": True, "wrong": True, "query": "", "valid": "15 minutes", "often": 3},
@@ -70,6 +79,8 @@ PAGES: dict[str, dict[str, object]] = {
     },
     "erase.html": {"query": "", "form_key": "k"},
     "erased.html": {"backups": "35 days"},
+    "notice.html": STATEMENTS.notice(Language.EN),
+    "art30.html": STATEMENTS.record(Language.EN, date(2026, 11, 23)),
     "withdrawn.html": {"which": "all"},
     "error.html": {"title": "Title", "meaning": "Meaning.", "remedy": "Remedy."},
     "not-recorded.html": {
@@ -89,7 +100,8 @@ def site(contact: str = "privacy@example.com", public_url: str = "https://t.exam
 
 def texts() -> set[str]:
     """Every English text that a page can show."""
-    found = {text for error in ERRORS for text in (error.title, error.meaning, error.remedy)}
+    found = {*BASES, *inventory.texts()}
+    found |= {text for error in ERRORS for text in (error.title, error.meaning, error.remedy)}
     for template in (*FOLDER.glob("*.html"), *FOLDER.glob("parts/*.html"), *FOLDER.glob("mail/*.txt")):
         with template.open("rb") as stream:
             for _, message, _, _ in extract(
@@ -157,6 +169,7 @@ def test_every_template_is_looked_at_here() -> None:
 
 
 def test_the_policy_allows_the_one_style_and_nothing_else() -> None:
+    """R59: content security policy, HSTS, nosniff."""
     answer = Pages(site()).answer("privacy.html", Language.EN, PAGES["privacy.html"])
     assert answer.text is not None
     style = answer.text.partition("<style>")[2].partition("</style>")[0]

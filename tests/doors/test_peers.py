@@ -37,6 +37,7 @@ def test_the_nearest_hop_that_is_no_proxy_of_ours_is_the_client(peer: str, forwa
 
 @given(st.text())
 def test_without_a_trusted_proxy_no_header_counts(forwarded: str) -> None:
+    """R63: forwarding headers of strangers count for nothing."""
     assert peer_of("192.0.2.1", forwarded, PROXIES) == "192.0.2.1"
 
 

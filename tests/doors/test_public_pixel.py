@@ -30,6 +30,7 @@ PATHS = (
 
 
 async def test_every_path_gets_the_same_image_and_the_same_headers() -> None:
+    """R33, R37: byte for byte; no cookie, no store."""
     async with public_door() as door:
         answers = {(await door.wire.get(path)).without_date for path in PATHS}
     ((status, headers, body),) = answers
@@ -64,6 +65,7 @@ async def test_a_hit_reaches_the_flow_with_what_tells_agents_apart() -> None:
 
 
 async def test_a_field_sent_twice_is_not_the_same_as_once() -> None:
+    """R38: a duplicate of the signal is not exactly 1."""
     request = head("GET", f"/o/{DELIVERY}.gif", sec_gpc="1").replace(b"sec-gpc: 1", b"sec-gpc: 1\r\nSec-GPC: 1")
     async with public_door() as door:
         await door.wire.send(request)

@@ -48,6 +48,7 @@ async def test_r47_the_page_leads_to_seeing_asking_and_the_notice() -> None:
     "path", [PAGE, f"{PAGE}/", f"{PAGE}?purpose=open", WITHDRAW, f"{WITHDRAW}?List-Unsubscribe=One-Click"]
 )
 async def test_looking_changes_nothing_and_needs_no_store(path: str, method: str) -> None:
+    """R5: GET and HEAD never withdraw."""
     async with public_door() as door:
         door.consents.away = True
         answer = await door.wire.get(path, method=method)

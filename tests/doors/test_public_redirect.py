@@ -16,6 +16,7 @@ LINK = f"/c/{DELIVERY}/part.mac/shop.example.com/"
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_a_link_leads_to_the_signed_target_byte_for_byte(path: str, method: str) -> None:
+    """R30, R32: the token sits in the path, and nothing behind a question mark matters."""
     async with public_door() as door:
         answer = await door.wire.get(path, method=method)
     assert answer.status == 302
@@ -85,6 +86,7 @@ async def test_a_link_of_a_retired_key_shows_its_destination_and_asks() -> None:
 
 
 async def test_neither_token_nor_target_nor_peer_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """R62: canaries in every place of a request."""
     caplog.set_level(logging.DEBUG)
     async with public_door() as door:
         await door.wire.get(LINK)

@@ -140,6 +140,7 @@ async def test_the_answer_does_not_name_the_software_behind_it() -> None:
 async def test_the_access_log_holds_template_method_status_and_duration_alone(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    """R62: templates, no tokens."""
     caplog.set_level(logging.DEBUG)
     async with serving(application()) as wire:
         await wire.get(f"/in/fail/{CANARY}?a={CANARY}", user_agent=CANARY, referer=CANARY)

@@ -82,6 +82,7 @@ def test_figures_and_links_outlive_a_restart(fresh: Installation) -> None:
 
 
 def test_without_a_database_pixels_and_links_answer_and_mail_flows(fresh: Installation) -> None:
+    """R2, R31: the database is gone, mail and links are not."""
     tracker = fresh
     tracker.start()
     copy = copies(tracker)[0]

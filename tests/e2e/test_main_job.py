@@ -16,6 +16,7 @@ def figures(tracker: Installation, reply: Reply) -> dict[str, object]:
 
 
 def test_promise_1_without_a_grant_no_byte_changes(tracker: Installation) -> None:
+    """R1: the running program, with mail of four kinds."""
     for sent in (NEWSLETTER, OFFER, SIGNED, NOTE):
         reply = tracker.rewrite(sent, "never-asked@example.org")
         assert (reply.status, reply.body) == (200, sent)
@@ -23,6 +24,7 @@ def test_promise_1_without_a_grant_no_byte_changes(tracker: Installation) -> Non
 
 
 def test_promise_1_each_purpose_by_itself(tracker: Installation) -> None:
+    """R3: a grant for clicks alone brings no pixel, one for opens no tracked link."""
     assert tracker.grant("open-only@example.org", "open").status == 201
     assert tracker.grant("click-only@example.org", "click").status == 201
     opens = tracker.rewrite(OFFER, "open-only@example.org")
@@ -71,6 +73,7 @@ def test_hits_become_figures_and_the_same_hit_twice_counts_once(tracker: Install
 
 
 def test_head_and_prefetch_are_never_counted(tracker: Installation) -> None:
+    """R36: HEAD and prefetch are nobody."""
     tracker.grant("prefetched@example.org")
     reply = tracker.rewrite(OFFER, "prefetched@example.org", Tracker_Owner="prefetch")
     for path in (pixel(reply), link(reply)):
@@ -83,6 +86,7 @@ def test_head_and_prefetch_are_never_counted(tracker: Installation) -> None:
 
 
 def test_machines_are_counted_apart(tracker: Installation) -> None:
+    """R36: machines are shown apart from people."""
     tracker.grant("scanned@example.org")
     reply = tracker.rewrite(OFFER, "scanned@example.org", Tracker_Owner="scan")
     tracker.public("GET", link(reply), User_Agent="Some-Link-Scanner/1.0")
@@ -108,6 +112,8 @@ def test_copies_of_a_campaign_are_one_message(tracker: Installation) -> None:
 
 
 def test_promise_5_withdrawing_takes_the_events_along_and_old_mail_records_nothing_more(tracker: Installation) -> None:
+    """R5, R10, R11, R44, R65: GET changes nothing, POST withdraws; old mail looks the same and records nothing;
+    mail goes on."""
     tracker.grant("leaver@example.org")
     reply = tracker.rewrite(OFFER, "leaver@example.org", Tracker_Owner="leaver")
     tracker.public("GET", pixel(reply), **FIREFOX)
@@ -136,6 +142,7 @@ def test_promise_5_withdrawing_takes_the_events_along_and_old_mail_records_nothi
 
 
 def test_promise_7_the_peer_the_pixel_and_the_page_set_no_cookie_and_say_no_store(tracker: Installation) -> None:
+    """R37: no cookie, no store, no referrer."""
     tracker.grant("headers@example.org")
     reply = tracker.rewrite(OFFER, "headers@example.org")
     for path in (pixel(reply), link(reply), stop(reply), "/o/forged.gif"):
@@ -146,6 +153,7 @@ def test_promise_7_the_peer_the_pixel_and_the_page_set_no_cookie_and_say_no_stor
 
 
 def test_a_forged_pixel_looks_like_a_real_one(tracker: Installation) -> None:
+    """R33: equal bytes and headers."""
     tracker.grant("pixels@example.org")
     real = tracker.public("GET", pixel(tracker.rewrite(OFFER, "pixels@example.org")), **FIREFOX)
     forged = tracker.public("GET", "/o/" + "A" * 66 + ".gif", **FIREFOX)
@@ -169,6 +177,7 @@ def test_the_reasons_are_told(tracker: Installation) -> None:
 
 
 def test_hostile_targets_never_reach_a_location(tracker: Installation) -> None:
+    """R30: javascript:, //host and line ends lead nowhere."""
     tracker.grant("hostile@example.org")
     html = '<a href="javascript:alert(1)">a</a><a href="//evil.example/">b</a><a href="https://x.example/%0d%0aSet-Cookie:a">c</a>'
     reply = tracker.rewrite(message(html), "hostile@example.org")

@@ -117,6 +117,7 @@ def speak(base: str, raw: bytes, *, hang_up: bool = True) -> bytes:
 
 
 def test_no_address_peer_or_device_is_on_disk(fresh: Installation, tmp_path: Path) -> None:
+    """R34, R35: after every way in was tried, nothing is on the disk."""
     tracker = fresh
     tracker.start()
     send_everything(tracker)

@@ -43,6 +43,7 @@ async def test_an_altered_link_leads_nowhere_and_records_nothing(flows: Flows) -
 
 
 async def test_a_link_outlives_its_delivery_the_grant_and_the_store(flows: Flows, tmp_path: Path) -> None:
+    """R31: swept, withdrawn, store away: the link leads on."""
     token, part, host = await sent(flows)
     after = NOW + timedelta(days=1_000)
     await flows.store.sweep(int(after.timestamp() // 86_400), after, 1095)  # type: ignore[arg-type]

@@ -64,6 +64,7 @@ async def test_a_consented_copy_is_tracked(flows: Flows) -> None:
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(message=st.binary(max_size=300) | st.sampled_from([mail(), b"", b"\r\n", mail(Content_Type="text/plain")]))
 async def test_for_any_message_and_no_grant_bytes_out_are_bytes_in(flows: Flows, message: bytes) -> None:
+    """R1: whatever the message."""
     answer = await flows.sender.rewrite(envelope(BERT), message, NOW)
     assert (answer.message, answer.reason) == (message, Reason.NO_GRANT)
 
@@ -82,6 +83,7 @@ async def test_for_any_message_and_no_grant_bytes_out_are_bytes_in(flows: Flows,
     ],
 )
 async def test_what_may_not_be_tracked_leaves_as_it_came(flows: Flows, message: bytes, reason: Reason) -> None:
+    """R19, R21, R25: several recipients, signed already, automatic."""
     await flows.grant(ANNA)
     answer = await flows.sender.rewrite(envelope(), message, NOW)
     assert (answer.message, answer.reason) == (message, reason)
@@ -102,6 +104,7 @@ async def test_a_clicks_only_grant_without_links_tracks_nothing(flows: Flows) ->
 
 
 async def test_rewriting_twice_changes_nothing_more(flows: Flows) -> None:
+    """R27: the second time nothing changes."""
     await flows.grant(ANNA)
     once = await flows.sender.rewrite(envelope(), mail(), NOW)
     twice = await flows.sender.rewrite(envelope(), once.message, NOW)
@@ -172,6 +175,7 @@ async def test_promise_2_a_fault_inside_sends_the_message_unchanged(flows: Flows
 
 
 async def test_promise_2_without_the_store_the_message_leaves_unchanged(flows: Flows, tmp_path: Path) -> None:
+    """R2: a lookup that fails sends the mail untracked."""
     await flows.grant(ANNA)
     with locked(tmp_path):
         answer = await flows.sender.rewrite(envelope(), mail(), NOW)

@@ -50,6 +50,7 @@ PURPOSES = st.sampled_from([MAIL_PURPOSES, MAIL_PURPOSES, frozenset({Purpose.OPE
 @slow
 @given(messages(), PURPOSES, POLICIES)
 def test_only_links_and_the_notice_differ(message: bytes, purposes: frozenset[Purpose], rules: SurveyPolicy) -> None:
+    """R23, R24: mail of any encoding and charset, read alike by another parser."""
     one = rewritten(message, purposes, rules)
     event("tracked" if one else "untouched")
     if one is not None:
@@ -74,6 +75,7 @@ def test_only_links_and_the_notice_differ_in_damaged_mail_too(
 @slow
 @given(st.one_of(messages(), damaged()))
 def test_what_was_rewritten_is_known_again(message: bytes) -> None:
+    """R27: nothing is tracked twice."""
     one = rewritten(message)
     if one is None:
         return

@@ -33,6 +33,7 @@ async def test_nothing_is_known_of_somebody_unknown(world: World) -> None:
 
 
 async def test_a_grant_is_live_through_its_last_day(world: World) -> None:
+    """R14: and not a day longer."""
     entry = await world.give(purposes=OPEN)
     expected = Grant(Purpose.OPEN, on(GRANTED), at(0), "2026-1", entry)
     assert (await world.store.standing(ANNA, on(GRANTED))).grants == {Purpose.OPEN: expected}
@@ -42,6 +43,7 @@ async def test_a_grant_is_live_through_its_last_day(world: World) -> None:
 
 
 async def test_what_waits_permits_nothing(world: World) -> None:
+    """R7: pending is not live."""
     await hold(world, OPEN)
     standing = await world.store.standing(ANNA, TODAY)
     assert standing == Standing(pending={Purpose.OPEN: PendingGrant(Purpose.OPEN, on(30), Method.REP, 1)})
@@ -146,6 +148,7 @@ async def test_a_reference_follows_the_person_it_was_last_given_to(world: World)
 
 
 async def test_ids_of_recipients_tell_no_order(world: World) -> None:
+    """R28: ids are random."""
     for number in range(20):
         await world.withdraw(person(number))
     ids = [row[0] for row in world.rows("SELECT recipient FROM ledger_contents ORDER BY entry")]

@@ -30,6 +30,7 @@ def parents(table: Table) -> set[str]:
 
 @pytest.mark.parametrize("table", metadata.sorted_tables, ids=lambda table: table.name)
 def test_every_personal_table_has_a_last_day_or_goes_with_one_that_has(table: Table) -> None:
+    """R42: every class of data has a longest time."""
     if table.name in NOTHING_PERSONAL | GO_WITH_WHAT_HANGS_ON_THEM:
         return
     assert "last_day" in table.c or all("last_day" in metadata.tables[name].c for name in parents(table))
@@ -100,6 +101,7 @@ async def test_the_sweep_deletes_nothing_before_its_day(world: World) -> None:
 
 
 async def test_overdue_rows_are_counted_until_the_sweep_comes(world: World) -> None:
+    """R42: lateness shows."""
     await fill(world)
     assert not any((await world.store.overdue(on(30))).values())
     overdue = await world.store.overdue(on(91))
@@ -135,6 +137,7 @@ async def test_many_rows_go_in_chunks(world: World, monkeypatch: pytest.MonkeyPa
 
 
 async def test_superseding_a_notice_ends_every_grant_that_rests_on_it(world: World) -> None:
+    """R13: a changed text needs fresh consent."""
     assert await world.store.add_notice(Notice("2027-1", Language.DE, "Neu"))
     await world.give(ANNA)
     await world.give(BERT, notice_version="2027-1")

@@ -36,6 +36,7 @@ async def figures_of(world: World, key: MessageKey = OFFER, day: int = 0) -> Mes
 
 
 async def test_a_message_is_counted_by_distinct_deliveries(world: World) -> None:
+    """R41: rates have those who could be measured as their base."""
     anna, bert, carl = [await world.send(who) for who in (ANNA, BERT, CARL)]
     for event in (
         opened(anna),
@@ -72,6 +73,7 @@ async def test_links_that_nobody_followed_are_named_too(world: World) -> None:
 
 
 async def test_untouched_copies_are_named_by_reason(world: World) -> None:
+    """R41: what could not be measured is shown with its reason."""
     await world.send()
     for reason in (Reason.NO_GRANT, Reason.NO_GRANT, Reason.SIGNED):
         world.store.count_untouched(UntouchedCopy(JONAS, TODAY, reason, OFFER, False))

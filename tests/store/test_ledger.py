@@ -39,6 +39,7 @@ CLICK = frozenset({Purpose.CLICK})
 )
 @pytest.mark.parametrize("function", [False, True], ids=["plain", "with-the-function"])
 async def test_nothing_in_it_can_be_changed_or_dropped(world: World, statement: str, function: bool) -> None:
+    """R15: append-only."""
     await world.give(ANNA)
     await world.give(BERT)
     await world.withdraw(ANNA)
@@ -93,6 +94,7 @@ async def test_the_chain_is_gapless_and_holds(world: World) -> None:
     ],
 )
 async def test_whoever_takes_the_triggers_away_is_found_out(world: World, statement: str, entry: int) -> None:
+    """R15: tampering is detected, and where."""
     await world.give(ANNA)
     await world.give(BERT)
     await world.withdraw(ANNA)

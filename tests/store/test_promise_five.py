@@ -44,6 +44,7 @@ async def test_an_event_of_one_persons_delivery_cannot_hang_on_anothers_grant(wo
 
 
 async def test_withdrawing_is_one_delete_and_the_events_are_gone(world: World) -> None:
+    """R44: zero rows are left."""
     sent = await world.send()
     assert await world.store.record(opened(sent), TODAY)
     assert await world.store.record(clicked(sent), TODAY)

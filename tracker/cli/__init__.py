@@ -15,7 +15,9 @@ from tracker.cli.forgotten import prove_forgotten
 from tracker.cli.keys import key, secret
 from tracker.cli.ledger import expiring, head, verify
 from tracker.cli.mail import rewrite
+from tracker.cli.notices import notice
 from tracker.cli.proofs import check, export
+from tracker.cli.reports import report
 from tracker.cli.restore import backup, restore_check
 from tracker.cli.run import demo, serve, sweep
 from tracker.cli.setup import doctor, init
@@ -38,8 +40,8 @@ def tracker(context: click.Context, config: Path | None) -> None:
 
 
 for command in (
-    demo, init, serve, rewrite, audit, consent, subject, prove_forgotten, key, secret, sweep, backup, restore_check,
-    doctor,
+    demo, init, serve, rewrite, audit, consent, notice, subject, prove_forgotten, key, secret, sweep, report, backup,
+    restore_check, doctor,
 ):  # fmt: skip
     tracker.add_command(command)
 for command in (expiring, head, verify, export, check):

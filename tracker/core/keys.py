@@ -156,6 +156,16 @@ class KeyRing:
         return derive(self.ledger_key, "journal")
 
     @cached_property
+    def receipt(self) -> bytes:
+        """For signing receipts (the seed of an Ed25519 key); from the ledger's key, which nothing rotates."""
+        return derive(self.ledger_key, "receipt")
+
+    @cached_property
+    def receipt_subject(self) -> bytes:
+        """For the digest by which a receipt names its subject to the issuer."""
+        return derive(self.ledger_key, "receipt subject")
+
+    @cached_property
     def _by_id(self) -> dict[str, SigningKey]:
         return {key.id: key for key in self.signing}
 

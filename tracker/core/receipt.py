@@ -28,7 +28,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
-from tracker.core.keys import KeyRing, derive
+from tracker.core.keys import KeyRing
 from tracker.core.pseudonym import pseudonym
 from tracker.model import BadReceipt, Pseudonym
 
@@ -39,12 +39,14 @@ SCRYPT: Final = {"n": 16_384, "r": 8, "p": 1, "dklen": 32}
 
 def canonical(value: object) -> bytes:
     """The canonical form of VALUE. Raises BadReceipt for what RFC 8785 writes otherwise or not at all."""
-    if not _is_plain(value):
-        raise BadReceipt("receipt: only objects, arrays, strings, whole numbers, true, false and null")
     try:
+        if not _is_plain(value):
+            raise BadReceipt("receipt: only objects, arrays, strings, whole numbers, true, false and null")
         return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     except UnicodeEncodeError:  # a lone surrogate
         raise BadReceipt("receipt: not Unicode") from None
+    except RecursionError:
+        raise BadReceipt("receipt: nested deeper than any of ours") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class ReceiptKey:
 
     def __init__(self, ring: KeyRing) -> None:
         self._ring = ring
-        self._private = Ed25519PrivateKey.from_private_bytes(derive(ring.ledger_key, "receipt"))
+        self._private = Ed25519PrivateKey.from_private_bytes(ring.receipt)
 
     @property
     def public(self) -> str:
@@ -95,8 +97,7 @@ class ReceiptKey:
                 return False
 
     def _principal(self, person: Pseudonym, salt: bytes) -> str:
-        key = derive(self._ring.ledger_key, "receipt subject")
-        return b64encode(hmac.digest(key, salt + person, "sha256")).decode("ascii")
+        return b64encode(hmac.digest(self._ring.receipt_subject, salt + person, "sha256")).decode("ascii")
 
 
 def key_id(public: str) -> str:

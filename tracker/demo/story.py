@@ -27,6 +27,16 @@ from tracker.service import built, serve, utc_now
 ANNA, BERT, CARA = "anna@example.org", "bert@example.org", "cara@example.org"
 REP: Final = "jonas@werkstatt-nord.example"
 CAMPAIGN: Final = {"Tracker-Label": "Herbstbrief", "Tracker-Campaign": "herbst-2026", "Tracker-Owner": REP}
+STATEMENTS: Final = {
+    "TRACKER_CONTROLLER_ADDRESS": "Hafenstraße 1, 24103 Kiel",
+    "TRACKER_DATA_PROTECTION_OFFICER": "none",
+    "TRACKER_SUPERVISORY_AUTHORITY": "Unabhängiges Landeszentrum für Datenschutz Schleswig-Holstein",
+    "TRACKER_PURPOSES": "Damit wir wissen, ob unsere Angebote ankommen und was darin wichtig war.",
+    "TRACKER_DATA_RECIPIENTS": "unser Vertrieb",
+    "TRACKER_HOSTING": "auf unserem eigenen Server in Kiel",
+    "TRACKER_TRANSFERS": "none",
+}
+"""What this controller tells of itself in its privacy notice."""
 OFFER: Final = {"Tracker-Label": "Offer 2026-118", "Tracker-Owner": REP}
 
 
@@ -211,7 +221,7 @@ async def _installed(folder: Path) -> tuple[Settings, str]:
         environ={},
     )
     listen = {"TRACKER_PUBLIC_LISTEN": f"127.0.0.1:{public}", "TRACKER_PRIVATE_LISTEN": f"127.0.0.1:{private}"}
-    settings = load(config, listen)
+    settings = load(config, {**listen, **STATEMENTS})
     async with built(settings) as parts:
         scopes = frozenset({Scope.REWRITE, Scope.CONSENT, Scope.STATS})
         key = await Access(parts.store).create("demo", scopes, None, day_of(utc_now()), secrets.token_urlsafe)
@@ -228,6 +238,7 @@ async def _invite(visitor: Visitor, settings: Settings, folder: Path) -> None:
     click.secho("\nOpen in your browser", bold=True)
     click.echo(f"   the tracked newsletter   file://{page}")
     click.echo(f"   the recipient's page     {mail.notice}")
+    click.echo(f"   the privacy notice       {settings.public_url}/notice")
     click.echo(f"   metrics                  {private}/metrics")
     click.echo(f"   the figures              curl -H 'Authorization: Bearer {visitor.key}' {private}/v1/stats/messages")
     click.echo("\nThe tracker runs until you press Ctrl-C; then its folder is deleted.")

@@ -35,6 +35,8 @@ class Site:
     proof_days: int
     language: Language = Language.EN
     """For who asks for none of ours."""
+    notice: bool = False
+    """Whether there is a complete privacy notice to link to."""
 
 
 class Pages:
@@ -61,9 +63,13 @@ class Pages:
         self, template: str, language: Language, values: Mapping[str, object] | None = None, *, status: int = 200
     ) -> web.Response:
         """The page that TEMPLATE makes of VALUES, in LANGUAGE."""
-        body = self._environments[language].get_template(template).render(values or {})
+        body = self.render(template, language, values)
         headers = {**self.headers, "Content-Language": language.value}
         return web.Response(status=status, text=body, content_type="text/html", headers=headers)
+
+    def render(self, template: str, language: Language, values: Mapping[str, object] | None = None) -> str:
+        """The HTML that TEMPLATE makes of VALUES, in LANGUAGE."""
+        return self._environments[language].get_template(template).render(values or {})
 
     def error(self, request: web.Request, error: TrackerError) -> web.Response:
         """The page for ERROR: what happened, what it means, what to do. Its detail is not shown."""
@@ -103,6 +109,7 @@ class Pages:
             languages={other.value: NAMES[other] for other in Language},
             controller=self.site.controller,
             contact=_contact_link(self.site.contact),
+            notice=self.site.notice,
             style=Markup(self._style),  # noqa: S704 - a file of this release
             retention=period(self.site.retention_days, language),
             validity=period(self.site.consent_days, language),

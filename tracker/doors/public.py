@@ -10,13 +10,16 @@ from typing import Final
 
 from aiohttp import web
 
+from tracker.core.disclosure import Disclosure
 from tracker.doors.forms import LARGEST_FORM
 from tracker.doors.middlewares import Answered, access_log, errors
+from tracker.doors.notice_page import NoticePage
 from tracker.doors.pages import Pages, answer_headers
 from tracker.doors.peers import HitReader, Network
 from tracker.doors.privacy_page import PrivacyPage
 from tracker.doors.raw_routes import Captured, RawRoute, RawRoutes
 from tracker.doors.server import place
+from tracker.doors.well_known import KEY_ROUTE, SECURITY_ROUTE, WellKnown
 from tracker.flows.consent import Consents
 from tracker.flows.hit import Hits
 from tracker.model import BadToken
@@ -35,16 +38,21 @@ def build(
     pages: Pages,
     clock: Callable[[], datetime],
     *,
+    disclosure: Disclosure,
+    receipt_key: Callable[[], str],
     trusted_proxies: Sequence[Network] = (),
     answered: Answered | None = None,
     more: Iterable[RawRoute] = (),
 ) -> web.Application:
-    """The application of the public listener; ANSWERED is told route template, method and status of each answer.
+    """The application of the public listener.
 
+    RECEIPT_KEY gives the public key of receipts; ANSWERED is told route template, method and status of each answer;
     MORE: routes of further pages.
     """
     door = PublicDoor(hits, pages, HitReader(trusted_proxies, clock))
     privacy = PrivacyPage(consents, pages, clock)
+    notice = NoticePage(pages, disclosure)
+    files = WellKnown(pages, clock, receipt_key)
     routes = RawRoutes(
         RawRoute(PIXEL_ROUTE, re.compile(r"/o/(?P<name>(?s:.*))"), {"GET": door.pixel}),
         RawRoute(
@@ -58,7 +66,10 @@ def build(
             re.compile(r"/privacy/(?P<token>[^/]+)/withdraw/?"),
             {"GET": privacy.show, "POST": privacy.withdraw},
         ),
-        RawRoute("/robots.txt", re.compile(r"/robots\.txt"), {"GET": door.robots}),
+        RawRoute("/notice", re.compile(r"/notice/?"), {"GET": notice.show}),
+        RawRoute(SECURITY_ROUTE, re.compile(r"/\.well-known/security\.txt"), {"GET": files.security}),
+        RawRoute(KEY_ROUTE, re.compile(r"/\.well-known/consent-receipt-key"), {"GET": files.key}),
+        RawRoute("/robots.txt", re.compile(r"/robots\.txt"), {"GET": files.robots}),
         *more,
     )
     unlogged = frozenset({PIXEL_ROUTE, LINK_ROUTE})
@@ -102,7 +113,3 @@ class PublicDoor:
             values = {"url": destination.url, "host": host}
             return self._pages.answer("destination.html", language, values)
         return web.Response(status=302, headers={**self._headers, "Location": destination.url})
-
-    async def robots(self, _: web.Request, __: Captured) -> web.StreamResponse:
-        """Nothing here is for search engines."""
-        return web.Response(text="User-agent: *\nDisallow: /\n", headers=self._headers)

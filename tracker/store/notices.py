@@ -10,12 +10,23 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.core.ledger import notice_hash
-from tracker.model import Day, Language, Notice
+from tracker.model import BadNotice, Day, Language, Notice
 from tracker.store.schema import notices
 
 
 async def add_notice(connection: AsyncConnection, notice: Notice) -> bool:
-    """Put NOTICE on file; False when there is one of that version and language, which stays as it is."""
+    """Put NOTICE on file; False when there is one of that version and language, which stays as it is.
+
+    Raises BadNotice when its version was superseded, or has other features in another language.
+    """
+    same_version = select(notices).where(notices.c.version == notice.version)
+    others = [_notice(row) for row in await connection.execute(same_version)]
+    if any(other.superseded_day is not None for other in others):
+        raise BadNotice("the version was superseded; give the text a new one")
+    if any(other.language is notice.language for other in others):
+        return False
+    if any(other.features != notice.features for other in others):
+        raise BadNotice("the version has other features in another language")
     added = await connection.execute(
         upsert(notices)
         .values(

@@ -454,7 +454,10 @@ class Store:
             return await keys.revoke_key(connection, name, today)
 
     async def add_notice(self, notice: Notice) -> bool:
-        """Put NOTICE on file; False when there is one of that version and language, which stays as it is."""
+        """Put NOTICE on file; False when there is one of that version and language, which stays as it is.
+
+        Raises BadNotice when its version was superseded, or has other features in another language.
+        """
         async with self._database.write() as connection:
             return await notices.add_notice(connection, notice)
 

@@ -1,0 +1,50 @@
+"""A text is checked before anybody can agree to it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tracker.core.notice_text import LONGEST, checked_text, checked_version
+from tracker.model import BadNotice
+
+CONTROLLER = "Müller & Söhne GmbH"
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        "Müller & Söhne GmbH fragt:\n\t[ ] Öffnungen\r\n".encode(),
+        b"\xef\xbb\xbf" + "Es fragt die MÜLLER &\nSöhne GmbH.".encode(),
+    ],
+)
+def test_a_text_that_names_the_controller_can_be_used(octets: bytes) -> None:
+    assert checked_text(octets, CONTROLLER) == octets.decode("utf-8-sig")
+
+
+@pytest.mark.parametrize(
+    ("octets", "why"),
+    [
+        (b"", "empty"),
+        (b" \n\t ", "empty"),
+        ("Müller & Söhne GmbH".encode("latin-1"), "UTF-8"),
+        ("Müller & Söhne GmbH\0".encode(), "printed"),
+        ("Müller & Söhne GmbH \u202e".encode(), "printed"),
+        (b"Somebody asks", "controller"),
+        (f"{CONTROLLER}{'x' * LONGEST}".encode(), "longer"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_the_reason(octets: bytes, why: str) -> None:
+    with pytest.raises(BadNotice) as caught:
+        checked_text(octets, CONTROLLER)
+    assert why in caught.value.detail
+
+
+@pytest.mark.parametrize("version", ["2026-1", "2027-1.b", "v", "x" * 32])
+def test_a_version_is_a_short_name(version: str) -> None:
+    assert checked_version(version) == version
+
+
+@pytest.mark.parametrize("version", ["", "-1", "a b", "ü", "x" * 33, "a\n", "anna@example.org"])
+def test_what_is_no_version_is_refused(version: str) -> None:
+    with pytest.raises(BadNotice):
+        checked_version(version)

@@ -1,0 +1,30 @@
+"""The program fetches nothing: what a link points at is signed and shown, never requested."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "tracker"
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "demo" not in path.parts)  # the demo plays the visitor
+CLIENTS = {"ClientSession", "TCPConnector", "urlopen", "HTTPConnection", "HTTPSConnection", "create_connection"}
+LIBRARIES = {"urllib.request", "http.client", "requests", "httpx", "urllib3", "ftplib", "socket"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_module_can_request_a_url(path: Path) -> None:
+    """R64: outside the demo no HTTP client is imported or called."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert not imported & LIBRARIES
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    names |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert not names & CLIENTS
+
+
+def test_the_search_finds_a_client() -> None:
+    tree = ast.parse((PACKAGE / "demo" / "story.py").read_text(encoding="utf-8"))
+    assert CLIENTS & {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
