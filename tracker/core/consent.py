@@ -33,6 +33,9 @@ from tracker.model import (
 CLOCK_SKEW = timedelta(minutes=5)
 """How far ahead another system's clock may be."""
 
+SIX_MONTHS = 183
+"""Days without another question after a no or after silence (LAW.md R12)."""
+
 CONFIRMABLE = frozenset({Method.WEB_FORM, Method.WRITTEN, Method.IMPORTED, Method.PAGE})
 """Methods by which a report can show that the person confirmed it."""
 
@@ -87,6 +90,11 @@ def grant_last_day(report: ConsentReport, policy: ConsentPolicy) -> Day:
     confirmed_at = report.evidence.confirmed_at
     since = report.given_at if confirmed_at is None else min(report.given_at, confirmed_at)
     return later(day_of(since), policy.consent_days)
+
+
+def suppression_last_day(today: Day, policy: ConsentPolicy) -> Day:
+    """Until when a no of TODAY holds at least: as long as its proof, and never less than six months."""
+    return later(today, max(policy.proof_days, SIX_MONTHS))
 
 
 def _examine(report: ConsentReport, now: datetime, policy: ConsentPolicy) -> None:

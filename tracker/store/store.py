@@ -32,7 +32,7 @@ from tracker.model import (
     Standing,
     UntouchedCopy,
 )
-from tracker.store import deliveries, expiry, figures, keys, ledger, mailings, migrate, notices, people
+from tracker.store import deliveries, expiry, figures, keys, ledger, mailings, migrate, notices, people, spent
 from tracker.store.consents import ConsentBook
 from tracker.store.engine import BUSY_SECONDS, Database, database_path
 from tracker.store.events import record_events
@@ -201,6 +201,11 @@ class Store:
         """The triggers of the schema that are not in the database."""
         async with self._database.read() as connection:
             return await migrate.missing_triggers(connection)
+
+    async def is_spent(self, digest: bytes) -> bool:
+        """Whether the one-POST token with that DIGEST was used."""
+        async with self._database.read() as connection:
+            return await spent.is_spent(connection, digest)
 
     async def count_mailing(
         self,

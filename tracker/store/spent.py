@@ -1,0 +1,24 @@
+"""Remembers the tokens that are good for one POST and were used, until they would have ended anyway."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tracker.model import Day
+from tracker.store.schema import spent
+
+
+async def spend(connection: AsyncConnection, digest: bytes, last_day: Day) -> bool:
+    """Note that the token with that DIGEST was used; False when it had been. LAST_DAY: that of the token."""
+    noted = await connection.execute(
+        upsert(spent).values(digest=digest, last_day=last_day).on_conflict_do_nothing(index_elements=["digest"])
+    )
+    return bool(noted.rowcount)
+
+
+async def is_spent(connection: AsyncConnection, digest: bytes) -> bool:
+    """Whether the token with that DIGEST was used."""
+    found = await connection.execute(select(spent.c.digest).where(spent.c.digest == digest))
+    return found.first() is not None
