@@ -22,12 +22,15 @@ from tracker.core.survey import SurveyPolicy
 from tracker.core.tokens import Tokens
 from tracker.doors import api, public
 from tracker.doors.api_problems import malformed
+from tracker.doors.ask_page import AskPage
 from tracker.doors.courier import Courier
 from tracker.doors.next_hop import NextHop
 from tracker.doors.operations import Readiness
 from tracker.doors.pages import Pages, Site
 from tracker.doors.server import Malformed, listen, plain
 from tracker.flows.access import Access
+from tracker.flows.answer import Answers
+from tracker.flows.asking import Asking
 from tracker.flows.consent import Consents
 from tracker.flows.hit import Hits
 from tracker.flows.mailing import Mailings, MailPolicy
@@ -100,6 +103,8 @@ class Parts:
     figures: Figures
     access: Access
     mailings: Mailings
+    asking: Asking
+    answers: Answers
 
 
 @asynccontextmanager
@@ -143,6 +148,8 @@ async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Par
             figures=Figures(store, keys),
             access=Access(store),
             mailings=mailings,
+            asking=Asking(store, keys, mailings, secrets.token_bytes, settings.public_url),
+            answers=Answers(store, keys, consent_policy(settings), settings.public_url),
         )
 
 
@@ -244,13 +251,15 @@ def applications(parts: Parts, clock: Clock) -> tuple[web.Application, web.Appli
         max_message=settings.max_message,
         public_url=settings.public_url,
     )
+    pages = Pages(site(settings))
     strangers = public.build(
         parts.hits,
         parts.consents,
-        Pages(site(settings)),
+        pages,
         clock,
         trusted_proxies=settings.trusted_proxies,
         answered=parts.metrics.answered,
+        more=AskPage(parts.asking, parts.answers, pages, clock).routes,
     )
     return private, strangers
 

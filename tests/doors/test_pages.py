@@ -13,21 +13,32 @@ from aiohttp.test_utils import make_mocked_request
 from babel.messages.extract import extract
 from babel.messages.pofile import read_po
 
+from tracker.doors.ask_page import TEXTS
 from tracker.doors.pages import Pages, Site, templates_folder
 from tracker.model import (
+    AskClosed,
+    AskExpired,
+    AskRetired,
+    AskSpent,
     BadRequest,
     BadToken,
     FormTooLarge,
     InvalidField,
     Language,
+    NeedsOwnMail,
     NotAllowed,
     NotFound,
+    Notice,
+    NotJustNow,
     NotRecorded,
     PageFailed,
     TrackerError,
 )
 
-ERRORS = (BadRequest, BadToken, FormTooLarge, InvalidField, NotAllowed, NotFound, NotRecorded, PageFailed)
+ERRORS = (
+    AskClosed, AskExpired, AskRetired, AskSpent, BadRequest, BadToken, FormTooLarge, InvalidField, NeedsOwnMail,
+    NotAllowed, NotFound, NotJustNow, NotRecorded, PageFailed,
+)  # fmt: skip
 """What can happen at the public door."""
 OPTIONS = {
     "trimmed": "true",
@@ -38,9 +49,20 @@ OPTIONS = {
 }
 FOLDER = templates_folder()
 PLACEHOLDER = re.compile(r"%\(\w+\)s")
+BOXES: dict[str, object] = {
+    "purposes": {"open", "click"},
+    "ticked": (),
+    "problem": "Problem.",
+    "notice": Notice("2026-1", Language.EN, "Text\n[ ] opens <b>"),
+}
 PAGES: dict[str, dict[str, object]] = {
     "privacy.html": {"action": "/privacy/x/withdraw"},
     "withdrawn.html": {"which": "all"},
+    "ask.html": {"possible": True, "address": 'a"<b>@example.org', **BOXES},
+    "ask-sent.html": {"period": "30 days"},
+    "question.html": {"action": "/ask/x", **BOXES},
+    "answered.html": {"agreed": ("open",)},
+    "ask-closed.html": {"title": "Title", "meaning": "Meaning.", "remedy": "Remedy."},
     "error.html": {"title": "Title", "meaning": "Meaning.", "remedy": "Remedy."},
     "not-recorded.html": {
         "title": "Title",
@@ -60,7 +82,8 @@ def site(contact: str = "privacy@example.com", public_url: str = "https://t.exam
 def texts() -> set[str]:
     """Every English text that a page can show."""
     found = {text for error in ERRORS for text in (error.title, error.meaning, error.remedy)}
-    for template in (*FOLDER.glob("*.html"), *FOLDER.glob("mail/*.txt")):
+    found.update(TEXTS)
+    for template in (*FOLDER.glob("*.html"), *FOLDER.glob("parts/*.html"), *FOLDER.glob("mail/*.txt")):
         with template.open("rb") as stream:
             for _, message, _, _ in extract(
                 "jinja2.ext:babel_extract", stream, keywords=dict.fromkeys(("_", "gettext")), options=OPTIONS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -37,8 +37,12 @@ def build(
     *,
     trusted_proxies: Sequence[Network] = (),
     answered: Answered | None = None,
+    more: Iterable[RawRoute] = (),
 ) -> web.Application:
-    """The application of the public listener; ANSWERED is told route template, method and status of each answer."""
+    """The application of the public listener; ANSWERED is told route template, method and status of each answer.
+
+    MORE: routes of further pages.
+    """
     door = PublicDoor(hits, pages, HitReader(trusted_proxies, clock))
     privacy = PrivacyPage(consents, pages, clock)
     routes = RawRoutes(
@@ -55,6 +59,7 @@ def build(
             {"GET": privacy.show, "POST": privacy.withdraw},
         ),
         RawRoute("/robots.txt", re.compile(r"/robots\.txt"), {"GET": door.robots}),
+        *more,
     )
     unlogged = frozenset({PIXEL_ROUTE, LINK_ROUTE})
     app = web.Application(

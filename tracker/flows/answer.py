@@ -36,7 +36,7 @@ from tracker.store.consents import ConsentBook
 from tracker.store.store import Store
 
 BY_OUR_MAIL: Final = "link-in-mail"
-BY_A_SENDERS_MAIL: Final = "link-in-senders-mail"
+BY_A_SENDERS_MAIL: Final = "page"
 """How a yes was confirmed, in the evidence of its entry."""
 
 
