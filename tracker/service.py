@@ -243,6 +243,7 @@ def applications(parts: Parts, clock: Clock) -> tuple[web.Application, web.Appli
     private = api.build(
         sender=parts.sender,
         consents=parts.consents,
+        asking=parts.asking,
         figures=parts.figures,
         access=parts.access,
         metrics=parts.metrics,
@@ -250,6 +251,7 @@ def applications(parts: Parts, clock: Clock) -> tuple[web.Application, web.Appli
         clock=clock,
         max_message=settings.max_message,
         public_url=settings.public_url,
+        language=settings.language,
     )
     pages = Pages(site(settings))
     strangers = public.build(

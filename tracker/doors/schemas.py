@@ -85,6 +85,15 @@ class ConsentBody(Body):
     requested: bool = False
 
 
+class InvitationBody(Body):
+    """`POST /v1/consents/invitations`."""
+
+    address: Text
+    purposes: Purposes
+    language: Language | None = None
+    reference: Text | None = None
+
+
 class LookupBody(Body):
     """`POST /v1/consents/lookup`."""
 
@@ -142,7 +151,16 @@ _WORDS: Final = {
 }
 _NAMES: Final = frozenset(
     name
-    for body in (EvidenceBody, ConsentBody, LookupBody, WithdrawBody, RecipientsBody, AddresseeBody, BatchBody)
+    for body in (
+        EvidenceBody,
+        ConsentBody,
+        InvitationBody,
+        LookupBody,
+        WithdrawBody,
+        RecipientsBody,
+        AddresseeBody,
+        BatchBody,
+    )
     for name in body.model_fields
 )
 
