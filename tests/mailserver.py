@@ -113,10 +113,11 @@ def mail_server() -> Iterator[MailServer]:
     async def listen() -> asyncio.Server:
         return await loop.create_server(lambda: SMTP(mails, enable_SMTPUTF8=True, loop=loop), "127.0.0.1", 0)
 
-    listening = loop.run_until_complete(listen())
-    mails.port = listening.sockets[0].getsockname()[1]
+    # All of it in the thread: this one may have a loop running, such as the browser's.
     thread = threading.Thread(target=loop.run_forever, name="mail server")
     thread.start()
+    listening = asyncio.run_coroutine_threadsafe(listen(), loop).result(PATIENCE)
+    mails.port = listening.sockets[0].getsockname()[1]
 
     async def end() -> None:
         listening.close()
