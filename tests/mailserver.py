@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from ssl import SSLContext
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
@@ -105,13 +106,16 @@ class MailServer:
 
 
 @contextmanager
-def mail_server() -> Iterator[MailServer]:
-    """A running server."""
+def mail_server(*, starttls: SSLContext | None = None, tls: SSLContext | None = None) -> Iterator[MailServer]:
+    """A running server; with STARTTLS it offers TLS, with TLS it speaks nothing else."""
     mails = MailServer()
     loop = asyncio.new_event_loop()
 
     async def listen() -> asyncio.Server:
-        return await loop.create_server(lambda: SMTP(mails, enable_SMTPUTF8=True, loop=loop), "127.0.0.1", 0)
+        def protocol() -> SMTP:
+            return SMTP(mails, enable_SMTPUTF8=True, loop=loop, tls_context=starttls)
+
+        return await loop.create_server(protocol, "127.0.0.1", 0, ssl=tls)
 
     # All of it in the thread: this one may have a loop running, such as the browser's.
     thread = threading.Thread(target=loop.run_forever, name="mail server")

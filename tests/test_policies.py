@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tracker.config import Settings
-from tracker.service import survey_policy
+from tracker.service import mail_policy, posting, survey_policy, utc_now
 
 
 def test_settings_about_links_and_senders_reach_the_survey() -> None:
@@ -28,3 +28,14 @@ def test_settings_about_links_and_senders_reach_the_survey() -> None:
 def test_by_default_links_that_show_a_url_are_left_and_no_host_is_excluded() -> None:
     policy = survey_policy(Settings(controller="A", contact="a@b.example"))
     assert (policy.rewrite_visible_urls, policy.excluded_hosts, policy.text_links) == (False, (), False)
+
+
+def test_the_cap_on_confirmations_reaches_the_mailer() -> None:
+    assert mail_policy(Settings(controller="A", contact="a@b.example")).confirmations_per_day == 50
+    settings = Settings(controller="A", contact="a@b.example", confirmations_per_day=7)
+    assert mail_policy(settings).confirmations_per_day == 7
+
+
+def test_mail_is_posted_only_where_there_is_a_next_hop() -> None:
+    assert posting(Settings(controller="A", contact="a@b.example"), utc_now) is None
+    assert posting(Settings(controller="A", contact="a@b.example", smtp_next_hop="mx.example"), utc_now) is not None

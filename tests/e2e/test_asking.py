@@ -116,6 +116,16 @@ def test_who_types_the_address_and_says_yes_behind_the_mailed_link_is_tracked(tr
     assert tracker.outcome(address) == "tracked"
 
 
+def test_r62_neither_link_nor_address_is_logged(tracker: Tracker) -> None:
+    """R62: logs hold route templates, never a token or an address."""
+    path = tracker.asked("logged@example.org")
+    assert tracker.post(path, answer="yes", purpose="open").status == 200
+    log = tracker.installation.log_file.read_text()
+    assert "POST /ask/{token} 200" in log
+    assert path.removeprefix("/ask/") not in log
+    assert "logged@" not in log
+
+
 def test_a_no_behind_the_link_is_recorded_and_the_same_consent_posted_later_changes_nothing(tracker: Tracker) -> None:
     address = "no@example.org"
     assert tracker.post(tracker.asked(address), answer="no").status == 200

@@ -6,7 +6,9 @@ The rules, all of them here (GDPR Art. 4(11), 7; UWG section 7; DESIGN.md, Conse
 - a report needs evidence, and a date that is neither in the future nor longer ago than a consent lasts;
 - after a no nothing that anybody reports makes a grant;
 - only a confirmed web form, paper or import makes a live grant: what a rep or a call reports waits for the person;
-- a report that adds nothing to what is known writes nothing.
+- a report that adds nothing to what is known writes nothing;
+- the person's own yes on our page makes a live grant, but only behind a link that we mailed to them does it take back
+  a no or confirm a report.
 """
 
 from __future__ import annotations
@@ -90,6 +92,11 @@ def grant_last_day(report: ConsentReport, policy: ConsentPolicy) -> Day:
     confirmed_at = report.evidence.confirmed_at
     since = report.given_at if confirmed_at is None else min(report.given_at, confirmed_at)
     return later(day_of(since), policy.consent_days)
+
+
+def needs_own_mail(purposes: frozenset[Purpose], standing: Standing) -> bool:
+    """Whether a yes to PURPOSES of a person who stands at STANDING needs a link that we mailed to them."""
+    return bool(purposes & (standing.suppressed.keys() | standing.pending.keys()))
 
 
 def suppression_last_day(today: Day, policy: ConsentPolicy) -> Day:

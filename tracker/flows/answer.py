@@ -13,7 +13,7 @@ from typing import Final
 
 from tracker.core.ask import AskToken, token_digest
 from tracker.core.calendar import day_of, later
-from tracker.core.consent import ConsentPolicy, grant_last_day, suppression_last_day
+from tracker.core.consent import ConsentPolicy, grant_last_day, needs_own_mail, suppression_last_day
 from tracker.core.ledger import notice_hash
 from tracker.core.tokens import Tokens
 from tracker.core.versions import in_language
@@ -102,7 +102,7 @@ class Answers:
             if notice is None or notice.superseded_day is not None:
                 raise AskExpired
             standing = await book.standing(token.pseudonym, today)
-            if not token.mailed and purposes & (standing.suppressed.keys() | standing.pending.keys()):
+            if not token.mailed and needs_own_mail(purposes, standing):
                 raise NeedsOwnMail
             await book.lift(token.pseudonym, purposes)
             report = self._report(token, purposes, notice, now)
