@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -138,6 +139,14 @@ async def test_a_link_is_good_for_one_answer(world: World, first: str) -> None:
     with pytest.raises(AskSpent):
         await world.answers.question(token, Language.DE, NOW)
     assert await world.events() == before
+
+
+async def test_of_many_answers_at_the_same_time_one_counts(world: World) -> None:
+    token = await world.asked()
+    answers = [world.answers.yes(token, MAIL_PURPOSES, Language.DE, NOW) for _ in range(5)]
+    said = await asyncio.gather(*answers, *(world.answers.no(token, NOW) for _ in range(5)), return_exceptions=True)
+    assert [type(one) for one in said].count(AskSpent) == 9
+    assert len(await world.events()) == 1
 
 
 async def test_each_link_has_its_own_answer(world: World) -> None:
