@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tracker.config import Settings
-from tracker.service import send_policy, survey_policy
+from tracker.service import mail_policy, posting, send_policy, survey_policy, utc_now
 
 
 def test_settings_about_links_and_senders_reach_the_survey() -> None:
@@ -36,3 +36,14 @@ def test_the_setting_about_other_peoples_trackers_reaches_survey_and_flow() -> N
         assert survey_policy(settings).remove_pixels is removes
         assert send_policy(settings).remove_pixels is removes
     assert not survey_policy(Settings(controller="A", contact="a@b.example")).remove_pixels
+
+
+def test_the_cap_on_confirmations_reaches_the_mailer() -> None:
+    assert mail_policy(Settings(controller="A", contact="a@b.example")).confirmations_per_day == 50
+    settings = Settings(controller="A", contact="a@b.example", confirmations_per_day=7)
+    assert mail_policy(settings).confirmations_per_day == 7
+
+
+def test_mail_is_posted_only_where_there_is_a_next_hop() -> None:
+    assert posting(Settings(controller="A", contact="a@b.example"), utc_now) is None
+    assert posting(Settings(controller="A", contact="a@b.example", smtp_next_hop="mx.example"), utc_now) is not None

@@ -695,6 +695,61 @@ class BadToken(NotFound):
     remedy = "Open the link from the original message again, complete and unchanged."
 
 
+class AskClosed(BadRequest):
+    """An ask token that is no longer good for an answer."""
+
+    status = 410
+    slug = "ask-closed"
+    title = "This link is no longer in use."
+    meaning = "Nothing was recorded just now."
+    remedy = "If you want to answer, have a new link mailed to you."
+
+
+class AskExpired(AskClosed):
+    """Its 30 days are over, or the text that it was about is no longer in force."""
+
+    slug = "ask-expired"
+    title = "This link has expired."
+
+
+class AskSpent(AskClosed):
+    """It was answered before: it is good for one answer."""
+
+    slug = "ask-spent"
+    title = "This link has been used already."
+    meaning = "An answer was recorded with it before, and none just now."
+    remedy = "If you want to change your answer, have a new link mailed to you."
+
+
+class AskRetired(AskClosed):
+    """Its key leaked, so that anybody may have made it."""
+
+    slug = "ask-retired"
+    title = "The key that signed this link is no longer in use."
+
+
+class NeedsOwnMail(AskClosed):
+    """A yes through a sender's link to what only a link that we mailed can open (DESIGN.md, Consent)."""
+
+    status = 409
+    slug = "needs-own-mail"
+    title = "Your yes needs a link that we mail to you."
+    meaning = (
+        "Your yes was not recorded: this link came in somebody else's mail, and it must be certain that it is you."
+    )
+    remedy = "Have a link mailed to you, and say yes there."
+
+
+class AskedAlready(BadRequest):
+    """An invitation of somebody who was asked within six months and did not answer (LAW.md R12)."""
+
+    status = 409
+    slug = "asked-already"
+    title = "The person was asked before and did not answer."
+    meaning = "No invitation was made: six months lie between two of them."
+    remedy = "Leave them alone until then; they can agree at /ask on the public address of this tracker at any time."
+
+
 class StoreUnavailable(TrackerError):
     """The database cannot be read or written just now."""
 
@@ -703,6 +758,15 @@ class StoreUnavailable(TrackerError):
     title = "The database cannot be reached just now."
     meaning = "Nothing was recorded. Mail goes out unchanged meanwhile."
     remedy = "Try again in a minute."
+
+
+class NotJustNow(StoreUnavailable):
+    """A page that needs the database while that is away."""
+
+    slug = "not-just-now"
+    title = "This page does not work just now."
+    meaning = "Nothing has changed."
+    remedy = "Please try again in a few minutes."
 
 
 class NotRecorded(StoreUnavailable):

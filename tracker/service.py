@@ -25,6 +25,7 @@ from tracker.core.tokens import Tokens
 from tracker.doors import api, public
 from tracker.doors.about import about
 from tracker.doors.api_problems import malformed
+from tracker.doors.ask_page import AskPage
 from tracker.doors.courier import Courier
 from tracker.doors.languages import Languages
 from tracker.doors.mailbox_page import MailboxPage
@@ -34,6 +35,8 @@ from tracker.doors.pages import Pages, Site, templates_folder
 from tracker.doors.server import Malformed, listen, plain
 from tracker.doors.session_page import SessionPage
 from tracker.flows.access import Access
+from tracker.flows.answer import Answers
+from tracker.flows.asking import Asking
 from tracker.flows.consent import Consents
 from tracker.flows.hit import Hits
 from tracker.flows.in_step import InStep
@@ -118,6 +121,8 @@ class Parts:
     mailings: Mailings
     mailbox: Mailbox
     in_step: InStep
+    asking: Asking
+    answers: Answers
 
 
 @asynccontextmanager
@@ -181,6 +186,8 @@ async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Par
             mailings=mailings,
             mailbox=Mailbox(store, keys, mailings, secrets.token_bytes, settings.public_url),
             in_step=in_step,
+            asking=Asking(store, keys, mailings, secrets.token_bytes, settings.public_url),
+            answers=Answers(store, keys, consent_policy(settings), in_step, settings.public_url),
         )
 
 
@@ -303,6 +310,7 @@ def applications(parts: Parts, clock: Clock) -> tuple[web.Application, web.Appli
     private = api.build(
         sender=parts.sender,
         consents=parts.consents,
+        asking=parts.asking,
         figures=parts.figures,
         subjects=parts.subjects,
         about=about(site(settings), Languages(templates_folder() / "locale"), settings.language),
@@ -312,6 +320,7 @@ def applications(parts: Parts, clock: Clock) -> tuple[web.Application, web.Appli
         clock=clock,
         max_message=settings.max_message,
         public_url=settings.public_url,
+        language=settings.language,
     )
     pages = Pages(site(settings))
     strangers = public.build(
@@ -324,6 +333,7 @@ def applications(parts: Parts, clock: Clock) -> tuple[web.Application, web.Appli
         trusted_proxies=settings.trusted_proxies,
         answered=parts.metrics.answered,
         more=(
+            *AskPage(parts.asking, parts.answers, pages, clock).routes,
             *SessionPage(parts.mailbox, parts.subjects, parts.proofs, pages, clock, settings.backup_days).routes,
             *MailboxPage(parts.mailbox, pages, clock).routes,
         ),

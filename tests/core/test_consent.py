@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker.core.calendar import day_of, later
-from tracker.core.consent import ConsentPolicy, Decision, decide
+from tracker.core.consent import SIX_MONTHS, ConsentPolicy, Decision, decide, needs_own_mail, suppression_last_day
 from tracker.model import (
     ConsentReport,
     ConsentState,
@@ -201,3 +201,20 @@ def test_nothing_is_given_without_a_confirmation(report: ConsentReport) -> None:
         assert report.method not in {Method.PHONE, Method.REP, Method.PURCHASED}
     assert decision.give <= report.purposes
     assert decision.hold <= report.purposes
+
+
+@pytest.mark.parametrize("purpose", sorted(BOTH))
+def test_what_was_refused_or_reported_needs_a_link_that_we_mailed(purpose: Purpose) -> None:
+    refused = Standing(suppressed={purpose: Day(TODAY + 1)})
+    waiting = Standing(pending={purpose: PendingGrant(purpose, Day(TODAY + 7), Method.REP, 1)})
+    for standing in (refused, waiting):
+        assert needs_own_mail(frozenset({purpose}), standing)
+        assert needs_own_mail(BOTH, standing)
+        assert not needs_own_mail(BOTH - {purpose}, standing)
+    assert not needs_own_mail(BOTH, NOBODY)
+
+
+@pytest.mark.parametrize(("proof_days", "days"), [(7, SIX_MONTHS), (SIX_MONTHS, SIX_MONTHS), (1095, 1095)])
+def test_r12_a_no_holds_as_long_as_its_proof_and_six_months_at_least(proof_days: int, days: int) -> None:
+    """R12: no re-asking for six months after refusal."""
+    assert suppression_last_day(TODAY, ConsentPolicy(proof_days=proof_days)) == TODAY + days

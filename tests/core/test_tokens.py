@@ -16,11 +16,12 @@ from tracker.core.tokens import (
     DELIVERY_TOKEN_SIZE,
     MESSAGE_DIGEST_SIZE,
     PLAN_SIZE,
+    AskToken,
     DeliveryToken,
     StopToken,
     Tokens,
 )
-from tracker.model import Day, DeliveryId, Language
+from tracker.model import MAIL_PURPOSES, Day, DeliveryId, Language
 
 NOW = datetime(2026, 11, 23, 12, 30, 15, tzinfo=UTC)
 KEY = SigningKey("A", b"a" * 32, NOW)
@@ -112,16 +113,27 @@ def test_every_kind_opens_its_own_door_and_no_other() -> None:
     delivery, link = signed(), TOKENS.sign_link("A", TOKEN.plan, TARGET)
     stop = TOKENS.seal_stop(ANNA, Language.DE, b"n" * 12, "A").decode()
     part, host = link.part.decode(), link.host.decode()
+    question = AskToken(ANNA, MAIL_PURPOSES, Language.DE, NOW + timedelta(days=30), "2026-1", mailed=True)
+    ask = TOKENS.seal_ask(question, b"n" * 12, "A")
 
+    assert TOKENS.open_ask(ask) == question
     assert TOKENS.read_delivery(delivery) == TOKEN
     assert TOKENS.read_link(TOKEN, part, host) == TARGET
     assert TOKENS.open_stop(stop) == StopToken(ANNA, Language.DE)
-    for text in (part, stop, stop[:66], part[:66], "A" + part):
+    for text in (part, stop, stop[:66], part[:66], "A" + part, ask, ask[:66]):
         assert TOKENS.read_delivery(text) is None
-    for text in (delivery, delivery[1:], stop, stop + "." + delivery[-20:]):
+    for text in (delivery, delivery[1:], stop, stop + "." + delivery[-20:], ask, ask + "." + delivery[-20:]):
         assert TOKENS.read_link(TOKEN, text, host) is None
-    for text in (delivery, part, (delivery + part)[:84].replace(".", "A")):
+    for text in (delivery, part, (delivery + part)[:84].replace(".", "A"), ask, ask[:84]):
         assert TOKENS.open_stop(text) is None
+    for text in (
+        delivery,
+        part,
+        stop,
+        (stop + part)[:100].replace(".", "A"),
+        (delivery + part)[:100].replace(".", "A"),
+    ):
+        assert TOKENS.open_ask(text) is None
 
 
 @pytest.mark.parametrize("kind", ["link", "stop", "ask", "mailbox", "session", "secret"])
@@ -218,3 +230,12 @@ def test_a_message_knows_its_own_token_under_every_later_ring() -> None:
     assert later.message_digest(b"<1@example.org>") == digest
     assert TOKENS.message_digest(b"<2@example.org>") != digest
     assert Tokens(replace(RING, pseudonym_keys=(b"9" * 32,))).message_digest(b"<1@example.org>") != digest
+
+
+@pytest.mark.parametrize("kind", ["delivery", "link", "stop", "mailbox", "secret"])
+def test_an_ask_token_made_with_another_kinds_key_is_refused(kind: str) -> None:
+    imposter = replace(KEY)
+    object.__setattr__(imposter, "ask", getattr(KEY, kind))
+    question = AskToken(ANNA, MAIL_PURPOSES, Language.DE, NOW, "2026-1", mailed=True)
+    forged = Tokens(replace(RING, signing=(imposter,))).seal_ask(question, b"n" * 12, "A")
+    assert TOKENS.open_ask(forged) is None

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
@@ -19,6 +19,7 @@ from tracker.core.held import Held
 from tracker.doors.api import build
 from tracker.doors.operations import Readiness
 from tracker.flows.access import Access
+from tracker.flows.asking import Asking, Invitation
 from tracker.flows.consent import Consents, Lookup, ReportedConsent
 from tracker.flows.report import Figures, MessagePage
 from tracker.flows.send import Answer, Sender
@@ -29,6 +30,7 @@ from tracker.model import (
     ConsentState,
     Day,
     Envelope,
+    Language,
     Left,
     MessageFigures,
     PersonFigures,
@@ -106,6 +108,28 @@ class FakeConsents(Flow, Consents):
     async def withdraw(self, address: str, purposes: frozenset[Purpose], actor: str, now: datetime) -> bool:
         self.ask(address, purposes, actor)
         return len(self.asked) == 1
+
+
+class FakeAsking(Flow):
+    invitation = Invitation(f"{PUBLIC_URL}/ask/x", NOW)
+
+    async def confirm(self, reported: ReportedConsent, now: datetime) -> None:
+        assert now == NOW
+        self.ask(reported)
+
+    async def invite(
+        self,
+        address: str,
+        purposes: frozenset[Purpose],
+        language: Language,
+        actor: str,
+        now: datetime,
+        *,
+        reference: str | None = None,
+    ) -> Invitation:
+        assert now == NOW
+        self.ask(address, purposes, language, actor, reference)
+        return self.invitation
 
 
 class FakeFigures(Flow, Figures):
@@ -219,12 +243,14 @@ class Api:
             FakeFigures(),
         )
         self.subjects = FakeSubjects()
+        self.asking = FakeAsking()
         self.meter = FakeMeter()
         self.readiness: Readiness | Exception = Readiness()
         self.log = Lines()
         self.app: Application = build(
             sender=self.sender,
             consents=self.consents,
+            asking=cast(Asking, self.asking),
             figures=self.figures,
             subjects=self.subjects,
             about={"controller": "Nord"},

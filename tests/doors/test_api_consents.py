@@ -17,6 +17,7 @@ from tracker.doors.schemas import Body, ConsentBody, RecipientsBody, WithdrawBod
 from tracker.flows.consent import Lookup, ReportedConsent
 from tracker.model import (
     AddressInValue,
+    AskedAlready,
     BadRequest,
     ConsentState,
     Day,
@@ -392,3 +393,77 @@ def test_no_explanation_holds_a_word_of_the_body(body: type[Body], value: object
             assert "canary" not in said
             assert said.isascii()
             assert said.isprintable()
+
+
+# --- confirmations and invitations --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", list(ConsentState))
+@pytest.mark.parametrize("requested", [True, False])
+async def test_r7_a_confirmation_is_mailed_only_for_what_waits_and_was_requested(
+    api: Api, state: ConsentState, requested: bool
+) -> None:
+    """R7: the tracker mails only when the report says that the person asked for it."""
+    api.consents.outcome = (state, Day(21_000))
+    if state is ConsentState.SUPPRESSED:
+        api.consents.error = Suppressed("purposes")
+    body = {**BODY, "method": "rep", "requested": requested}
+    reply = await api.ask("POST", "/v1/consents", json=body, key="consent")
+    expected = {ConsentState.LIVE: 201, ConsentState.PENDING: 202, ConsentState.UNCHANGED: 200}
+    assert reply.status == expected.get(state, 409)
+    mails = requested and state is ConsentState.PENDING
+    assert [one.address for one in api.asking.asked] == ["anna@example.org"] * mails
+
+
+INVITATION: dict[str, Any] = {"address": CANARY, "purposes": ["open"]}
+
+
+async def test_an_invitation_is_a_link_and_its_end(api: Api) -> None:
+    reply = await api.ask("POST", "/v1/consents/invitations", json=INVITATION, key="invite")
+    assert reply.status == 201
+    assert reply.json == {"url": f"{PUBLIC_URL}/ask/x", "expires_at": "2026-11-23T12:30:00Z"}
+    assert api.asking.asked == [(CANARY, {Purpose.OPEN}, Language.EN, "invite", None)]
+
+
+async def test_an_invitation_may_name_a_language_and_a_reference(api: Api) -> None:
+    body = {**INVITATION, "language": "it", "reference": "4711"}
+    assert (await api.ask("POST", "/v1/consents/invitations", json=body)).status == 201
+    assert api.asking.asked == [(CANARY, {Purpose.OPEN}, Language.IT, "crm", "4711")]
+
+
+@pytest.mark.parametrize("key", ["consent", "rewrite", "stats", "privacy", "none"])
+async def test_only_a_key_with_that_scope_invites(api: Api, key: str) -> None:
+    reply = await api.ask("POST", "/v1/consents/invitations", json=INVITATION, key=key)
+    assert (reply.status, reply.slug) == (403, "forbidden")
+    assert api.asking.asked == []
+
+
+@pytest.mark.parametrize(("error", "slug"), [(Suppressed, "suppressed"), (AskedAlready, "asked-already")])
+async def test_r12_an_invitation_that_is_refused_says_where_the_person_can_agree(
+    api: Api, error: type[BadRequest], slug: str
+) -> None:
+    """R12: a problem 409 for who said no, and for who did not answer."""
+    api.asking.error = error()
+    reply = await api.ask("POST", "/v1/consents/invitations", json=INVITATION)
+    assert (reply.status, reply.slug) == (409, slug)
+    assert "/ask" in reply.json["remedy"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {**INVITATION, "address": [CANARY, "bob@example.org"]},
+        {**INVITATION, "addresses": [CANARY]},
+        [INVITATION, INVITATION],
+        {**INVITATION, "purposes": []},
+        {**INVITATION, "purposes": ["phone"]},
+        {**INVITATION, "language": "es"},
+        {**INVITATION, "requested": True},
+    ],
+)
+async def test_r8_no_bulk_invitation_exists(api: Api, body: Any) -> None:
+    """R8: one person a call, in a mail that is lawful anyway; a list is refused like any other impossible body."""
+    reply = await api.ask("POST", "/v1/consents/invitations", json=body)
+    assert reply.status in {400, 422}
+    assert api.asking.asked == []

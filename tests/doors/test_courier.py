@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.harness import free_port
 from tests.mailserver import MailServer
+from tests.mailserver import mail_server as mail_server_with
 from tracker.core.pseudonym import normalise
 from tracker.doors.courier import Courier, lasting, wrapped
 from tracker.doors.next_hop import NextHop
@@ -143,6 +149,44 @@ async def test_a_password_never_goes_out_in_clear(mail_server: MailServer, monke
     with pytest.raises(MailNotSent):
         await courier(f"smtp://user:geheim@127.0.0.1:{mail_server.port}").post(letter())
     assert mail_server.received == []
+
+
+@pytest.fixture(scope="module")
+def self_signed(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
+    """What a mail server has that nobody vouches for: a certificate that it made itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    pem = tmp_path_factory.mktemp("tls") / "server.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    pem.write_bytes(private + made.public_bytes(Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    return context
+
+
+async def test_without_a_password_tls_is_taken_as_it_is_offered(self_signed: ssl.SSLContext) -> None:
+    with mail_server_with(starttls=self_signed) as server:
+        await courier(server.next_hop).post(letter())
+        [mail] = await server.arrived(1)
+    assert mail.recipients == ("anna@example.org",)
+
+
+async def test_smtps_goes_only_to_a_server_that_is_who_it_says(self_signed: ssl.SSLContext) -> None:
+    with mail_server_with(tls=self_signed) as server:
+        with pytest.raises(MailNotSent):
+            await courier(f"smtps://localhost:{server.port}").post(letter())
+        assert server.received == []
 
 
 @pytest.mark.parametrize(

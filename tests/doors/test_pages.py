@@ -19,18 +19,26 @@ from tests.core.test_export import HELD
 from tests.doors.disclosed import TOLD
 from tracker.core import inventory
 from tracker.doors import about, forgotten_report, held_view
+from tracker.doors.ask_page import TEXTS
 from tracker.doors.languages import Languages
 from tracker.doors.pages import Pages, Site, templates_folder
 from tracker.doors.statements import BASES, Statements
 from tracker.model import (
+    AskClosed,
+    AskExpired,
+    AskRetired,
+    AskSpent,
     BadRequest,
     BadToken,
     FormTooLarge,
     IncompleteNotice,
     InvalidField,
     Language,
+    NeedsOwnMail,
     NotAllowed,
     NotFound,
+    Notice,
+    NotJustNow,
     NotRecorded,
     PageFailed,
     StoreUnavailable,
@@ -38,17 +46,9 @@ from tracker.model import (
 )
 
 ERRORS = (
-    BadRequest,
-    BadToken,
-    FormTooLarge,
-    IncompleteNotice,
-    InvalidField,
-    NotAllowed,
-    NotFound,
-    NotRecorded,
-    PageFailed,
-    StoreUnavailable,
-)
+    AskClosed, AskExpired, AskRetired, AskSpent, BadRequest, BadToken, FormTooLarge, IncompleteNotice, InvalidField,
+    NeedsOwnMail, NotAllowed, NotFound, NotJustNow, NotRecorded, PageFailed, StoreUnavailable,
+)  # fmt: skip
 """What can happen at the public door."""
 SPEAKERS = (about, forgotten_report, held_view)
 """Modules that put what is held into words."""
@@ -64,6 +64,12 @@ PLACEHOLDER = re.compile(r"%\(\w+\)s")
 STATEMENTS = Statements(
     Pages(Site("Example & Sons <Ltd>", "privacy@example.com", "https://t.example.com", 91, 730, 1095)), TOLD
 )
+BOXES: dict[str, object] = {
+    "purposes": {"open", "click"},
+    "ticked": (),
+    "problem": "Problem.",
+    "notice": Notice("2026-1", Language.EN, "Text\n[ ] opens <b>"),
+}
 PAGES: dict[str, dict[str, object]] = {
     "privacy.html": {"action": "/privacy/x/withdraw", "query": ""},
     "mailbox.html": {"possible": True, "wrong": True, "query": "", "valid": "15 minutes", "often": 3},
@@ -82,6 +88,11 @@ PAGES: dict[str, dict[str, object]] = {
     "notice.html": STATEMENTS.notice(Language.EN),
     "art30.html": STATEMENTS.record(Language.EN, date(2026, 11, 23)),
     "withdrawn.html": {"which": "all"},
+    "ask.html": {"possible": True, "address": 'a"<b>@example.org', **BOXES},
+    "ask-sent.html": {"period": "30 days"},
+    "question.html": {"action": "/ask/x", **BOXES},
+    "answered.html": {"agreed": ("open",)},
+    "ask-closed.html": {"title": "Title", "meaning": "Meaning.", "remedy": "Remedy."},
     "error.html": {"title": "Title", "meaning": "Meaning.", "remedy": "Remedy."},
     "not-recorded.html": {
         "title": "Title",
@@ -100,7 +111,7 @@ def site(contact: str = "privacy@example.com", public_url: str = "https://t.exam
 
 def texts() -> set[str]:
     """Every English text that a page can show."""
-    found = {*BASES, *inventory.texts()}
+    found = {*BASES, *TEXTS, *inventory.texts()}
     found |= {text for error in ERRORS for text in (error.title, error.meaning, error.remedy)}
     for template in (*FOLDER.glob("*.html"), *FOLDER.glob("parts/*.html"), *FOLDER.glob("mail/*.txt")):
         with template.open("rb") as stream:

@@ -1,4 +1,4 @@
-"""The commands on consent: grant, withdraw, show."""
+"""The commands on consent: grant, withdraw, invite, show."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 from tracker.cli.common import Context, address_given, run
 from tracker.config import Settings
 from tracker.core.calendar import date_of
+from tracker.flows.asking import Invitation
 from tracker.flows.consent import Lookup, ReportedConsent
 from tracker.model import MAIL_PURPOSES, ConsentState, Day, Evidence, Language, Method, OwnActor, Purpose
 from tracker.service import built, utc_now
@@ -22,7 +23,7 @@ WHEN = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"])
 
 @click.group()
 def consent() -> None:
-    """Record, withdraw and show consent. Without ADDRESS, or with '-', the address is read from stdin."""
+    """Record, withdraw, ask for and show consent. Without ADDRESS, or with '-', the address is read from stdin."""
 
 
 @consent.command()
@@ -85,6 +86,24 @@ def withdraw(context: Context, address: str | None, purposes: tuple[str, ...]) -
 
 @consent.command()
 @ADDRESS
+@click.option("--purpose", "purposes", type=PURPOSES, multiple=True, help="Default: all.")
+@click.option("--language", type=click.Choice([one.value for one in Language]), help="Default: that of the settings.")
+@click.option("--reference", help="Your own id for the person.")
+@click.pass_obj
+def invite(
+    context: Context, address: str | None, purposes: tuple[str, ...], language: str | None, reference: str | None
+) -> None:
+    """Print a link by which a lawful mail of yours may ask a person, and on stderr when it ends."""
+    settings = context.settings()
+    wanted = frozenset(map(Purpose, purposes)) or MAIL_PURPOSES
+    spoken = settings.language if language is None else Language(language)
+    invitation = run(_invite(settings, address_given(address), wanted, spoken, reference))
+    click.echo(invitation.url)
+    click.echo(f"good for one answer until {invitation.expires_at:%Y-%m-%d %H:%M} UTC", err=True)
+
+
+@consent.command()
+@ADDRESS
 @click.pass_obj
 def show(context: Context, address: str | None) -> None:
     """Show where a person stands and how it came about, as JSON."""
@@ -95,6 +114,13 @@ def show(context: Context, address: str | None) -> None:
 async def _report(settings: Settings, reported: ReportedConsent) -> tuple[ConsentState, Day | None]:
     async with built(settings) as parts:
         return await parts.consents.report(reported, utc_now())
+
+
+async def _invite(
+    settings: Settings, address: str, purposes: frozenset[Purpose], language: Language, reference: str | None
+) -> Invitation:
+    async with built(settings) as parts:
+        return await parts.asking.invite(address, purposes, language, OwnActor.CLI, utc_now(), reference=reference)
 
 
 async def _withdraw(settings: Settings, address: str, purposes: frozenset[Purpose]) -> bool:

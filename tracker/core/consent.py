@@ -7,7 +7,9 @@ The rules, all of them here (GDPR Art. 4(11), 7; UWG section 7; DESIGN.md, Conse
 - after a no nothing that anybody reports makes a grant;
 - only a confirmed web form, paper or import makes a live grant: what a rep or a call reports waits for the person;
 - after a restore that may have lost a no, a report of what was confirmed before it waits for the person too;
-- a report that adds nothing to what is known writes nothing.
+- a report that adds nothing to what is known writes nothing;
+- the person's own yes on our page makes a live grant, but only behind a link that we mailed to them does it take back
+  a no or confirm a report.
 """
 
 from __future__ import annotations
@@ -33,6 +35,9 @@ from tracker.model import (
 
 CLOCK_SKEW = timedelta(minutes=5)
 """How far ahead another system's clock may be."""
+
+SIX_MONTHS = 183
+"""Days without another question after a no or after silence (LAW.md R12)."""
 
 CONFIRMABLE = frozenset({Method.WEB_FORM, Method.WRITTEN, Method.IMPORTED, Method.PAGE})
 """Methods by which a report can show that the person confirmed it."""
@@ -100,6 +105,16 @@ def _in_doubt(report: ConsentReport, policy: ConsentPolicy) -> bool:
     confirmed_at = report.evidence.confirmed_at
     since = report.given_at if confirmed_at is None else min(report.given_at, confirmed_at)
     return policy.vouched_since is not None and since <= policy.vouched_since
+
+
+def needs_own_mail(purposes: frozenset[Purpose], standing: Standing) -> bool:
+    """Whether a yes to PURPOSES of a person who stands at STANDING needs a link that we mailed to them."""
+    return bool(purposes & (standing.suppressed.keys() | standing.pending.keys()))
+
+
+def suppression_last_day(today: Day, policy: ConsentPolicy) -> Day:
+    """Until when a no of TODAY holds at least: as long as its proof, and never less than six months."""
+    return later(today, max(policy.proof_days, SIX_MONTHS))
 
 
 def _examine(report: ConsentReport, now: datetime, policy: ConsentPolicy) -> None:

@@ -1,4 +1,4 @@
-"""Makes and reads the tokens in tracked mail: delivery token, link parts and (through core/stop) stop token.
+"""Makes and reads tokens: delivery token and link parts, and through modules of their own stop and ask token.
 
 The law: each kind has a key of its own, and text that differs in any way from what was signed, also in a bit that
 decoding ignores, reads as None.
@@ -16,17 +16,20 @@ from typing import Final, NamedTuple
 from itsdangerous import Signer
 from itsdangerous.signer import SigningAlgorithm
 
+from tracker.core.ask import ASK_NONCE_SIZE, AskToken, AskTokens
 from tracker.core.keys import KeyRing, SigningKey
 from tracker.core.linkpart import LinkPart, LinkSigner
 from tracker.core.stop import STOP_NONCE_SIZE, STOP_TOKEN_SIZE, StopToken, StopTokens
 from tracker.model import Day, DeliveryId, Language, Pseudonym
 
 __all__ = [
+    "ASK_NONCE_SIZE",
     "DELIVERY_TOKEN_SIZE",
     "MESSAGE_DIGEST_SIZE",
     "PLAN_SIZE",
     "STOP_NONCE_SIZE",
     "STOP_TOKEN_SIZE",
+    "AskToken",
     "DeliveryToken",
     "LinkPart",
     "StopToken",
@@ -87,6 +90,7 @@ class Tokens:
         self.ring = ring
         self._doors = {ord(key.id): _Door(key) for key in ring.signing}
         self._stop = StopTokens(ring)
+        self._ask = AskTokens(ring)
         self._identity_key = ring.digest_keys.identity
 
     def sign_delivery(self, token: DeliveryToken) -> bytes:
@@ -143,6 +147,14 @@ class Tokens:
     def open_stop(self, text: str) -> StopToken | None:
         """Who says no with TEXT; None for anything altered; see `StopTokens.open`."""
         return self._stop.open(text)
+
+    def seal_ask(self, token: AskToken, nonce: bytes, key_id: str) -> str:
+        """TOKEN as text; see `AskTokens.seal`."""
+        return self._ask.seal(token, nonce, key_id)
+
+    def open_ask(self, text: str) -> AskToken | None:
+        """What TEXT asks whom; None for anything altered; see `AskTokens.open`."""
+        return self._ask.open(text)
 
     def message_digest(self, identity: bytes) -> bytes:
         """6 octets for a message's IDENTITY (Message-ID, or Date, From and Subject), the same under every ring."""

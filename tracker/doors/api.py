@@ -13,6 +13,7 @@ from tracker.doors.api_access import Gate
 from tracker.doors.api_batch import BatchDoor
 from tracker.doors.api_bodies import expect
 from tracker.doors.api_consents import ConsentsDoor
+from tracker.doors.api_invitations import InvitationsDoor
 from tracker.doors.api_problems import problems
 from tracker.doors.api_rewrite import CopyCounter, RewriteDoor
 from tracker.doors.api_stats import StatsDoor
@@ -20,11 +21,12 @@ from tracker.doors.api_subjects import SubjectsDoor
 from tracker.doors.middlewares import access_log
 from tracker.doors.operations import Exposition, OperationsDoor, Readiness
 from tracker.flows.access import Access
+from tracker.flows.asking import Asking
 from tracker.flows.consent import Consents
 from tracker.flows.report import Figures
 from tracker.flows.send import Sender
 from tracker.flows.subject import Subjects
-from tracker.model import NotFound
+from tracker.model import Language, NotFound
 
 HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 UNLOGGED: Final = frozenset({"/health/live", "/health/ready", "/metrics"})
@@ -44,6 +46,7 @@ def build(
     *,
     sender: Sender,
     consents: Consents,
+    asking: Asking,
     figures: Figures,
     subjects: Subjects,
     about: Mapping[str, object],
@@ -53,16 +56,18 @@ def build(
     clock: Callable[[], datetime],
     max_message: int,
     public_url: str,
+    language: Language = Language.EN,
 ) -> web.Application:
     """The application.
 
     ABOUT: what an export says beside the data; MAX_MESSAGE: octets up to which a message is planned; PUBLIC_URL: where
-    people find `/ask`.
+    people find `/ask`; LANGUAGE: of invitations, where a call names none.
     """
     gate = Gate(access, clock)
     rewriting = RewriteDoor(sender, gate, metrics, clock, max_message)
     batches = BatchDoor(sender, gate, metrics, clock, max_message)
-    consent = ConsentsDoor(consents, gate, clock)
+    consent = ConsentsDoor(consents, asking, gate, clock)
+    invitations = InvitationsDoor(asking, gate, clock, language)
     stats = StatsDoor(figures, gate, clock)
     subject = SubjectsDoor(subjects, about, gate, clock)
     operations = OperationsDoor(ready, metrics)
@@ -75,6 +80,7 @@ def build(
         "/v1/subjects/show": ("POST", subject.show),
         "/v1/subjects/export": ("POST", subject.export),
         "/v1/subjects/erase": ("POST", subject.erase),
+        "/v1/consents/invitations": ("POST", invitations.invite),
         "/v1/stats/messages": ("GET", stats.messages),
         "/v1/stats/messages/{id}": ("GET", stats.message),
         "/v1/stats/recipients": ("POST", stats.recipients),

@@ -13,6 +13,7 @@ from tracker.core.calendar import date_of
 from tracker.doors.api_access import Gate
 from tracker.doors.api_bodies import read_json
 from tracker.doors.schemas import ConsentBody, LookupBody, WithdrawBody
+from tracker.flows.asking import Asking
 from tracker.flows.consent import Consents, Lookup, ReportedConsent
 from tracker.model import MAIL_PURPOSES, ConsentState, LedgerContent, Scope
 
@@ -22,13 +23,14 @@ STATUS: Final = {ConsentState.LIVE: 201, ConsentState.UNCHANGED: 200, ConsentSta
 class ConsentsDoor:
     """Answers `POST /v1/consents`, `/lookup` and `/withdraw`; all raise what flows/consent raises, and Problem."""
 
-    def __init__(self, consents: Consents, gate: Gate, clock: Callable[[], datetime]) -> None:
+    def __init__(self, consents: Consents, asking: Asking, gate: Gate, clock: Callable[[], datetime]) -> None:
         self._consents = consents
+        self._asking = asking
         self._gate = gate
         self._clock = clock
 
     async def report(self, request: web.Request) -> web.Response:
-        """Record a consent: 201 live, 200 unchanged, 202 pending."""
+        """Record a consent: 201 live, 200 unchanged, 202 pending; what waits is mailed if the person asked for that."""
         key = await self._gate(request, Scope.CONSENT)
         body = await read_json(request, ConsentBody)
         reported = ReportedConsent(
@@ -43,7 +45,10 @@ class ConsentsDoor:
             reference=body.reference,
             requested=body.requested,
         )
-        state, until = await self._consents.report(reported, self._clock())
+        now = self._clock()
+        state, until = await self._consents.report(reported, now)
+        if state is ConsentState.PENDING and reported.requested:  # here alone: what comes in masses mails nobody
+            await self._asking.confirm(reported, now)
         said = {"state": state, "until": None if until is None else date_of(until).isoformat()}
         return web.json_response(said, status=STATUS[state])
 

@@ -85,6 +85,15 @@ class ConsentBody(Body):
     requested: bool = False
 
 
+class InvitationBody(Body):
+    """`POST /v1/consents/invitations`."""
+
+    address: Text
+    purposes: Purposes
+    language: Language | None = None
+    reference: Text | None = None
+
+
 class LookupBody(Body):
     """`POST /v1/consents/lookup`."""
 
@@ -152,6 +161,7 @@ _NAMES: Final = frozenset(
     for body in (
         EvidenceBody,
         ConsentBody,
+        InvitationBody,
         LookupBody,
         WithdrawBody,
         SubjectBody,

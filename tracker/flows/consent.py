@@ -10,7 +10,7 @@ from typing import Final
 
 from tracker.core.address import contains_address
 from tracker.core.calendar import day_of, later
-from tracker.core.consent import ConsentPolicy, Decision, decide, grant_last_day
+from tracker.core.consent import ConsentPolicy, Decision, decide, grant_last_day, suppression_last_day
 from tracker.core.ledger import notice_hash
 from tracker.core.pseudonym import normalise, pseudonym
 from tracker.core.tokens import StopToken, Tokens
@@ -142,7 +142,7 @@ class Consents:
     async def _withdraw(
         self, person: Pseudonym, purposes: frozenset[Purpose], actor: str, language: Language | None, now: datetime
     ) -> bool:
-        ends = self._proof_ends(day_of(now))
+        today = day_of(now)
         no = No(NoKind.WITHDRAWAL, person, purposes or MAIL_PURPOSES, now, actor, language)
 
         async def write(book: ConsentBook) -> bool:
@@ -152,8 +152,8 @@ class Consents:
                 now=now,
                 actor=actor,
                 language=language,
-                content_last_day=ends,
-                suppression_last_day=ends,
+                content_last_day=self._proof_ends(today),
+                suppression_last_day=suppression_last_day(today, self._policy),
             )
 
         return await self._in_step.record(no, self._store.consents(), write)

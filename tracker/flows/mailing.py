@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from tracker.core.calendar import day_of, later
+from tracker.core.consent import SIX_MONTHS
 from tracker.model import Letter, MailKind, MailNotSent, MailRefused, Pseudonym
 from tracker.store.mailings import MailLimit
 from tracker.store.store import Store
@@ -24,8 +25,6 @@ log = logging.getLogger(__name__)
 STARTED_BY_THE_PERSON: Final = frozenset({MailKind.ASK, MailKind.MAILBOX})
 A_DAY: Final = 3
 """Mails to an address that somebody typed on a page of ours."""
-SIX_MONTHS: Final = 183
-"""Days."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,11 @@ from tracker.model import (
     Purpose,
     Standing,
 )
-from tracker.store import notes
+from tracker.store import invitations, notes
 from tracker.store.ledger import append, unsupported
 from tracker.store.notices import read_notice
 from tracker.store.schema import external_ids, grants, pending, recipients, suppressions
+from tracker.store.spent import spend
 from tracker.store.standing import read_standing, recipient_of, remember_references
 
 
@@ -166,6 +167,29 @@ class ConsentBook:
         await append(self._connection, self._ledger_key, statement)
         await self._settle_references(recipient, today)
         return True
+
+    async def spend(self, digest: bytes, last_day: Day) -> bool:
+        """Note that the token with that DIGEST, good until LAST_DAY, was used; False when it had been."""
+        return await spend(self._connection, digest, last_day)
+
+    async def lift(self, pseudonym: Pseudonym, purposes: frozenset[Purpose]) -> None:
+        """Take back the person's no to PURPOSES; the entry of the yes that follows says so."""
+        recipient = await self._recipient(pseudonym)
+        await self._connection.execute(
+            delete(suppressions).where(suppressions.c.recipient == recipient, suppressions.c.purpose.in_(purposes))
+        )
+
+    async def invite(self, pseudonym: Pseudonym, today: Day, *, lasts: int, quiet: int, source: str) -> Day | None:
+        """The day on which an invitation ends that SOURCE makes TODAY; None when the person is to be left alone.
+
+        LASTS: days that a first one is open. QUIET: days of silence after it.
+        """
+        recipient = await self._recipient(pseudonym)
+        return await invitations.invite(self._connection, recipient, today, lasts=lasts, quiet=quiet, source=source)
+
+    async def invitation_answered(self, pseudonym: Pseudonym) -> None:
+        """Forget that the person was invited: they said yes to all that they were asked."""
+        await invitations.answered(self._connection, await self._recipient(pseudonym))
 
     async def prolong_suppression(self, pseudonym: Pseudonym, purposes: frozenset[Purpose], last_day: Day) -> None:
         """Let a no that is there last until LAST_DAY at least."""

@@ -199,7 +199,7 @@ calls = _table(
     Index("calls_by_last_day", "last_day"),
 )
 mailings = _table(
-    # How many mails of a kind we sent a person ourselves on a day: the throttle.
+    # How many mails of a kind we sent a person ourselves on a day, and when a sender was let ask: the throttle.
     "mailings",
     _recipient(),
     _column("kind", Text),
