@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from time import perf_counter
+from time import thread_time
 
 import pytest
 from hypothesis import given
@@ -195,9 +195,9 @@ def test_hostile_bodies_take_time_linear_in_their_size(before: bytes, piece: byt
         html = before + piece * (size // len(piece)) + after
         times = []
         for _ in range(3):
-            began = perf_counter()
+            began = thread_time()
             find(html)
-            times.append(perf_counter() - began)
+            times.append(thread_time() - began)
         return min(times)
 
     assert seconds(400_000) < 12 * seconds(100_000) + 0.05

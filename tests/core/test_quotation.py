@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import quopri
-from time import perf_counter
+from time import thread_time
 
 import pytest
 from hypothesis import given
@@ -81,9 +81,9 @@ def test_time_is_linear_in_the_size(piece: bytes) -> None:
         message = b"Content-Transfer-Encoding: quoted-printable\n" + piece * (size // len(piece))
         times = []
         for _ in range(5):
-            began = perf_counter()
+            began = thread_time()
             quoted_tokens(message)
-            times.append(perf_counter() - began)
+            times.append(thread_time() - began)
         return min(times)
 
     assert seconds(400_000) < 8 * seconds(100_000) + 0.01
