@@ -161,7 +161,11 @@ def send_policy(settings: Settings) -> SendPolicy:
 
 def consent_policy(settings: Settings) -> ConsentPolicy:
     """What SETTINGS say about how long consents and proofs last."""
-    return ConsentPolicy(consent_days=settings.consent_days, proof_days=settings.proof_days)
+    return ConsentPolicy(
+        consent_days=settings.consent_days,
+        proof_days=settings.proof_days,
+        retention_days=settings.retention_days,
+    )
 
 
 async def serve(

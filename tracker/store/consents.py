@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tracker.core.calendar import day_of
 from tracker.core.ledger import Statement, instant_text
 from tracker.model import (
+    Call,
     ConsentReport,
     Day,
     Language,
@@ -22,6 +23,7 @@ from tracker.model import (
     Purpose,
     Standing,
 )
+from tracker.store.calls import note_call, use_calls
 from tracker.store.ledger import append, unsupported
 from tracker.store.notices import read_notice
 from tracker.store.schema import external_ids, grants, pending, recipients, suppressions
@@ -182,6 +184,14 @@ class ConsentBook:
             self._connection,
             [{"source": source, "reference": reference, "recipient": recipient, "last_day": last_day}],
         )
+
+    async def note_call(self, pseudonym: Pseudonym, call: Call) -> None:
+        """Keep CALL with the person; the same again is not written."""
+        await note_call(self._connection, await self._recipient(pseudonym), call)
+
+    async def use_calls(self, pseudonym: Pseudonym, call: Call, last_day: Day) -> None:
+        """Keep every yes that the person gave before CALL until LAST_DAY at least."""
+        await use_calls(self._connection, await self._recipient(pseudonym), call, last_day)
 
     async def _recipient(self, pseudonym: Pseudonym) -> int:
         known = await recipient_of(self._connection, pseudonym)
