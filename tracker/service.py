@@ -26,6 +26,8 @@ from tracker.doors.operations import Readiness
 from tracker.doors.pages import Pages, Site
 from tracker.doors.server import Malformed, listen, plain
 from tracker.flows.access import Access
+from tracker.flows.bulk import Bulk
+from tracker.flows.changes import Changes
 from tracker.flows.consent import Consents
 from tracker.flows.hit import Hits
 from tracker.flows.report import Figures
@@ -94,6 +96,8 @@ class Parts:
     sender: Sender
     hits: Hits
     consents: Consents
+    bulk: Bulk
+    changes: Changes
     figures: Figures
     access: Access
 
@@ -122,6 +126,8 @@ async def built(settings: Settings) -> AsyncIterator[Parts]:
         planner = Planner(survey_policy(settings))
         stack.callback(planner.close)
         surveys = Surveys(planner, settings.plan_cache)
+        policy = consent_policy(settings)
+        consents = Consents(store, keys, policy)
         yield Parts(
             settings=settings,
             store=store,
@@ -132,7 +138,9 @@ async def built(settings: Settings) -> AsyncIterator[Parts]:
                 store, keys, surveys, secrets.token_bytes, send_policy(settings), search=planner.quoted_tokens
             ),
             hits=Hits(store, keys, metrics),
-            consents=Consents(store, keys, consent_policy(settings)),
+            consents=consents,
+            bulk=Bulk(store, consents, policy),
+            changes=Changes(store),
             figures=Figures(store, keys),
             access=Access(store),
         )
@@ -220,6 +228,8 @@ def applications(parts: Parts, clock: Clock) -> tuple[web.Application, web.Appli
     private = api.build(
         sender=parts.sender,
         consents=parts.consents,
+        bulk=parts.bulk,
+        changes=parts.changes,
         figures=parts.figures,
         access=parts.access,
         metrics=parts.metrics,

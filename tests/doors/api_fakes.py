@@ -18,7 +18,10 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from tracker.doors.api import build
 from tracker.doors.operations import Readiness
 from tracker.flows.access import Access
+from tracker.flows.bulk import Bulk, Line, Result
+from tracker.flows.changes import Changes, ChangesSince
 from tracker.flows.consent import Consents, Lookup, ReportedConsent
+from tracker.flows.recording import Outcome
 from tracker.flows.report import Figures, MessagePage
 from tracker.flows.send import Answer, Sender
 from tracker.model import (
@@ -33,6 +36,7 @@ from tracker.model import (
     Reason,
     Scope,
     Standing,
+    TrackerError,
     Unauthorized,
 )
 
@@ -103,6 +107,26 @@ class FakeConsents(Flow, Consents):
     async def withdraw(self, address: str, purposes: frozenset[Purpose], actor: str, now: datetime) -> bool:
         self.ask(address, purposes, actor)
         return len(self.asked) == 1
+
+
+class FakeBulk(Flow, Bulk):
+    result: Callable[[Line], Result] = staticmethod(
+        lambda line: line if isinstance(line, TrackerError) else Outcome((ConsentState.LIVE, Day(21_000)), None)
+    )
+
+    async def record(self, lines: Sequence[Line], now: datetime, *, rehearsal: bool = False) -> list[Result]:
+        assert now == NOW
+        assert not rehearsal
+        self.ask(list(lines))
+        return [self.result(line) for line in lines]
+
+
+class FakeChanges(Flow, Changes):
+    page = ChangesSince((), "AAAA", more=False)
+
+    async def since(self, source: str, cursor: str | None, now: datetime) -> ChangesSince:
+        self.ask(source, cursor)
+        return self.page
 
 
 class FakeFigures(Flow, Figures):
@@ -197,12 +221,15 @@ class Api:
             FakeConsents(),
             FakeFigures(),
         )
+        self.bulk, self.changes = FakeBulk(), FakeChanges()
         self.meter = FakeMeter()
         self.readiness: Readiness | Exception = Readiness()
         self.log = Lines()
         self.app: Application = build(
             sender=self.sender,
             consents=self.consents,
+            bulk=self.bulk,
+            changes=self.changes,
             figures=self.figures,
             access=self.access,
             metrics=self.meter,

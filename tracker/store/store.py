@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -32,13 +32,20 @@ from tracker.model import (
     UntouchedCopy,
 )
 from tracker.store import deliveries, expiry, figures, keys, ledger, migrate, notices, people
+from tracker.store.bulk import BulkBook
+from tracker.store.changes import ChangePage, changes_after
 from tracker.store.consents import ConsentBook
 from tracker.store.engine import BUSY_SECONDS, Database, database_path
 from tracker.store.events import record_events
 from tracker.store.group import CAPACITY, PAUSE, Group, PatientGroup
+from tracker.store.reported import Ended, end_reported
 from tracker.store.schema import installation
 from tracker.store.standing import read_standing, recipient_of
 from tracker.store.untouched import Tally
+
+
+class _Rehearsed(Exception):
+    """Ends a transaction of which nothing is to be kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +186,17 @@ class Store:
         async with self._database.write() as connection:
             yield ConsentBook(connection, self._ledger_key)
 
+    @asynccontextmanager
+    async def consents_of_many(self, *, rehearsal: bool = False) -> AsyncIterator[BulkBook]:
+        """The same for many reports. Of a REHEARSAL nothing is kept: it only tells what would come of them."""
+        with suppress(_Rehearsed):
+            async with self._database.write() as connection:
+                book = BulkBook(connection, self._ledger_key)
+                yield book
+                await book.flush()
+                if rehearsal:
+                    raise _Rehearsed
+
     async def standing(self, pseudonym: Pseudonym, today: Day) -> Standing:
         """Where the person stands on TODAY."""
         async with self._database.read() as connection:
@@ -189,6 +207,22 @@ class Store:
         async with self._database.read() as connection:
             recipient = await recipient_of(connection, pseudonym)
             return () if recipient is None else await ledger.history(connection, recipient, today)
+
+    async def changes(self, source: str, entry: int, today: Day, limit: int) -> ChangePage:
+        """What became after ENTRY of people for whom SOURCE has a reference, in its own references."""
+        async with self._database.read() as connection:
+            return await changes_after(connection, source, entry, today, limit)
+
+    async def ledger_digest(self, entry: int) -> bytes | None:
+        """The digest of the ledger's ENTRY; None when there is none such."""
+        async with self._database.read() as connection:
+            return await ledger.digest_of(connection, entry)
+
+    async def end_reported(self, actor: str, since: datetime, now: datetime, proof_days: int) -> Ended:
+        """End every grant that ACTOR reported since, and what waits for a confirmation; nobody said no, so nobody is
+        suppressed.
+        """
+        return await end_reported(self._database, self._ledger_key, actor, since, now, proof_days)
 
     async def broken_entry(self, today: Day) -> int | None:
         """The first entry of the ledger that does not fit its chain or was changed; None when all is well."""
