@@ -605,6 +605,16 @@ class Suppressed(BadRequest):
     remedy = "Only the person can change this, at /ask on the public address of this tracker."
 
 
+class BadList(BadRequest):
+    """A customer list that is no CSV file with the columns that are known; `detail` says what is wrong."""
+
+    status = 422
+    slug = "bad-list"
+    title = "The list cannot be taken."
+    meaning = "Nothing was written."
+    remedy = "Correct what is named and import the list again; `tracker consent import --help` names the columns."
+
+
 class Unauthorized(BadRequest):
     """No key, or an unknown or revoked one."""
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import click
 
 from tracker.cli.common import Context, address_given, run
+from tracker.cli.consent_import import import_list
 from tracker.config import Settings
 from tracker.core.calendar import date_of
 from tracker.flows.consent import Lookup, ReportedConsent
@@ -24,6 +25,9 @@ WHEN = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"])
 @click.group()
 def consent() -> None:
     """Record, withdraw and show consent. Without ADDRESS, or with '-', the address is read from stdin."""
+
+
+consent.add_command(import_list)
 
 
 @consent.command()

@@ -6,6 +6,7 @@ The law: nothing that comes in bulk makes the tracker mail anybody, whatever it 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final, TypeAlias
@@ -64,16 +65,19 @@ class Bulk:
                 return [StoreUnavailable()]
         return [(await self.record([line], now, rehearsal=rehearsal))[0] for line in lines]
 
-    async def record_all(self, chunks: Iterable[Sequence[Line]], now: datetime) -> None:
-        """Record every line of CHUNKS in one transaction, while which nobody else can write.
+    async def record_all(self, chunks: Iterable[Sequence[Line]], now: datetime) -> Counter[ConsentState]:
+        """Record every line of CHUNKS in one transaction, during which nobody else can write; how many came to what.
 
         Raises NotAll when one of them is refused, StoreUnavailable; then nothing was written.
         """
+        counts: Counter[ConsentState] = Counter()
         async with self._store.consents_of_many() as book:
             for lines in chunks:
-                reports = await self._understood(lines)
-                if any(isinstance(result, TrackerError) for result in await self._record(book, reports, now)):
-                    raise NotAll
+                for result in await self._record(book, await self._understood(lines), now):
+                    if isinstance(result, TrackerError):
+                        raise NotAll
+                    counts[result.answer[0]] += 1
+        return counts
 
     async def note_attempts(self, lines: Sequence[Line], now: datetime) -> None:
         """Let the no of everybody in LINES who said no last from NOW on: that they were asked for counts as a try.

@@ -35,7 +35,10 @@ async def append(connection: AsyncConnection, key: bytes, statement: Statement) 
 
 
 async def append_all(connection: AsyncConnection, key: bytes, statements: Sequence[Statement]) -> int:
-    """Append STATEMENTS, one at least, in their order; the number of the last one's entry."""
+    """Append STATEMENTS, one at least, in their order; the number of the last one's entry.
+
+    Only the last of them may end others: the database takes what an entry ends together with it.
+    """
     entry, previous = await head(connection)
     links, contents = [], []
     for statement in statements:
@@ -56,11 +59,11 @@ async def append_all(connection: AsyncConnection, key: bytes, statements: Sequen
         previous = digest
     await connection.execute(insert(ledger), links)
     await connection.execute(insert(ledger_contents), contents)
-    for number, statement in enumerate(statements, entry - len(statements) + 1):
-        for ended in statement.ends:
-            day = select(ledger.c.last_day).where(ledger.c.entry == ended).scalar_subquery()
-            later = case((day > statement.last_day, day), else_=statement.last_day)
-            await connection.execute(insert(ledger_ends).values(ended=ended, entry=number, last_day=later))
+    last = statements[-1]
+    for ended in last.ends:
+        day = select(ledger.c.last_day).where(ledger.c.entry == ended).scalar_subquery()
+        later = case((day > last.last_day, day), else_=last.last_day)
+        await connection.execute(insert(ledger_ends).values(ended=ended, entry=entry, last_day=later))
     return entry
 
 

@@ -19,7 +19,7 @@ from tracker.core.ledger import Statement, instant_text
 from tracker.model import LedgerEvent, OwnActor, Purpose
 from tracker.store.consents import settle_references
 from tracker.store.engine import Database
-from tracker.store.ledger import append_all, unsupported
+from tracker.store.ledger import append, unsupported
 from tracker.store.schema import grants, ledger_contents, pending
 
 PEOPLE: Final = 100
@@ -99,8 +99,8 @@ async def _write_down(
     proof_days: int,
 ) -> None:
     nothing: frozenset[Purpose] = frozenset()
-    statements = [
-        Statement(
+    for recipient in people:
+        statement = Statement(
             recipient=recipient,
             event=LedgerEvent.EXPIRED,
             purposes=live.get(recipient, nothing) | waiting.get(recipient, nothing),
@@ -109,7 +109,5 @@ async def _write_down(
             actor=OwnActor.CLI,
             ends=await unsupported(connection, recipient),
         )
-        for recipient in people
-    ]
-    await append_all(connection, ledger_key, statements)
+        await append(connection, ledger_key, statement)
     await settle_references(connection, people, day_of(now))
