@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from tracker.core.address import contains_address
@@ -13,7 +14,7 @@ from tracker.core.calendar import day_of, later
 from tracker.core.consent import ConsentPolicy, check_purposes, everything_of
 from tracker.core.pseudonym import normalise, pseudonym
 from tracker.core.tokens import StopToken, Tokens
-from tracker.core.traces import Traces, read
+from tracker.core.traces import Reading, Traces, read
 from tracker.flows.recording import Outcome, Recorder
 from tracker.model import (
     AddressInValue,
@@ -193,6 +194,14 @@ def check_reference(reference: str, field: str, address: str) -> None:
         raise InvalidField(f"{field}: 1 to 64 of A-Z a-z 0-9 _ . : -")
 
 
+@lru_cache(maxsize=64)
+def _reading(value: str) -> Reading:
+    """What VALUE says in all its layers: a list says the same of many people. Raises AddressInValue, unremembered."""
+    if contains_address(value):
+        raise AddressInValue
+    return read([value])
+
+
 def _checked_evidence(evidence: Evidence, address: str) -> Evidence:
     """EVIDENCE without blanks around its values; what is nothing but blanks is no evidence. Raises as above."""
     values: dict[str, str | None] = {}
@@ -201,7 +210,11 @@ def _checked_evidence(evidence: Evidence, address: str) -> Evidence:
         if not isinstance(value, str):
             continue
         name = f"evidence.{field.name}"
-        if contains_address(value) or Traces(address).shown(read([value])):
+        try:
+            shown = Traces(address).shown(_reading(value))
+        except AddressInValue:
+            shown = True
+        if shown:
             raise AddressInValue(name)
         if len(value) > LONGEST_VALUE or not value.isprintable():
             raise InvalidField(f"{name}: at most {LONGEST_VALUE} printable characters")
