@@ -18,6 +18,7 @@ from tracker.store.changes import remember_erased
 
 ANNA, BERT = "anna@example.org", "bert@example.org"
 ALL: frozenset[Purpose] = frozenset()
+OPEN = frozenset({Purpose.OPEN})
 BOTH = frozenset({Purpose.OPEN, Purpose.CLICK})
 
 
@@ -49,7 +50,7 @@ async def test_grants_and_withdrawals_are_told_in_order_and_once(flows: Flows) -
     first, second = await told(flows)
     assert (first.reference, first.event, first.purposes, first.at) == ("A", LedgerEvent.GIVEN, BOTH, NOW)
     assert first.until == later(day_of(NOW - timedelta(days=2)), 730), "what is left of it is live until then"
-    assert (second.reference, second.event, second.purposes) == ("A", LedgerEvent.WITHDRAWN, {Purpose.OPEN})
+    assert (second.reference, second.event, second.purposes) == ("A", LedgerEvent.WITHDRAWN, OPEN)
     cursor = await now_at(flows)
     assert await told(flows, cursor) == []
     await flows.consents.withdraw(BERT, ALL, "recipient", NOW)

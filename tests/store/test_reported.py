@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.store.world import ANNA, BERT, PROOF, TODAY, World, at, copy, on, opened, person, report
-from tracker.model import LedgerEvent, Method, Purpose
+from tracker.model import MAIL_PURPOSES, LedgerEvent, Method, Purpose
 from tracker.store import reported
 from tracker.store.reported import Ended
 
@@ -24,7 +24,7 @@ async def test_grants_of_the_key_end_with_their_events(world: World) -> None:
     assert await end(world) == Ended(grants=2, pending=0, people=1)
     assert [world.count(table) for table in ("tracked", "events", "grants")] == [0, 0, 2]
     given, ended = await world.store.history(ANNA, on(5))
-    assert (ended.event, ended.actor, ended.purposes) == (LedgerEvent.EXPIRED, "cli", {Purpose.OPEN, Purpose.CLICK})
+    assert (ended.event, ended.actor, ended.purposes) == (LedgerEvent.EXPIRED, "cli", MAIL_PURPOSES)
     assert world.rows("SELECT ended, entry FROM ledger_ends") == [(given.entry, ended.entry)]
     assert await world.store.broken_entry(on(5)) is None
 
