@@ -37,7 +37,8 @@ def test_a_line_is_a_report_of_the_command_line(tmp_path: Path) -> None:
     (only,) = listed(tmp_path, f"{head}\n{row}\n")
     said = report(only)
     assert only.number == 2
-    assert (said.address, said.purposes) == ("anna@example.org", {Purpose.OPEN, Purpose.CLICK})
+    assert said.address == "anna@example.org"
+    assert said.purposes == {Purpose.OPEN, Purpose.CLICK}
     assert (said.method, said.language, said.actor) == (Method.WEB_FORM, Language.DE, "cli")
     assert said.given_at == datetime(2026, 11, 1, 9, tzinfo=UTC)
     assert (said.reference, said.source, said.requested) == ("C-1", None, False)

@@ -20,7 +20,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message
 
 from tests.e2e.mail import OFFER
-from tests.harness import PATIENCE, Installation
+from tests.harness import PATIENCE, Installation, free_port
 
 DAY = (datetime.now(UTC) - timedelta(days=9)).strftime("%Y-%m-%d")
 HEAD = "address;purposes;method;given_at;notice_version;language;source;confirmed_at;confirmed_by;reference"
@@ -64,11 +64,10 @@ class Letterbox(Message):
 def letterbox(fresh: Installation) -> Iterator[Letterbox]:
     """A real mail server as the next hop of FRESH."""
     box = Letterbox()
-    server = Controller(box, hostname="127.0.0.1", port=0)
+    port = free_port()
+    server = Controller(box, hostname="127.0.0.1", port=port)
     server.start()
     try:
-        assert server.server is not None
-        port = server.server.sockets[0].getsockname()[1]
         fresh.environment["TRACKER_SMTP_NEXT_HOP"] = f"127.0.0.1:{port}"
         yield box
     finally:

@@ -16,12 +16,14 @@ ROOM = 60_000
 """Kilobytes: the answers that wait for a caller who sends everything before it reads."""
 
 
+CONFIRMED = json.dumps(consent("ADDRESS", reference="REFERENCE"))
+BY_A_REP = json.dumps(consent("ADDRESS", reference="REFERENCE", method="rep"))
+
+
 def lines(numbers: Iterable[int]) -> Iterator[bytes]:
     """A consent in each line; every tenth was reported by a rep."""
-    confirmed = json.dumps(consent("ADDRESS", reference="REFERENCE"))
-    reported = json.dumps(consent("ADDRESS", reference="REFERENCE", method="rep"))
     for number in numbers:
-        text = confirmed if number % 10 else reported
+        text = CONFIRMED if number % 10 else BY_A_REP
         yield text.replace("ADDRESS", f"n{number}@example.org").replace("REFERENCE", f"N-{number}").encode() + b"\n"
 
 

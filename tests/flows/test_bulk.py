@@ -49,7 +49,7 @@ ALL: frozenset[Purpose] = frozenset()
 
 
 def bulk(flows: Flows) -> Bulk:
-    return Bulk(flows.store, flows.consents, ConsentPolicy())
+    return Bulk(flows.store, flows.consents, ConsentPolicy(), tries=2, pause=0)
 
 
 def people(count: int, **more: Any) -> list[Line]:

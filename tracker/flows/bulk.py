@@ -30,6 +30,10 @@ from tracker.store.store import Store
 
 CHUNK: Final = 250
 """Reports that share a transaction: others write in between."""
+TRIES: Final = 5
+"""How often a chunk is tried while the store is away."""
+PAUSE: Final = 2.0
+"""Seconds between two tries."""
 TURN: Final = 16
 """Reports that are read in one go: others have their turn in between."""
 
@@ -45,8 +49,12 @@ class NotAll(Exception):
 class Bulk:
     """Reports of many consents, as a nightly sync or a file brings them."""
 
-    def __init__(self, store: Store, consents: Consents, policy: ConsentPolicy) -> None:
+    def __init__(
+        self, store: Store, consents: Consents, policy: ConsentPolicy, *, tries: int = TRIES, pause: float = PAUSE
+    ) -> None:
         self._store = store
+        self._tries = tries
+        self._pause = pause
         self._consents = consents
         self._policy = policy
         self._recorder = Recorder(policy)
@@ -59,7 +67,7 @@ class Bulk:
         """
         reports = await self._understood(lines)
         try:
-            return await self._recorded(reports, now, rehearsal)
+            return await self._patiently(reports, now, rehearsal)
         except RowRefused:
             if len(reports) == 1:
                 return [StoreUnavailable()]
@@ -109,6 +117,19 @@ class Bulk:
             return self._consents.understood(reported)
         except BadRequest as error:
             return error
+
+    async def _patiently(
+        self, reports: Sequence[ConsentReport | TrackerError], now: datetime, rehearsal: bool
+    ) -> list[Result]:
+        """Nobody waits for a list as a sender waits for a copy: while the store is busy it is tried again."""
+        for _ in range(self._tries - 1):
+            try:
+                return await self._recorded(reports, now, rehearsal)
+            except RowRefused:
+                raise
+            except StoreUnavailable:
+                await asyncio.sleep(self._pause)
+        return await self._recorded(reports, now, rehearsal)
 
     async def _recorded(
         self, reports: Sequence[ConsentReport | TrackerError], now: datetime, rehearsal: bool
