@@ -94,11 +94,16 @@ class FakeSender(Flow, Sender):
 
 class FakeConsents(Flow, Consents):
     outcome: tuple[ConsentState, Day | None] = (ConsentState.LIVE, Day(21_000))
+    outcomes = Outcome(None, None)
     found = Lookup(Standing(), ())
 
     async def report(self, reported: ReportedConsent, now: datetime) -> tuple[ConsentState, Day | None]:
         self.ask(reported)
         return self.outcome
+
+    async def report_all(self, reported: ReportedConsent, now: datetime) -> Outcome:
+        self.ask(reported)
+        return self.outcomes
 
     async def lookup(self, address: str, now: datetime) -> Lookup:
         self.ask(address)
