@@ -19,7 +19,10 @@ from tracker.core.held import Held
 from tracker.doors.api import build
 from tracker.doors.operations import Readiness
 from tracker.flows.access import Access
+from tracker.flows.bulk import Bulk, Line, Result
+from tracker.flows.changes import Changes, ChangesSince
 from tracker.flows.consent import Consents, Lookup, ReportedConsent
+from tracker.flows.recording import Outcome
 from tracker.flows.report import Figures, MessagePage
 from tracker.flows.send import Answer, Sender
 from tracker.flows.subject import Export, Subjects
@@ -36,6 +39,7 @@ from tracker.model import (
     Reason,
     Scope,
     Standing,
+    TrackerError,
     Unauthorized,
 )
 
@@ -93,11 +97,16 @@ class FakeSender(Flow, Sender):
 
 class FakeConsents(Flow, Consents):
     outcome: tuple[ConsentState, Day | None] = (ConsentState.LIVE, Day(21_000))
+    outcomes = Outcome(None, None)
     found = Lookup(Standing(), ())
 
     async def report(self, reported: ReportedConsent, now: datetime) -> tuple[ConsentState, Day | None]:
         self.ask(reported)
         return self.outcome
+
+    async def report_all(self, reported: ReportedConsent, now: datetime) -> Outcome:
+        self.ask(reported)
+        return self.outcomes
 
     async def lookup(self, address: str, now: datetime) -> Lookup:
         self.ask(address)
@@ -106,6 +115,26 @@ class FakeConsents(Flow, Consents):
     async def withdraw(self, address: str, purposes: frozenset[Purpose], actor: str, now: datetime) -> bool:
         self.ask(address, purposes, actor)
         return len(self.asked) == 1
+
+
+class FakeBulk(Flow, Bulk):
+    result: Callable[[Line], Result] = staticmethod(
+        lambda line: line if isinstance(line, TrackerError) else Outcome((ConsentState.LIVE, Day(21_000)), None)
+    )
+
+    async def record(self, lines: Sequence[Line], now: datetime, *, rehearsal: bool = False) -> list[Result]:
+        assert now == NOW
+        assert not rehearsal
+        self.ask(list(lines))
+        return [self.result(line) for line in lines]
+
+
+class FakeChanges(Flow, Changes):
+    page = ChangesSince((), "AAAA", more=False)
+
+    async def since(self, source: str, cursor: str | None, now: datetime) -> ChangesSince:
+        self.ask(source, cursor)
+        return self.page
 
 
 class FakeFigures(Flow, Figures):
@@ -217,12 +246,15 @@ class Api:
             FakeFigures(),
         )
         self.subjects = FakeSubjects()
+        self.bulk, self.changes = FakeBulk(), FakeChanges()
         self.meter = FakeMeter()
         self.readiness: Readiness | Exception = Readiness()
         self.log = Lines()
         self.app: Application = build(
             sender=self.sender,
             consents=self.consents,
+            bulk=self.bulk,
+            changes=self.changes,
             figures=self.figures,
             subjects=self.subjects,
             about={"controller": "Nord"},

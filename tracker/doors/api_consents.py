@@ -14,9 +14,15 @@ from tracker.doors.api_access import Gate
 from tracker.doors.api_bodies import read_json
 from tracker.doors.schemas import ConsentBody, LookupBody, WithdrawBody
 from tracker.flows.consent import Consents, Lookup, ReportedConsent
-from tracker.model import MAIL_PURPOSES, ConsentState, LedgerContent, Scope
+from tracker.flows.recording import Answer
+from tracker.model import ConsentState, LedgerContent, Method, Purpose, Scope
 
-STATUS: Final = {ConsentState.LIVE: 201, ConsentState.UNCHANGED: 200, ConsentState.PENDING: 202}
+STATUS: Final = {
+    ConsentState.LIVE: 201,
+    ConsentState.UNCHANGED: 200,
+    ConsentState.PENDING: 202,
+    ConsentState.WITHDRAWN: 200,
+}
 
 
 class ConsentsDoor:
@@ -28,24 +34,19 @@ class ConsentsDoor:
         self._clock = clock
 
     async def report(self, request: web.Request) -> web.Response:
-        """Record a consent: 201 live, 200 unchanged, 202 pending."""
+        """Record a consent: 201 live, 200 unchanged, 202 pending; a call's no to further calls 200 withdrawn.
+
+        A call may be about mail and about calls: then `phone` says what became of the answer about calls.
+        """
         key = await self._gate(request, Scope.CONSENT)
         body = await read_json(request, ConsentBody)
-        reported = ReportedConsent(
-            address=body.address,
-            purposes=body.purposes,
-            method=body.method,
-            given_at=body.given_at,
-            notice_version=body.notice_version,
-            language=body.language,
-            evidence=body.evidence.evidence(),
-            actor=key.name,
-            reference=body.reference,
-            requested=body.requested,
-        )
-        state, until = await self._consents.report(reported, self._clock())
-        said = {"state": state, "until": None if until is None else date_of(until).isoformat()}
-        return web.json_response(said, status=STATUS[state])
+        reported = reported_consent(body, key.name, requested=body.requested)
+        if reported.method is Method.PHONE:
+            outcome = await self._consents.report_all(reported, self._clock())
+            phone = {} if outcome.mail is None or outcome.phone is None else {"phone": said_of(outcome.phone)}
+            return web.json_response({**said_of(outcome.answer), **phone}, status=STATUS[outcome.answer[0]])
+        answer = await self._consents.report(reported, self._clock())
+        return web.json_response(said_of(answer), status=STATUS[answer[0]])
 
     async def lookup(self, request: web.Request) -> web.Response:
         """Where a person stands, and how it came about."""
@@ -57,9 +58,30 @@ class ConsentsDoor:
         """Record a no; the same answer the second time."""
         key = await self._gate(request, Scope.CONSENT)
         body = await read_json(request, WithdrawBody)
-        purposes = body.purposes or MAIL_PURPOSES
-        await self._consents.withdraw(body.address, purposes, key.name, self._clock())
-        return web.json_response({"state": "withdrawn", "purposes": _in_order(purposes)})
+        await self._consents.withdraw(body.address, body.purposes or frozenset(), key.name, self._clock())
+        return web.json_response({"state": "withdrawn", "purposes": _in_order(body.purposes or frozenset(Purpose))})
+
+
+def reported_consent(body: ConsentBody, actor: str, *, requested: bool) -> ReportedConsent:
+    """What BODY reports, as the flows know it."""
+    return ReportedConsent(
+        address=body.address,
+        purposes=body.purposes,
+        method=body.method,
+        given_at=body.given_at,
+        notice_version=body.notice_version,
+        language=body.language,
+        evidence=body.evidence.evidence(),
+        actor=actor,
+        reference=body.reference,
+        requested=requested,
+    )
+
+
+def said_of(answer: Answer) -> dict[str, Any]:
+    """ANSWER as the API says it."""
+    state, until = answer
+    return {"state": state, "until": None if until is None else date_of(until).isoformat()}
 
 
 def _lookup(found: Lookup) -> dict[str, Any]:
