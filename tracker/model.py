@@ -56,6 +56,8 @@ class Method(StrEnum):
     REP = "rep"
     PAGE = "page"
     PURCHASED = "purchased"
+    """Known only to be refused, like the next one."""
+    EXISTING_CUSTOMER = "existing-customer"
 
 
 class ConsentState(StrEnum):
@@ -65,6 +67,8 @@ class ConsentState(StrEnum):
     UNCHANGED = "unchanged"
     PENDING = "pending"
     SUPPRESSED = "suppressed"
+    WITHDRAWN = "withdrawn"
+    """The report held a no, which was recorded."""
 
 
 class LedgerEvent(StrEnum):
@@ -202,6 +206,36 @@ class ConsentReport:
     reference: str | None = None
     """The actor's own id for the person."""
     requested: bool = False
+    source: str | None = None
+    """Whose id `reference` is, where it is not the actor's: that of an API key, for a list that comes as a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is kept of a telephone call, beside the answer about further calls, which is a grant or a no."""
+
+    rep: str
+    """Who reported it: the API key's name, or 'cli'."""
+    started_at: datetime
+    seconds: int | None
+    call_again: bool | None
+    tracking_agreed: bool
+    last_day: Day
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of somebody's consent, told in the words of one mail system."""
+
+    entry: int
+    """Of the ledger."""
+    reference: str
+    event: LedgerEvent | None
+    """None: the person was erased."""
+    purposes: frozenset[Purpose] = frozenset()
+    at: datetime | None = None
+    until: Day | None = None
+    """Of a grant that is live, its last day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +296,7 @@ class No:
     pseudonym: Pseudonym
     """As of the newest generation of pseudonym keys."""
     purposes: frozenset[Purpose]
+    """Empty: everything, whatever there is to end."""
     at: datetime
     """When it came: the ledger's entry about it was recorded at the same instant."""
     actor: str
@@ -592,6 +627,16 @@ class PurchasedList(BadRequest):
     remedy = "Ask the person; until they say yes their mail goes out untracked."
 
 
+class ExistingCustomer(BadRequest):
+    """Being a customer may allow a mail (UWG section 7(3)), and never a pixel."""
+
+    status = 422
+    slug = "existing-customer"
+    title = "Being a customer is no consent to tracking."
+    meaning = "No grant was made."
+    remedy = "Ask the person; until they say yes their mail goes out untracked, which is what section 7(3) UWG covers."
+
+
 class MissingEvidence(BadRequest):
     """A consent without anything that shows it."""
 
@@ -640,6 +685,16 @@ class Suppressed(BadRequest):
     title = "The person said no."
     meaning = "No grant was made and nothing was mailed."
     remedy = "Only the person can change this, at /ask on the public address of this tracker."
+
+
+class BadList(BadRequest):
+    """A customer list that is no CSV file with the columns that are known; `detail` says what is wrong."""
+
+    status = 422
+    slug = "bad-list"
+    title = "The list cannot be taken."
+    meaning = "Nothing was written."
+    remedy = "Correct what is named and import the list again; `tracker consent import --help` names the columns."
 
 
 class Unauthorized(BadRequest):

@@ -37,6 +37,8 @@ from tracker.doors.session_page import SessionPage
 from tracker.flows.access import Access
 from tracker.flows.answer import Answers
 from tracker.flows.asking import Asking
+from tracker.flows.bulk import Bulk
+from tracker.flows.changes import Changes
 from tracker.flows.consent import Consents
 from tracker.flows.hit import Hits
 from tracker.flows.in_step import InStep
@@ -112,6 +114,8 @@ class Parts:
     sender: Sender
     hits: Hits
     consents: Consents
+    bulk: Bulk
+    changes: Changes
     proofs: Proofs
     notices: Notices
     figures: Figures
@@ -166,6 +170,8 @@ async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Par
         planner = Planner(survey_policy(settings))
         stack.callback(planner.close)
         surveys = Surveys(planner, settings.plan_cache)
+        policy = consent_policy(settings)
+        consents = Consents(store, keys, policy, in_step)
         yield Parts(
             settings=settings,
             store=store,
@@ -176,11 +182,13 @@ async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Par
                 store, keys, surveys, secrets.token_bytes, send_policy(settings), search=planner.quoted_tokens
             ),
             hits=Hits(store, keys, metrics),
-            consents=Consents(store, keys, consent_policy(settings), in_step),
+            consents=consents,
+            bulk=Bulk(store, consents, policy),
+            changes=Changes(store),
             proofs=Proofs(store, keys, secrets.token_bytes, disclosure(settings)),
             notices=Notices(store, settings.controller, settings.proof_days),
             figures=Figures(store, keys),
-            subjects=Subjects(store, keys, consent_policy(settings), in_step),
+            subjects=Subjects(store, keys, policy, in_step),
             access=Access(store),
             journal=journal,
             mailings=mailings,
@@ -216,7 +224,11 @@ def send_policy(settings: Settings) -> SendPolicy:
 
 def consent_policy(settings: Settings) -> ConsentPolicy:
     """What SETTINGS say about how long consents and proofs last."""
-    return ConsentPolicy(consent_days=settings.consent_days, proof_days=settings.proof_days)
+    return ConsentPolicy(
+        consent_days=settings.consent_days,
+        proof_days=settings.proof_days,
+        retention_days=settings.retention_days,
+    )
 
 
 def mail_policy(settings: Settings) -> MailPolicy:
@@ -311,6 +323,8 @@ def applications(parts: Parts, clock: Clock) -> tuple[web.Application, web.Appli
         sender=parts.sender,
         consents=parts.consents,
         asking=parts.asking,
+        bulk=parts.bulk,
+        changes=parts.changes,
         figures=parts.figures,
         subjects=parts.subjects,
         about=about(site(settings), Languages(templates_folder() / "locale"), settings.language),

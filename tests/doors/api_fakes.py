@@ -20,7 +20,10 @@ from tracker.doors.api import build
 from tracker.doors.operations import Readiness
 from tracker.flows.access import Access
 from tracker.flows.asking import Asking, Invitation
+from tracker.flows.bulk import Bulk, Line, Result
+from tracker.flows.changes import Changes, ChangesSince
 from tracker.flows.consent import Consents, Lookup, ReportedConsent
+from tracker.flows.recording import Outcome
 from tracker.flows.report import Figures, MessagePage
 from tracker.flows.send import Answer, Sender
 from tracker.flows.subject import Export, Subjects
@@ -38,6 +41,7 @@ from tracker.model import (
     Reason,
     Scope,
     Standing,
+    TrackerError,
     Unauthorized,
 )
 
@@ -95,11 +99,16 @@ class FakeSender(Flow, Sender):
 
 class FakeConsents(Flow, Consents):
     outcome: tuple[ConsentState, Day | None] = (ConsentState.LIVE, Day(21_000))
+    outcomes = Outcome(None, None)
     found = Lookup(Standing(), ())
 
     async def report(self, reported: ReportedConsent, now: datetime) -> tuple[ConsentState, Day | None]:
         self.ask(reported)
         return self.outcome
+
+    async def report_all(self, reported: ReportedConsent, now: datetime) -> Outcome:
+        self.ask(reported)
+        return self.outcomes
 
     async def lookup(self, address: str, now: datetime) -> Lookup:
         self.ask(address)
@@ -130,6 +139,26 @@ class FakeAsking(Flow):
         assert now == NOW
         self.ask(address, purposes, language, actor, reference)
         return self.invitation
+
+
+class FakeBulk(Flow, Bulk):
+    result: Callable[[Line], Result] = staticmethod(
+        lambda line: line if isinstance(line, TrackerError) else Outcome((ConsentState.LIVE, Day(21_000)), None)
+    )
+
+    async def record(self, lines: Sequence[Line], now: datetime, *, rehearsal: bool = False) -> list[Result]:
+        assert now == NOW
+        assert not rehearsal
+        self.ask(list(lines))
+        return [self.result(line) for line in lines]
+
+
+class FakeChanges(Flow, Changes):
+    page = ChangesSince((), "AAAA", more=False)
+
+    async def since(self, source: str, cursor: str | None, now: datetime) -> ChangesSince:
+        self.ask(source, cursor)
+        return self.page
 
 
 class FakeFigures(Flow, Figures):
@@ -244,6 +273,7 @@ class Api:
         )
         self.subjects = FakeSubjects()
         self.asking = FakeAsking()
+        self.bulk, self.changes = FakeBulk(), FakeChanges()
         self.meter = FakeMeter()
         self.readiness: Readiness | Exception = Readiness()
         self.log = Lines()
@@ -251,6 +281,8 @@ class Api:
             sender=self.sender,
             consents=self.consents,
             asking=cast(Asking, self.asking),
+            bulk=self.bulk,
+            changes=self.changes,
             figures=self.figures,
             subjects=self.subjects,
             about={"controller": "Nord"},

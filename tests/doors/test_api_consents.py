@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from tests.doors.api_fakes import CANARY, PUBLIC_URL, Api
 from tracker.doors.schemas import Body, ConsentBody, RecipientsBody, WithdrawBody, explain
 from tracker.flows.consent import Lookup, ReportedConsent
+from tracker.flows.recording import Answer, Outcome
 from tracker.model import (
     AddressInValue,
     AskedAlready,
@@ -147,6 +148,35 @@ async def test_each_refusal_of_the_flow_is_a_problem_of_its_own(api: Api, error:
     reply = await api.ask("POST", "/v1/consents", json=BODY)
     assert (reply.status, reply.slug) == (error.status, error.slug)
     assert reply.json.get("detail", "") == error.detail
+
+
+async def test_a_call_is_answered_about_mail_and_about_calls_apart(api: Api) -> None:
+    """R18: one report may hold both answers; each is decided for itself."""
+    said = {"call_started_at": "2026-11-01T09:00:00Z", "call_seconds": 60, "call_again": True}
+    api.consents.outcomes = Outcome((ConsentState.PENDING, Day(20_000)), (ConsentState.LIVE, Day(21_000)))
+    body = changed(method="phone", purposes=["phone", "open"], evidence=said)
+    reply = await api.ask("POST", "/v1/consents", json=body)
+    phone = {"state": "live", "until": "2027-07-01"}
+    assert (reply.status, reply.json) == (202, {"state": "pending", "until": "2024-10-04", "phone": phone})
+    (reported,) = api.consents.asked
+    assert reported.purposes == {Purpose.OPEN, Purpose.PHONE}
+
+
+@pytest.mark.parametrize(
+    ("phone", "status"),
+    [
+        ((ConsentState.LIVE, Day(20_000)), 201),
+        ((ConsentState.UNCHANGED, Day(20_000)), 200),
+        ((ConsentState.WITHDRAWN, None), 200),
+        (None, 200),
+    ],
+)
+async def test_a_call_about_nothing_but_calls(api: Api, phone: Answer | None, status: int) -> None:
+    api.consents.outcomes = Outcome(None, phone)
+    body = changed(method="phone", purposes=[], evidence={"call_started_at": "2026-11-01T09:00:00Z"})
+    reply = await api.ask("POST", "/v1/consents", json=body)
+    state, until = phone or (ConsentState.UNCHANGED, None)
+    assert (reply.status, reply.json) == (status, {"state": state, "until": until and "2024-10-04"})
 
 
 # --- bad input ---
@@ -342,8 +372,8 @@ async def test_withdrawing_answers_the_same_the_second_time(api: Api) -> None:
     body = {"address": CANARY}
     first, second = [await api.ask("POST", "/v1/consents/withdraw", json=body) for _ in range(2)]
     assert first.status == second.status == 200
-    assert first.json == second.json == {"state": "withdrawn", "purposes": ["click", "open"]}
-    assert api.consents.asked == [(CANARY, BOTH, "crm")] * 2
+    assert first.json == second.json == {"state": "withdrawn", "purposes": ["click", "open", "phone"]}
+    assert api.consents.asked == [(CANARY, frozenset(), "crm")] * 2
 
 
 async def test_one_purpose_may_be_withdrawn(api: Api) -> None:
@@ -352,7 +382,7 @@ async def test_one_purpose_may_be_withdrawn(api: Api) -> None:
     assert api.consents.asked == [(CANARY, frozenset({Purpose.OPEN}), "crm")]
 
 
-@pytest.mark.parametrize("purposes", [[], ["phone"], ["open", CANARY]])
+@pytest.mark.parametrize("purposes", [[], ["mail"], ["open", CANARY]])
 async def test_withdrawing_something_else_is_refused(api: Api, purposes: list[str]) -> None:
     reply = await api.ask("POST", "/v1/consents/withdraw", json={"address": CANARY, "purposes": purposes})
     assert (reply.status, reply.slug) == (422, "invalid-field")

@@ -9,6 +9,9 @@ import pytest
 from tests.flows.conftest import NOW, RING, counted_bytes, kept_in_step, reported
 from tests.flows.test_in_step import ALL, ANNA, BERT, Server, Start, after, copy_of, person, put_back, start
 from tracker.core.calendar import day_of
+from tracker.core.consent import ConsentPolicy
+from tracker.flows.bulk import Bulk
+from tracker.flows.recording import Outcome
 from tracker.flows.restore import Decision, Restore
 from tracker.model import BadJournal, ConsentState
 from tracker.store.journal import Journal
@@ -68,6 +71,15 @@ async def test_what_nobody_vouches_for_ends_and_a_sync_brings_nobody_back(start:
         assert state is ConsentState.PENDING
     assert [entry.event for entry in await server.store.history(person(BERT), day_of(NOW))][:2] == ["given", "expired"]
     assert not (await server.store.examine_ledger(day_of(after(days=1)))).faults
+
+
+async def test_a_list_of_many_brings_nobody_back_either(start: Start) -> None:
+    server = await restored_without_journal(start)
+    await restore(server).check([], Decision.END_GRANTS, after(days=1))
+    many = Bulk(server.store, server.consents, ConsentPolicy())
+    posted = [reported(address) for address in (ANNA, BERT)]
+    results = await many.record(posted, after(days=1))
+    assert [result.answer[0] for result in results if isinstance(result, Outcome)] == [ConsentState.PENDING] * 2
 
 
 async def test_what_stands_before_the_damage_is_replayed_all_the_same(start: Start) -> None:

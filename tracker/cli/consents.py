@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import click
 
 from tracker.cli.common import Context, address_given, run
+from tracker.cli.consent_import import import_list
 from tracker.config import Settings
 from tracker.core.calendar import date_of
 from tracker.flows.asking import Invitation
@@ -16,6 +17,7 @@ from tracker.model import MAIL_PURPOSES, ConsentState, Day, Evidence, Language, 
 from tracker.service import built, utc_now
 
 PURPOSES = click.Choice([purpose.value for purpose in sorted(MAIL_PURPOSES)])
+ANY_PURPOSES = click.Choice([purpose.value for purpose in sorted(Purpose)])
 METHODS = click.Choice([method.value for method in Method if method is not Method.PAGE])
 ADDRESS = click.argument("address", required=False)
 WHEN = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"])
@@ -24,6 +26,9 @@ WHEN = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"])
 @click.group()
 def consent() -> None:
     """Record, withdraw, ask for and show consent. Without ADDRESS, or with '-', the address is read from stdin."""
+
+
+consent.add_command(import_list)
 
 
 @consent.command()
@@ -76,7 +81,7 @@ def grant(
 
 @consent.command()
 @ADDRESS
-@click.option("--purpose", "purposes", type=PURPOSES, multiple=True, help="Default: all.")
+@click.option("--purpose", "purposes", type=ANY_PURPOSES, multiple=True, help="Default: all.")
 @click.pass_obj
 def withdraw(context: Context, address: str | None, purposes: tuple[str, ...]) -> None:
     """Record that a person said no; it counts at once and deletes what was measured."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from datetime import UTC, datetime
 
 import click
 
@@ -12,6 +13,7 @@ from tracker.core.calendar import date_of, day_of
 from tracker.keyfile import KeyFile
 from tracker.model import ApiKey, Scope
 from tracker.service import built, utc_now
+from tracker.store.reported import Ended
 from tracker.store.store import Store
 
 
@@ -42,11 +44,20 @@ def list_keys(context: Context) -> None:
 
 @key.command()
 @click.argument("name")
+@click.option(
+    "--grants-since",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="DATE",
+    help="Also end every consent that the key reported from this day on (UTC), and delete what was measured.",
+)
 @click.pass_obj
-def revoke(context: Context, name: str) -> None:
+def revoke(context: Context, name: str, grants_since: datetime | None) -> None:
     """Let a key open nothing any more."""
-    run(_revoke(context.settings(), name))
+    since = grants_since and grants_since.replace(tzinfo=UTC)
+    ended = run(_revoke(context.settings(), name, since))
     click.echo("revoked")
+    if ended is not None:
+        click.echo(f"ended {ended.grants} grants and {ended.pending} pending ones, of {ended.people} people")
 
 
 @click.group()
@@ -116,6 +127,10 @@ async def _all(settings: Settings) -> tuple[ApiKey, ...]:
         return await parts.access.all()
 
 
-async def _revoke(settings: Settings, name: str) -> None:
+async def _revoke(settings: Settings, name: str, grants_since: datetime | None) -> Ended | None:
     async with built(settings) as parts:
-        await parts.access.revoke(name, day_of(utc_now()))
+        now = utc_now()
+        await parts.access.revoke(name, day_of(now))
+        if grants_since is None:
+            return None
+        return await parts.access.end_reported(name, grants_since, now, settings.proof_days)

@@ -32,3 +32,13 @@ def instant_of(hour: Hour) -> datetime:
 def later(day: Day, days: int) -> Day:
     """DAYS after DAY."""
     return Day(day + days)
+
+
+def years_later(day: Day, years: int) -> Day:
+    """The same calendar day YEARS after DAY; 1 March where there is no 29 February."""
+    begin = date_of(day)
+    try:
+        end = begin.replace(year=begin.year + years)
+    except ValueError:
+        end = date(begin.year + years, 3, 1)
+    return Day(day + (end - begin).days)

@@ -1,31 +1,37 @@
 """Decides what a reported consent is worth, from the report and where the person stands: the law of this project.
 
-The rules, all of them here (GDPR Art. 4(11), 7; UWG section 7; DESIGN.md, Consent):
+The rules, all of them here (GDPR Art. 4(11), 7; UWG section 7, 7a; DESIGN.md, Consent):
 
-- a purchased list is no consent, whatever comes with it;
+- a purchased list is no consent, whatever comes with it, and being a customer is none to tracking;
 - a report needs evidence, and a date that is neither in the future nor longer ago than a consent lasts;
 - after a no nothing that anybody reports makes a grant;
 - only a confirmed web form, paper or import makes a live grant: what a rep or a call reports waits for the person;
 - after a restore that may have lost a no, a report of what was confirmed before it waits for the person too;
 - a report that adds nothing to what is known writes nothing;
 - the person's own yes on our page makes a live grant, but only behind a link that we mailed to them does it take back
-  a no or confirm a report.
+  a no or confirm a report;
+- an answer about calls is given in a call and concerns nothing else; a no to calls counts whoever reports it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Final
 
-from tracker.core.calendar import day_of, later
+from tracker.core.calendar import day_of, later, years_later
 from tracker.model import (
+    MAIL_PURPOSES,
+    Call,
     ConsentReport,
     ConsentState,
     Day,
     Evidence,
+    ExistingCustomer,
     ExpiredConsent,
     FutureDate,
     Grant,
+    InvalidField,
     Method,
     MissingEvidence,
     PurchasedList,
@@ -42,8 +48,11 @@ SIX_MONTHS = 183
 CONFIRMABLE = frozenset({Method.WEB_FORM, Method.WRITTEN, Method.IMPORTED, Method.PAGE})
 """Methods by which a report can show that the person confirmed it."""
 
-TELL_DAYS = 30
+TELL_DAYS: Final = 30
 """How long a mail system has to read that somebody it knows was erased (GDPR Art. 19)."""
+PROOF_OF_CALLS: Final = 5
+"""Years for which a yes to calls is kept, from the yes and from each call that rests on it (UWG section 7a)."""
+_PHONE: Final = frozenset({Purpose.PHONE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +62,8 @@ class ConsentPolicy:
     consent_days: int = 730
     proof_days: int = 1095
     pending_days: int = 30
+    retention_days: int = 90
+    """How long a call is kept in which nobody said yes to further ones."""
     vouched_since: datetime | None = None
     """After a restore that lost nos: what was confirmed before it shows nothing any more."""
 
@@ -81,6 +92,68 @@ def decide(report: ConsentReport, standing: Standing, now: datetime, policy: Con
     if is_confirmed(report) and not _in_doubt(report, policy):
         return _grant(report, standing, policy)
     return _hold(report, standing, now, policy)
+
+
+def decide_calls(report: ConsentReport, standing: Standing, now: datetime, policy: ConsentPolicy) -> Decision | None:
+    """What REPORT changes about calls; None when it holds no answer about them.
+
+    An answer about mail is none about calls, whatever it says, and the other way round (LAW.md R18): only the person's
+    own word in the call makes a grant, of purpose `phone` alone. Raises as `decide`.
+    """
+    if report.evidence.call_again is False:
+        return Decision(ConsentState.WITHDRAWN, until=None)
+    if not report.evidence.call_again or not _is_call(report):
+        return None
+    if Purpose.PHONE in standing.suppressed:
+        return Decision(ConsentState.SUPPRESSED, until=None)
+    _examine(report, now, policy)
+    return _grant(replace(report, purposes=_PHONE), standing, policy)
+
+
+def call_of(report: ConsentReport, policy: ConsentPolicy) -> Call | None:
+    """What is kept of the call that REPORT tells of, if it tells of one (LAW.md R17)."""
+    started_at = report.evidence.call_started_at
+    if started_at is None or not _is_call(report):
+        return None
+    again = report.evidence.call_again
+    day = day_of(started_at)
+    return Call(
+        rep=report.actor,
+        started_at=started_at.replace(microsecond=0),
+        seconds=report.evidence.call_seconds,
+        call_again=again,
+        tracking_agreed=bool(report.purposes & MAIL_PURPOSES),
+        last_day=proof_of_calls_ends(day) if again else later(day, policy.retention_days),
+    )
+
+
+def proof_of_calls_ends(day: Day) -> Day:
+    """The last day of the proof of a yes to calls that was given or made use of on DAY."""
+    return years_later(day, PROOF_OF_CALLS)
+
+
+def check_purposes(report: ConsentReport) -> None:
+    """Raise InvalidField unless the purposes of REPORT can be answered in the way that it says."""
+    evidence = report.evidence
+    if Purpose.PHONE in report.purposes and not (
+        report.method is Method.PHONE
+        and evidence.call_again is not None
+        and (evidence.call_started_at is not None or not evidence.call_again)
+    ):
+        raise InvalidField(
+            "purposes: 'phone' is answered in a call: method phone, evidence.call_started_at, evidence.call_again"
+        )
+    if not report.purposes and not _is_call(report):
+        raise InvalidField("purposes: needs one or both of open, click")
+
+
+def everything_of(standing: Standing) -> frozenset[Purpose]:
+    """What a no to everything ends: all about mail, and calls where there is anything to end."""
+    return MAIL_PURPOSES | (_PHONE & (standing.grants.keys() | standing.pending.keys()))
+
+
+def _is_call(report: ConsentReport) -> bool:
+    return report.method is Method.PHONE and report.evidence.call_started_at is not None
 
 
 def is_confirmed(report: ConsentReport) -> bool:
@@ -120,6 +193,8 @@ def suppression_last_day(today: Day, policy: ConsentPolicy) -> Day:
 def _examine(report: ConsentReport, now: datetime, policy: ConsentPolicy) -> None:
     if report.method is Method.PURCHASED:
         raise PurchasedList("method")
+    if report.method is Method.EXISTING_CUSTOMER:
+        raise ExistingCustomer("method")
     if report.evidence == Evidence():
         raise MissingEvidence("evidence")
     dates = {

@@ -7,7 +7,7 @@ what is left cannot be guessed back. Whoever changes, inserts or drops an entry 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from hashlib import blake2b, sha256
 from typing import Final
@@ -62,17 +62,17 @@ def evidence_text(evidence: Evidence) -> str:
 
 def evidence_fields(evidence: Evidence) -> dict[str, object]:
     """What is there of EVIDENCE, as JSON values by name."""
-    fields = {name: value for name, value in asdict(evidence).items() if value is not None}
-    return {name: instant_text(value) if isinstance(value, datetime) else value for name, value in fields.items()}
+    said = {field.name: value for field in fields(evidence) if (value := getattr(evidence, field.name)) is not None}
+    return {name: instant_text(value) if isinstance(value, datetime) else value for name, value in said.items()}
 
 
 def evidence_of(text: str) -> Evidence:
     """What `evidence_text` wrote."""
-    fields = json.loads(text)
+    said = json.loads(text)
     for name in ("confirmed_at", "call_started_at"):
-        if name in fields:
-            fields[name] = datetime.fromisoformat(fields[name])
-    return Evidence(**fields)
+        if name in said:
+            said[name] = datetime.fromisoformat(said[name])
+    return Evidence(**said)
 
 
 def content_digest(key: bytes, statement: Statement, salt: bytes) -> bytes:

@@ -12,7 +12,9 @@ from aiohttp.typedefs import Handler
 from tracker.doors.api_access import Gate
 from tracker.doors.api_batch import BatchDoor
 from tracker.doors.api_bodies import expect
+from tracker.doors.api_changes import ChangesDoor
 from tracker.doors.api_consents import ConsentsDoor
+from tracker.doors.api_consents_batch import ConsentsBatchDoor
 from tracker.doors.api_invitations import InvitationsDoor
 from tracker.doors.api_problems import problems
 from tracker.doors.api_rewrite import CopyCounter, RewriteDoor
@@ -22,6 +24,8 @@ from tracker.doors.middlewares import access_log
 from tracker.doors.operations import Exposition, OperationsDoor, Readiness
 from tracker.flows.access import Access
 from tracker.flows.asking import Asking
+from tracker.flows.bulk import Bulk
+from tracker.flows.changes import Changes
 from tracker.flows.consent import Consents
 from tracker.flows.report import Figures
 from tracker.flows.send import Sender
@@ -47,6 +51,8 @@ def build(
     sender: Sender,
     consents: Consents,
     asking: Asking,
+    bulk: Bulk,
+    changes: Changes,
     figures: Figures,
     subjects: Subjects,
     about: Mapping[str, object],
@@ -68,6 +74,8 @@ def build(
     batches = BatchDoor(sender, gate, metrics, clock, max_message)
     consent = ConsentsDoor(consents, asking, gate, clock)
     invitations = InvitationsDoor(asking, gate, clock, language)
+    many = ConsentsBatchDoor(bulk, gate, clock)
+    changed = ChangesDoor(changes, gate, clock)
     stats = StatsDoor(figures, gate, clock)
     subject = SubjectsDoor(subjects, about, gate, clock)
     operations = OperationsDoor(ready, metrics)
@@ -75,6 +83,8 @@ def build(
         "/v1/rewrite": ("POST", rewriting.rewrite),
         "/v1/rewrite/batch": ("POST", batches.rewrite),
         "/v1/consents": ("POST", consent.report),
+        "/v1/consents/batch": ("POST", many.record),
+        "/v1/consents/changes": ("GET", changed.changes),
         "/v1/consents/lookup": ("POST", consent.lookup),
         "/v1/consents/withdraw": ("POST", consent.withdraw),
         "/v1/subjects/show": ("POST", subject.show),

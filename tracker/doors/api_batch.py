@@ -73,10 +73,10 @@ class BatchDoor:
             async with aclosing(copies):
                 await self._stream(request, response, people, copies, message)
         except (ConnectionError, TimeoutError):
-            _cut(request)  # the caller has gone, or reads nothing: the rest is neither looked up nor recorded
+            cut(request)  # the caller has gone, or reads nothing: the rest is neither looked up nor recorded
         except Exception as error:
             _log.error("a batch was cut short: %s", place(error))
-            _cut(request)
+            cut(request)
         return response
 
     async def _caller(self, request: web.Request) -> ApiKey:
@@ -166,7 +166,7 @@ async def _sent(request: web.Request) -> None:
     raise ConnectionResetError
 
 
-def _cut(request: web.Request) -> None:
+def cut(request: web.Request) -> None:
     """End the connection in the middle of the answer, so that nobody takes it for a whole one."""
     transport = request.transport
     if isinstance(transport, asyncio.WriteTransport):

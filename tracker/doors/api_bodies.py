@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Final, TypeVar
 
 from aiohttp import HttpVersion11, web
@@ -42,13 +43,24 @@ async def read_body(request: web.Request, media_type: str, limit: int) -> bytes:
     return b"".join(chunks)
 
 
+async def body_chunks(request: web.Request) -> AsyncIterator[bytes]:
+    """The body of REQUEST, which `check_body` let through, as it comes."""
+    await _go_on(request)
+    async for chunk in request.content.iter_any():
+        yield chunk
+
+
 async def read_json(request: web.Request, body: type[AnyBody], limit: int = LARGEST_JSON) -> AnyBody:
     """The BODY in REQUEST. LIMIT: octets.
 
     Raises Problem, BadJson, and InvalidField which names every field that is wrong.
     """
     check_body(request, JSON, limit)
-    data = await read_body(request, JSON, limit)
+    return parsed(body, await read_body(request, JSON, limit))
+
+
+def parsed(body: type[AnyBody], data: bytes) -> AnyBody:
+    """The BODY that is written in DATA. Raises BadJson, and InvalidField which names every field that is wrong."""
     try:
         return body.model_validate_json(data)
     except ValidationError as error:

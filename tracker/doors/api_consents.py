@@ -15,9 +15,15 @@ from tracker.doors.api_bodies import read_json
 from tracker.doors.schemas import ConsentBody, LookupBody, WithdrawBody
 from tracker.flows.asking import Asking
 from tracker.flows.consent import Consents, Lookup, ReportedConsent
-from tracker.model import MAIL_PURPOSES, ConsentState, LedgerContent, Scope
+from tracker.flows.recording import Answer, Outcome
+from tracker.model import ConsentState, LedgerContent, Method, Purpose, Scope
 
-STATUS: Final = {ConsentState.LIVE: 201, ConsentState.UNCHANGED: 200, ConsentState.PENDING: 202}
+STATUS: Final = {
+    ConsentState.LIVE: 201,
+    ConsentState.UNCHANGED: 200,
+    ConsentState.PENDING: 202,
+    ConsentState.WITHDRAWN: 200,
+}
 
 
 class ConsentsDoor:
@@ -30,27 +36,23 @@ class ConsentsDoor:
         self._clock = clock
 
     async def report(self, request: web.Request) -> web.Response:
-        """Record a consent: 201 live, 200 unchanged, 202 pending; what waits is mailed if the person asked for that."""
+        """Record a consent: 201 live, 200 unchanged, 202 pending; a call's no to further calls 200 withdrawn.
+
+        A call may be about mail and about calls: then `phone` says what became of the answer about calls. What waits
+        is mailed if the person asked for that.
+        """
         key = await self._gate(request, Scope.CONSENT)
         body = await read_json(request, ConsentBody)
-        reported = ReportedConsent(
-            address=body.address,
-            purposes=body.purposes,
-            method=body.method,
-            given_at=body.given_at,
-            notice_version=body.notice_version,
-            language=body.language,
-            evidence=body.evidence.evidence(),
-            actor=key.name,
-            reference=body.reference,
-            requested=body.requested,
-        )
+        reported = reported_consent(body, key.name, requested=body.requested)
         now = self._clock()
-        state, until = await self._consents.report(reported, now)
-        if state is ConsentState.PENDING and reported.requested:  # here alone: what comes in masses mails nobody
-            await self._asking.confirm(reported, now)
-        said = {"state": state, "until": None if until is None else date_of(until).isoformat()}
-        return web.json_response(said, status=STATUS[state])
+        if reported.method is Method.PHONE:
+            outcome = await self._consents.report_all(reported, now)
+        else:
+            outcome = Outcome(mail=await self._consents.report(reported, now), phone=None)
+        if reported.requested and outcome.mail is not None and outcome.mail[0] is ConsentState.PENDING:
+            await self._asking.confirm(reported, now)  # here alone: what comes in masses mails nobody
+        phone = {} if outcome.mail is None or outcome.phone is None else {"phone": said_of(outcome.phone)}
+        return web.json_response({**said_of(outcome.answer), **phone}, status=STATUS[outcome.answer[0]])
 
     async def lookup(self, request: web.Request) -> web.Response:
         """Where a person stands, and how it came about."""
@@ -62,9 +64,30 @@ class ConsentsDoor:
         """Record a no; the same answer the second time."""
         key = await self._gate(request, Scope.CONSENT)
         body = await read_json(request, WithdrawBody)
-        purposes = body.purposes or MAIL_PURPOSES
-        await self._consents.withdraw(body.address, purposes, key.name, self._clock())
-        return web.json_response({"state": "withdrawn", "purposes": _in_order(purposes)})
+        await self._consents.withdraw(body.address, body.purposes or frozenset(), key.name, self._clock())
+        return web.json_response({"state": "withdrawn", "purposes": _in_order(body.purposes or frozenset(Purpose))})
+
+
+def reported_consent(body: ConsentBody, actor: str, *, requested: bool) -> ReportedConsent:
+    """What BODY reports, as the flows know it."""
+    return ReportedConsent(
+        address=body.address,
+        purposes=body.purposes,
+        method=body.method,
+        given_at=body.given_at,
+        notice_version=body.notice_version,
+        language=body.language,
+        evidence=body.evidence.evidence(),
+        actor=actor,
+        reference=body.reference,
+        requested=requested,
+    )
+
+
+def said_of(answer: Answer) -> dict[str, Any]:
+    """ANSWER as the API says it."""
+    state, until = answer
+    return {"state": state, "until": None if until is None else date_of(until).isoformat()}
 
 
 def _lookup(found: Lookup) -> dict[str, Any]:

@@ -24,6 +24,7 @@ _RFC_3339: Final = re.compile(
 )
 _OURS: Final = "tracker"
 """The type of the errors that are raised here, whose texts may be shown."""
+_ONE_OR_BOTH: Final = "needs one or both of open, click"
 
 
 def _instant(value: Any) -> datetime:
@@ -38,12 +39,19 @@ def _instant(value: Any) -> datetime:
 
 def _about_mail(purposes: frozenset[Purpose]) -> frozenset[Purpose]:
     if not purposes or not purposes <= MAIL_PURPOSES:
-        raise PydanticCustomError(_OURS, "needs one or both of open, click")
+        raise PydanticCustomError(_OURS, _ONE_OR_BOTH)
+    return purposes
+
+
+def _some(purposes: frozenset[Purpose]) -> frozenset[Purpose]:
+    if not purposes:
+        raise PydanticCustomError(_OURS, "needs one or more of open, click, phone")
     return purposes
 
 
 Instant = Annotated[datetime, BeforeValidator(_instant)]
 Purposes = Annotated[frozenset[Purpose], AfterValidator(_about_mail)]
+AnyPurposes = Annotated[frozenset[Purpose], AfterValidator(_some)]
 Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
 Version = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,64}\z")]
 Reference = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}\z")]
@@ -72,10 +80,10 @@ class EvidenceBody(Body):
 
 
 class ConsentBody(Body):
-    """`POST /v1/consents`."""
+    """`POST /v1/consents`; only a call may be about calls, or about nothing but itself."""
 
     address: Text
-    purposes: Purposes
+    purposes: frozenset[Purpose]
     method: Method
     given_at: Instant
     notice_version: Version
@@ -83,6 +91,12 @@ class ConsentBody(Body):
     evidence: EvidenceBody = EvidenceBody()
     reference: Text | None = None
     requested: bool = False
+
+    @model_validator(mode="after")
+    def _answered_in_a_call(self) -> Self:
+        if self.method is not Method.PHONE and (not self.purposes or not self.purposes <= MAIL_PURPOSES):
+            raise PydanticCustomError(_OURS, _ONE_OR_BOTH, {"field": "purposes"})
+        return self
 
 
 class InvitationBody(Body):
@@ -101,10 +115,10 @@ class LookupBody(Body):
 
 
 class WithdrawBody(Body):
-    """`POST /v1/consents/withdraw`; without purposes everything that concerns mail is withdrawn."""
+    """`POST /v1/consents/withdraw`; without purposes all is withdrawn, calls too where there is a yes to them."""
 
     address: Text
-    purposes: Purposes | None = None
+    purposes: AnyPurposes | None = None
 
 
 class SubjectBody(Body):
@@ -193,4 +207,4 @@ def explain(body: type[Body], error: ErrorDetails) -> str:
         reason = error["msg"]
     else:
         reason = _WORDS.get(kind, "has an impossible value")
-    return f"{path or 'the body'} {reason}"
+    return f"{path or error.get('ctx', {}).get('field', 'the body')} {reason}"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 from hashlib import sha256
 from typing import Final
 
 from tracker.model import ApiKey, Day, InvalidField, OwnActor, Scope, Unauthorized
+from tracker.store.reported import Ended
 from tracker.store.store import Store
 
 PREFIX: Final = "trk_"
@@ -54,6 +56,13 @@ class Access:
         """Let the key NAME open nothing any more. Raises InvalidField when there is none, StoreUnavailable."""
         if not await self._store.revoke_key(name, today):
             raise InvalidField("name: there is no such key")
+
+    async def end_reported(self, name: str, since: datetime, now: datetime, proof_days: int) -> Ended:
+        """End what the key NAME reported since: grants, with what was measured, and what waits for a confirmation.
+
+        Nobody is suppressed, since nobody said no, and what the key reported as a no stays. Raises StoreUnavailable.
+        """
+        return await self._store.end_reported(name, since, now, proof_days)
 
     async def all(self) -> tuple[ApiKey, ...]:
         """Every key, revoked ones too. Raises StoreUnavailable."""

@@ -6,18 +6,18 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from tracker.core.address import contains_address
 from tracker.core.calendar import day_of, later
-from tracker.core.consent import ConsentPolicy, Decision, decide, grant_last_day, suppression_last_day
-from tracker.core.ledger import notice_hash
+from tracker.core.consent import ConsentPolicy, check_purposes, everything_of, suppression_last_day
 from tracker.core.pseudonym import normalise, pseudonym
 from tracker.core.tokens import StopToken, Tokens
-from tracker.core.traces import Traces, read
+from tracker.core.traces import Reading, Traces, read
 from tracker.flows.in_step import InStep
+from tracker.flows.recording import Outcome, Recorder
 from tracker.model import (
-    MAIL_PURPOSES,
     AddressInValue,
     BadToken,
     ConsentReport,
@@ -30,7 +30,6 @@ from tracker.model import (
     Method,
     No,
     NoKind,
-    Notice,
     NotRecorded,
     OwnActor,
     Pseudonym,
@@ -38,7 +37,6 @@ from tracker.model import (
     Standing,
     StoreUnavailable,
     Suppressed,
-    UnknownNotice,
 )
 from tracker.store.consents import ConsentBook
 from tracker.store.store import Store
@@ -61,6 +59,8 @@ class ReportedConsent:
     actor: str
     reference: str | None = None
     requested: bool = False
+    source: str | None = None
+    """Whose id `reference` is, where it is not the actor's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,7 @@ class Consents:
         self._tokens = tokens
         self._policy = policy
         self._in_step = in_step
+        self._recorder = Recorder(policy)
 
     async def report(self, reported: ReportedConsent, now: datetime) -> tuple[ConsentState, Day | None]:
         """Record a consent that somebody reports; return its state and, while it lasts, its last day.
@@ -89,23 +90,16 @@ class Consents:
             Suppressed: the person said no; that it was tried again is remembered, so that the no lasts.
             StoreUnavailable: nothing was written.
         """
-        report = self._pseudonymised(reported)
-        today = day_of(now)
+        return (await self.report_all(reported, now)).answer
+
+    async def report_all(self, reported: ReportedConsent, now: datetime) -> Outcome:
+        """The same, told apart: what became of what was said about mail, and about calls. Raises as `report`."""
+        report = self.understood(reported)
         async with self._store.consents() as book:
-            standing = await book.standing(report.pseudonym, today)
-            policy = replace(self._policy, vouched_since=await book.vouched_since())
-            decision = decide(report, standing, now, policy)
-            if decision.state is ConsentState.SUPPRESSED:
-                refused = report.purposes & standing.suppressed.keys()
-                await book.prolong_suppression(report.pseudonym, refused, self._proof_ends(today))
-            else:
-                notice = await book.notice(report.notice_version, report.language)
-                if notice is None or notice.superseded_day is not None:
-                    raise UnknownNotice("notice_version")
-                await self._write(book, report, decision, notice, now)
-        if decision.state is ConsentState.SUPPRESSED:
-            raise Suppressed("purposes")
-        return decision.state, decision.until
+            outcome = await self._recorder.record(book, report, now)
+        if outcome.answer[0] is ConsentState.SUPPRESSED:
+            raise refusal(outcome)
+        return outcome
 
     async def lookup(self, address: str, now: datetime) -> Lookup:
         """Where the person behind ADDRESS stands. Raises InvalidAddress, StoreUnavailable."""
@@ -116,6 +110,7 @@ class Consents:
     async def withdraw(self, address: str, purposes: frozenset[Purpose], actor: str, now: datetime) -> bool:
         """Record a no that somebody reports for ADDRESS; it counts at once. True when it was news.
 
+        Without PURPOSES it is a no to everything, calls too where there is anything to end.
         Raises InvalidAddress, StoreUnavailable: neither database nor journal could be written.
         """
         return await self._withdraw(self._pseudonym(address), purposes, actor, None, now)
@@ -143,12 +138,12 @@ class Consents:
         self, person: Pseudonym, purposes: frozenset[Purpose], actor: str, language: Language | None, now: datetime
     ) -> bool:
         today = day_of(now)
-        no = No(NoKind.WITHDRAWAL, person, purposes or MAIL_PURPOSES, now, actor, language)
+        no = No(NoKind.WITHDRAWAL, person, purposes, now, actor, language)
 
         async def write(book: ConsentBook) -> bool:
             return await book.withdraw(
-                no.pseudonym,
-                no.purposes,
+                person,
+                purposes or everything_of(await book.standing(person, day_of(now))),
                 now=now,
                 actor=actor,
                 language=language,
@@ -158,48 +153,19 @@ class Consents:
 
         return await self._in_step.record(no, self._store.consents(), write)
 
-    async def _write(
-        self, book: ConsentBook, report: ConsentReport, decision: Decision, notice: Notice, now: datetime
-    ) -> None:
-        today = day_of(now)
-        text_hash = notice_hash(notice.text)
-        if decision.give:
-            last_day = grant_last_day(report, self._policy)
-            await book.give(
-                report,
-                decision.give,
-                grant_last_day=last_day,
-                content_last_day=self._proof_ends(last_day),
-                today=today,
-                now=now,
-                notice_hash=text_hash,
-            )
-        elif decision.hold:
-            last_day = later(today, self._policy.pending_days)
-            await book.hold(
-                report,
-                decision.hold,
-                last_day=last_day,
-                content_last_day=self._proof_ends(today),
-                now=now,
-                notice_hash=text_hash,
-            )
-        else:
-            last_day = decision.until or today
-        if report.reference is not None:  # one that is known already is not written again
-            await book.remember_reference(report.actor, report.reference, report.pseudonym, last_day)
+    def understood(self, reported: ReportedConsent) -> ConsentReport:
+        """REPORTED without the address, checked as far as that needs no store.
 
-    def _pseudonymised(self, reported: ReportedConsent) -> ConsentReport:
+        Raises InvalidAddress, InvalidField, AddressInValue.
+        """
         address = normalise(reported.address)
         person = pseudonym(self._tokens().ring.pseudonym_keys, address)
-        if not reported.purposes or not reported.purposes <= MAIL_PURPOSES:
-            raise InvalidField("purposes")
         if reported.method is Method.PAGE:
             raise InvalidField("method: 'page' is what this tracker's own page records")
         if reported.reference is not None:
             check_reference(reported.reference, "reference", address)
         evidence = _checked_evidence(reported.evidence, address)
-        return ConsentReport(
+        report = ConsentReport(
             pseudonym=person,
             purposes=reported.purposes,
             method=reported.method,
@@ -210,13 +176,23 @@ class Consents:
             actor=reported.actor,
             reference=reported.reference,
             requested=reported.requested,
+            source=reported.source,
         )
+        check_purposes(report)
+        return report
 
     def _pseudonym(self, address: str) -> Pseudonym:
         return pseudonym(self._tokens().ring.pseudonym_keys, normalise(address))
 
     def _proof_ends(self, day: Day) -> Day:
         return later(day, self._policy.proof_days)
+
+
+def refusal(outcome: Outcome) -> Suppressed:
+    """Why nothing came of what was reported; OUTCOME may hold an answer about calls that was recorded all the same."""
+    if outcome.phone is None or outcome.phone[0] is ConsentState.SUPPRESSED:
+        return Suppressed("purposes")
+    return Suppressed("purposes: the answer about calls was recorded, that about mail was not")
 
 
 def check_reference(reference: str, field: str, address: str) -> None:
@@ -227,6 +203,14 @@ def check_reference(reference: str, field: str, address: str) -> None:
         raise InvalidField(f"{field}: 1 to 64 of A-Z a-z 0-9 _ . : -")
 
 
+@lru_cache(maxsize=64)
+def _reading(value: str) -> Reading:
+    """What VALUE says in all its layers: a list says the same of many people. Raises AddressInValue, unremembered."""
+    if contains_address(value):
+        raise AddressInValue
+    return read([value])
+
+
 def _checked_evidence(evidence: Evidence, address: str) -> Evidence:
     """EVIDENCE without blanks around its values; what is nothing but blanks is no evidence. Raises as above."""
     values: dict[str, str | None] = {}
@@ -235,7 +219,11 @@ def _checked_evidence(evidence: Evidence, address: str) -> Evidence:
         if not isinstance(value, str):
             continue
         name = f"evidence.{field.name}"
-        if contains_address(value) or Traces(address).shown(read([value])):
+        try:
+            shown = Traces(address).shown(_reading(value))
+        except AddressInValue:
+            shown = True
+        if shown:
             raise AddressInValue(name)
         if len(value) > LONGEST_VALUE or not value.isprintable():
             raise InvalidField(f"{name}: at most {LONGEST_VALUE} printable characters")

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from tracker.core.calendar import day_of, later
-from tracker.core.consent import TELL_DAYS
+from tracker.core.consent import TELL_DAYS, everything_of
 from tracker.core.journal import Anchor, Noted, Restored
 from tracker.core.pseudonym import rewrap
 from tracker.core.tokens import Tokens
@@ -221,9 +221,10 @@ class InStep:
             tell_until=later(day_of(no.at), TELL_DAYS),
         ):
             return True
+        purposes = no.purposes or everything_of(await book.standing(no.pseudonym, day_of(no.at)))
         return await book.withdraw(  # also of somebody whom an older database does not know: a no stays a no
             no.pseudonym,
-            no.purposes,
+            purposes,
             now=no.at,
             actor=no.actor,
             language=no.language,
@@ -262,7 +263,9 @@ class InStep:
     def _waits(self, no: No) -> bool:
         """Whether the same no was noted already while the store is away: pressing again writes nothing."""
         return any(
-            (one.kind, one.pseudonym) == (no.kind, no.pseudonym) and one.purposes >= no.purposes for one in self._away
+            (one.kind, one.pseudonym) == (no.kind, no.pseudonym)
+            and (not one.purposes or (no.purposes and one.purposes >= no.purposes))
+            for one in self._away
         )
 
     def _applied(self) -> int:

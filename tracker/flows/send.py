@@ -27,6 +27,7 @@ from tracker.flows.copies import Draft, Seal
 from tracker.flows.counted import Counted
 from tracker.flows.surveys import Look, Surveys
 from tracker.model import (
+    MAIL_PURPOSES,
     DeliveryRef,
     Envelope,
     InvalidAddress,
@@ -243,7 +244,7 @@ class Sender:
         today = day_of(now)
         if len(draft.message) > self._policy.max_message:
             raise _Untouched(Reason.TOO_LARGE)
-        granted = await self._store.grants_of(person.recipient, today)
+        granted = MAIL_PURPOSES & await self._store.grants_of(person.recipient, today)
         cleared = Purpose.OPEN not in granted
         if not granted:
             await self._look_for_pixels(draft)

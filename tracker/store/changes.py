@@ -1,13 +1,124 @@
-"""Remembers for a while what mail systems called somebody who was erased, so that they can be told."""
+"""Tells a mail system what became of people's consent, in its own references; an erasure for as long as it may ask.
+
+The law: a system is told of a person only under the reference that it gave itself.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import delete, literal, select
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import delete, func, literal, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tracker.model import Day
-from tracker.store.schema import erased_ids, external_ids
+from tracker.model import Change, Day, LedgerContent, LedgerEvent
+from tracker.store.ledger import contents_after, head
+from tracker.store.schema import erased_ids, external_ids, grants, is_live, ledger_contents
+
+STEP: Final = 1_000
+"""Entries of the ledger that are looked at together."""
+MOST_STEPS: Final = 20
+"""How often, at most, for one page: a system that knows few people does not make the store read for long."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePage:
+    """Some changes in the ledger's order, and how far the ledger was read for them."""
+
+    changes: tuple[Change, ...]
+    reached: int
+    """The last entry that was looked at."""
+    more: bool
+    """Whether the ledger goes on after it."""
+
+
+async def changes_after(connection: AsyncConnection, source: str, entry: int, today: Day, limit: int) -> ChangePage:
+    """What became after ENTRY of the people for whom SOURCE has a reference: up to LIMIT changes.
+
+    What waits for a confirmation is none. All changes of one entry are on one page.
+    """
+    end, _ = await head(connection)
+    changes: list[Change] = []
+    reached = entry
+    for _ in range(MOST_STEPS):
+        found = await contents_after(connection, reached, today, STEP)
+        step = found[-1][1].entry if len(found) == STEP else end
+        told = [*await _of_entries(connection, source, found, today)]
+        told += await _of_erased(connection, source, reached, step, today)
+        told.sort(key=lambda change: (change.entry, change.reference))
+        room = limit - len(changes)
+        if len(told) > room:
+            cut = told[room].entry  # the first that is not told any more
+            whole = [change for change in told if change.entry < cut]
+            if not changes and not whole:  # one person under so many references
+                whole = [change for change in told if change.entry == cut]
+            changes += whole
+            reached = whole[-1].entry if whole else reached
+            return ChangePage(tuple(changes), reached, more=True)
+        changes += told
+        reached = step
+        if reached == end:
+            break
+    return ChangePage(tuple(changes), reached, more=reached < end)
+
+
+async def _of_entries(
+    connection: AsyncConnection, source: str, found: Sequence[tuple[int, LedgerContent]], today: Day
+) -> Iterator[Change]:
+    people = {recipient for recipient, _ in found}
+    references = await _references(connection, source, people, today)
+    ends = await _live_until(connection, references.keys(), today)
+    return (
+        Change(content.entry, reference, content.event, content.purposes, content.recorded_at, ends.get(content.entry))
+        for recipient, content in found
+        if content.event is not LedgerEvent.REQUESTED
+        for reference in references.get(recipient, ())
+    )
+
+
+async def _references(
+    connection: AsyncConnection, source: str, people: Collection[int], today: Day
+) -> dict[int, list[str]]:
+    rows = await connection.execute(
+        select(external_ids.c.recipient, external_ids.c.reference).where(
+            external_ids.c.recipient.in_(people), external_ids.c.source == source, external_ids.c.last_day >= today
+        )
+    )
+    found: dict[int, list[str]] = defaultdict(list)
+    for recipient, reference in rows:
+        found[recipient].append(reference)
+    return found
+
+
+async def _live_until(connection: AsyncConnection, people: Collection[int], today: Day) -> dict[int, Day]:
+    """The last day of what is live, by the entry that it rests on."""
+    rows = await connection.execute(
+        select(grants.c.entry, func.max(grants.c.last_day))
+        .where(grants.c.recipient.in_(people), is_live(today))
+        .group_by(grants.c.entry)
+    )
+    return {entry: Day(last_day) for entry, last_day in rows}
+
+
+async def _of_erased(connection: AsyncConnection, source: str, after: int, until: int, today: Day) -> list[Change]:
+    rows = await connection.execute(
+        select(erased_ids.c.entry, erased_ids.c.reference, ledger_contents.c.recorded_at)
+        .outerjoin(ledger_contents, ledger_contents.c.entry == erased_ids.c.entry)
+        .where(
+            erased_ids.c.source == source,
+            erased_ids.c.entry > after,
+            erased_ids.c.entry <= until,
+            erased_ids.c.last_day >= today,
+        )
+    )
+    return [
+        Change(row.entry, row.reference, None, at=row.recorded_at and datetime.fromisoformat(row.recorded_at))
+        for row in rows
+    ]
 
 
 async def remember_erased(connection: AsyncConnection, recipient: int, entry: int, last_day: Day) -> None:

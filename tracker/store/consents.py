@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import delete, func, insert, select, union_all, update
+from sqlalchemy import bindparam, delete, func, insert, select, union_all, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.core.calendar import day_of
 from tracker.core.ledger import Statement, instant_text
 from tracker.model import (
+    Call,
     ConsentReport,
     Day,
     Language,
@@ -23,9 +25,10 @@ from tracker.model import (
     Standing,
 )
 from tracker.store import invitations, notes
+from tracker.store.calls import note_call, use_calls
 from tracker.store.ledger import append, unsupported
 from tracker.store.notices import read_notice
-from tracker.store.schema import external_ids, grants, pending, recipients, suppressions
+from tracker.store.schema import Number, external_ids, grants, pending, recipients, suppressions
 from tracker.store.spent import spend
 from tracker.store.standing import read_standing, recipient_of, remember_references
 
@@ -36,6 +39,8 @@ class ConsentBook:
     def __init__(self, connection: AsyncConnection, ledger_key: bytes) -> None:
         self._connection = connection
         self._ledger_key = ledger_key
+        self._vouched_since: datetime | None = None
+        self._knows_vouched_since = False
 
     async def standing(self, pseudonym: Pseudonym, today: Day) -> Standing:
         """Where the person stands on TODAY."""
@@ -47,8 +52,11 @@ class ConsentBook:
 
     async def vouched_since(self) -> datetime | None:
         """Since when nobody's no can have been lost; None when it never was in doubt."""
-        value = await notes.read(self._connection, notes.VOUCHED_SINCE)
-        return None if value is None else datetime.fromisoformat(value.decode("ascii"))
+        if not self._knows_vouched_since:  # it cannot change during the transaction, and lists are long
+            value = await notes.read(self._connection, notes.VOUCHED_SINCE)
+            self._vouched_since = None if value is None else datetime.fromisoformat(value.decode("ascii"))
+            self._knows_vouched_since = True
+        return self._vouched_since
 
     async def give(
         self,
@@ -66,29 +74,10 @@ class ConsentBook:
         A renewed grant keeps its row, so that the events that hang on it stay.
         """
         recipient = await self._recipient(report.pseudonym)
-        entry = await self._report(LedgerEvent.GIVEN, report, purposes, recipient, content_last_day, now, notice_hash)
-        grant = upsert(grants)
-        values = ("entry", "last_day", "given_at", "notice_version")
-        await self._connection.execute(
-            grant.on_conflict_do_update(
-                index_elements=["recipient", "purpose"], set_={name: grant.excluded[name] for name in values}
-            ),
-            [
-                {
-                    "recipient": recipient,
-                    "purpose": purpose,
-                    "entry": entry,
-                    "last_day": grant_last_day,
-                    "given_at": instant_text(report.given_at),
-                    "notice_version": report.notice_version,
-                }
-                for purpose in purposes
-            ],
-        )
-        await self._connection.execute(
-            delete(pending).where(pending.c.recipient == recipient, pending.c.purpose.in_(purposes))
-        )
-        await self._settle_references(recipient, today)
+        statement = report_statement(LedgerEvent.GIVEN, report, purposes, recipient, content_last_day, now, notice_hash)
+        entry = await append(self._connection, self._ledger_key, statement)
+        await write_grants(self._connection, grant_rows(report, purposes, recipient, entry, grant_last_day))
+        await settle_references(self._connection, [recipient], today)
         return entry
 
     async def hold(
@@ -103,26 +92,11 @@ class ConsentBook:
     ) -> int:
         """Note that PURPOSES wait until LAST_DAY for the person's own word; the number of the ledger's entry."""
         recipient = await self._recipient(report.pseudonym)
-        entry = await self._report(
+        statement = report_statement(
             LedgerEvent.REQUESTED, report, purposes, recipient, content_last_day, now, notice_hash
         )
-        wait = upsert(pending)
-        await self._connection.execute(
-            wait.on_conflict_do_update(
-                index_elements=["recipient", "purpose"],
-                set_={name: wait.excluded[name] for name in ("entry", "method", "last_day")},
-            ),
-            [
-                {
-                    "recipient": recipient,
-                    "purpose": purpose,
-                    "entry": entry,
-                    "method": report.method,
-                    "last_day": last_day,
-                }
-                for purpose in purposes
-            ],
-        )
+        entry = await append(self._connection, self._ledger_key, statement)
+        await write_pending(self._connection, pending_rows(report, purposes, recipient, entry, last_day))
         return entry
 
     async def withdraw(
@@ -165,7 +139,7 @@ class ConsentBook:
             ends=await unsupported(self._connection, recipient),
         )
         await append(self._connection, self._ledger_key, statement)
-        await self._settle_references(recipient, today)
+        await settle_references(self._connection, [recipient], today)
         return True
 
     async def spend(self, digest: bytes, last_day: Day) -> bool:
@@ -213,6 +187,14 @@ class ConsentBook:
             [{"source": source, "reference": reference, "recipient": recipient, "last_day": last_day}],
         )
 
+    async def note_call(self, pseudonym: Pseudonym, call: Call) -> None:
+        """Keep CALL with the person; the same again is not written."""
+        await note_call(self._connection, await self._recipient(pseudonym), call)
+
+    async def use_calls(self, pseudonym: Pseudonym, call: Call, last_day: Day) -> None:
+        """Keep every yes that the person gave before CALL until LAST_DAY at least."""
+        await use_calls(self._connection, await self._recipient(pseudonym), call, last_day)
+
     async def _recipient(self, pseudonym: Pseudonym) -> int:
         known = await recipient_of(self._connection, pseudonym)
         if known is not None:
@@ -220,32 +202,6 @@ class ConsentBook:
         drawn = secrets.randbits(63)
         await self._connection.execute(insert(recipients).values(id=drawn, pseudonym=pseudonym))
         return drawn
-
-    async def _report(
-        self,
-        event: LedgerEvent,
-        report: ConsentReport,
-        purposes: frozenset[Purpose],
-        recipient: int,
-        last_day: Day,
-        now: datetime,
-        notice_hash: str | None,
-    ) -> int:
-        statement = Statement(
-            recipient=recipient,
-            event=event,
-            purposes=purposes,
-            last_day=last_day,
-            recorded_at=now,
-            actor=report.actor,
-            method=report.method,
-            given_at=report.given_at,
-            notice_version=report.notice_version,
-            notice_hash=notice_hash,
-            language=report.language,
-            evidence=report.evidence,
-        )
-        return await append(self._connection, self._ledger_key, statement)
 
     async def _suppress(self, recipient: int, purposes: Iterable[Purpose], since: Day, last_day: Day) -> None:
         no = upsert(suppressions)
@@ -260,16 +216,97 @@ class ConsentBook:
             ],
         )
 
-    async def _settle_references(self, recipient: int, today: Day) -> None:
-        """Give the person's references the last day of what they stand for."""
-        days = union_all(
-            *(
-                select(table.c.last_day).where(table.c.recipient == recipient)
-                for table in (grants, pending, suppressions)
-            )
-        ).subquery()
-        await self._connection.execute(
-            update(external_ids)
-            .where(external_ids.c.recipient == recipient)
-            .values(last_day=func.coalesce(select(func.max(days.c.last_day)).scalar_subquery(), today))
-        )
+
+def report_statement(
+    event: LedgerEvent,
+    report: ConsentReport,
+    purposes: frozenset[Purpose],
+    recipient: int,
+    last_day: Day,
+    now: datetime,
+    notice_hash: str | None,
+) -> Statement:
+    """What the ledger says of REPORT."""
+    return Statement(
+        recipient=recipient,
+        event=event,
+        purposes=purposes,
+        last_day=last_day,
+        recorded_at=now,
+        actor=report.actor,
+        method=report.method,
+        given_at=report.given_at,
+        notice_version=report.notice_version,
+        notice_hash=notice_hash,
+        language=report.language,
+        evidence=report.evidence,
+    )
+
+
+def grant_rows(
+    report: ConsentReport, purposes: Iterable[Purpose], recipient: int, entry: int, last_day: Day
+) -> list[dict[str, Any]]:
+    """Rows of `grants` that rest on the ledger's ENTRY."""
+    return [
+        {
+            "recipient": recipient,
+            "purpose": purpose,
+            "entry": entry,
+            "last_day": last_day,
+            "given_at": instant_text(report.given_at),
+            "notice_version": report.notice_version,
+        }
+        for purpose in purposes
+    ]
+
+
+def pending_rows(
+    report: ConsentReport, purposes: Iterable[Purpose], recipient: int, entry: int, last_day: Day
+) -> list[dict[str, Any]]:
+    """Rows of `pending` that rest on the ledger's ENTRY."""
+    return [
+        {"recipient": recipient, "purpose": purpose, "entry": entry, "method": report.method, "last_day": last_day}
+        for purpose in purposes
+    ]
+
+
+async def write_grants(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
+    """Write ROWS of `grants`, a renewed one in its place; what waited for the same answer is gone."""
+    grant = upsert(grants)
+    values = ("entry", "last_day", "given_at", "notice_version")
+    await connection.execute(
+        grant.on_conflict_do_update(
+            index_elements=["recipient", "purpose"], set_={name: grant.excluded[name] for name in values}
+        ),
+        rows,
+    )
+    await connection.execute(
+        delete(pending).where(pending.c.recipient == bindparam("person"), pending.c.purpose == bindparam("answered")),
+        [{"person": row["recipient"], "answered": row["purpose"]} for row in rows],
+    )
+
+
+async def write_pending(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
+    """Write ROWS of `pending`, each in the place of one that is past its day."""
+    wait = upsert(pending)
+    await connection.execute(
+        wait.on_conflict_do_update(
+            index_elements=["recipient", "purpose"],
+            set_={name: wait.excluded[name] for name in ("entry", "method", "last_day")},
+        ),
+        rows,
+    )
+
+
+async def settle_references(connection: AsyncConnection, people: Sequence[int], today: Day) -> None:
+    """Give the references of PEOPLE the last day of what they stand for."""
+    person = bindparam("person", type_=Number)
+    days = union_all(
+        *(select(table.c.last_day).where(table.c.recipient == person) for table in (grants, pending, suppressions))
+    ).subquery()
+    await connection.execute(
+        update(external_ids)
+        .where(external_ids.c.recipient == person)
+        .values(last_day=func.coalesce(select(func.max(days.c.last_day)).scalar_subquery(), today)),
+        [{"person": person} for person in people],
+    )

@@ -31,31 +31,47 @@ _CHUNK = 1_000
 
 async def append(connection: AsyncConnection, key: bytes, statement: Statement) -> int:
     """Append STATEMENT to the chain, sealed with the ledger's KEY; the number of its entry."""
-    last, previous = await last_head(connection)
-    entry = last + 1
-    salt = secrets.token_bytes(SALT_SIZE)
-    content = content_digest(key, statement, salt)
-    await connection.execute(
-        insert(ledger).values(
-            entry=entry,
-            last_day=statement.last_day,
-            content_digest=content,
-            previous=previous,
-            digest=entry_digest(key, entry, previous, statement.last_day, content),
+    return await append_all(connection, key, [statement])
+
+
+async def append_all(connection: AsyncConnection, key: bytes, statements: Sequence[Statement]) -> int:
+    """Append STATEMENTS, one at least, in their order; the number of the last one's entry.
+
+    Only the last of them may end others: the database takes what an entry ends together with it.
+    """
+    entry, previous = await head(connection)
+    links, contents = [], []
+    for statement in statements:
+        entry += 1
+        salt = secrets.token_bytes(SALT_SIZE)
+        content = content_digest(key, statement, salt)
+        digest = entry_digest(key, entry, previous, statement.last_day, content)
+        links.append(
+            {
+                "entry": entry,
+                "last_day": statement.last_day,
+                "content_digest": content,
+                "previous": previous,
+                "digest": digest,
+            }
         )
-    )
-    await connection.execute(insert(ledger_contents).values(entry=entry, salt=salt, **_columns(statement)))
-    for ended in statement.ends:
+        contents.append({"entry": entry, "salt": salt, **_columns(statement)})
+        previous = digest
+    await connection.execute(insert(ledger), links)
+    await connection.execute(insert(ledger_contents), contents)
+    last = statements[-1]
+    for ended in last.ends:
         day = select(ledger.c.last_day).where(ledger.c.entry == ended).scalar_subquery()
-        later = case((day > statement.last_day, day), else_=statement.last_day)
+        later = case((day > last.last_day, day), else_=last.last_day)
         await connection.execute(insert(ledger_ends).values(ended=ended, entry=entry, last_day=later))
     return entry
 
 
-async def last_head(connection: AsyncConnection) -> tuple[int, bytes]:
-    """The number and the digest of the last entry; 0 and GENESIS while there is none."""
-    rows = await connection.execute(select(ledger.c.entry, ledger.c.digest).order_by(ledger.c.entry.desc()).limit(1))
-    last = rows.first()
+async def head(connection: AsyncConnection) -> tuple[int, bytes]:
+    """The last entry of the chain and its digest; 0 and GENESIS while there is none."""
+    last = (
+        await connection.execute(select(ledger.c.entry, ledger.c.digest).order_by(ledger.c.entry.desc()).limit(1))
+    ).first()
     return (last.entry, last.digest) if last else (0, GENESIS)
 
 
@@ -90,6 +106,25 @@ def ended_by(today: Day) -> Select[tuple[int]]:
     """The entries that were ended by one which has passed its own day on TODAY: their content goes with it."""
     ender = ledger.alias("ender")
     return select(ledger_ends.c.ended).join(ender, ender.c.entry == ledger_ends.c.entry).where(ender.c.last_day < today)
+
+
+async def digest_of(connection: AsyncConnection, entry: int) -> bytes | None:
+    """The digest of ENTRY, and so of all before it; None when there is none such."""
+    found = await connection.execute(select(ledger.c.digest).where(ledger.c.entry == entry))
+    return found.scalar_one_or_none()
+
+
+async def contents_after(
+    connection: AsyncConnection, entry: int, today: Day, limit: int
+) -> tuple[tuple[int, LedgerContent], ...]:
+    """Up to LIMIT contents after ENTRY whose day has not passed on TODAY, oldest first, each with its person."""
+    rows = await connection.execute(
+        select(ledger_contents)
+        .where(ledger_contents.c.entry > entry, ~_is_due(ledger_contents, today))
+        .order_by(ledger_contents.c.entry)
+        .limit(limit)
+    )
+    return tuple((row.recipient, _content(row)) for row in rows)
 
 
 def _is_due(entries: Table, today: Day) -> ColumnElement[bool]:

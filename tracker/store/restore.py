@@ -15,7 +15,7 @@ from tracker.model import Day, Language, LedgerEvent, No, NoKind, Pseudonym, Pur
 from tracker.store import notes
 from tracker.store.expiry import GRANTS, expire
 from tracker.store.journal import Mark
-from tracker.store.ledger import last_head
+from tracker.store.ledger import head as last_entry
 from tracker.store.schema import grants, installation, ledger, ledger_contents, recipients
 from tracker.store.standing import recipient_of
 from tracker.store.subjects import SubjectBook
@@ -103,7 +103,7 @@ class RestoreBook(SubjectBook):
 
     async def head(self) -> tuple[int, bytes]:
         """The number and the digest of the ledger's last entry."""
-        return await last_head(self._connection)
+        return await last_entry(self._connection)
 
     async def knows(self, no: No) -> bool:
         """Whether the ledger has an entry about NO."""

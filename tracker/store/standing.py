@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tracker.model import Day, Grant, Method, PendingGrant, Pseudonym, Standing
+from tracker.model import Day, Grant, Method, PendingGrant, Pseudonym, Purpose, Standing
 from tracker.store.schema import external_ids, grants, is_live, pending, recipients, suppressions
 
 
@@ -20,32 +22,41 @@ async def recipient_of(connection: AsyncConnection, pseudonym: Pseudonym) -> int
 
 async def read_standing(connection: AsyncConnection, pseudonym: Pseudonym, today: Day) -> Standing:
     """Where the person behind PSEUDONYM stands on TODAY."""
-    recipient = await recipient_of(connection, pseudonym)
-    if recipient is None:
-        return Standing()
-    given = await connection.execute(select(grants).where(grants.c.recipient == recipient, is_live(today)))
-    waiting = await connection.execute(
-        select(pending).where(pending.c.recipient == recipient, pending.c.last_day >= today)
-    )
-    refused = await connection.execute(
-        select(suppressions).where(suppressions.c.recipient == recipient, suppressions.c.last_day >= today)
-    )
-    return Standing(
-        grants={
-            row.purpose: Grant(
-                row.purpose,
-                Day(row.last_day),
-                datetime.fromisoformat(row.given_at),
-                row.notice_version,
-                row.entry,
-            )
-            for row in given
-        },
-        pending={
-            row.purpose: PendingGrant(row.purpose, Day(row.last_day), Method(row.method), row.entry) for row in waiting
-        },
-        suppressed={row.purpose: Day(row.last_day) for row in refused},
-    )
+    found = await read_standings(connection, [pseudonym], today)
+    return found[pseudonym][1] if found else Standing()
+
+
+async def read_standings(
+    connection: AsyncConnection, pseudonyms: Collection[Pseudonym], today: Day
+) -> dict[Pseudonym, tuple[int, Standing]]:
+    """The ids of those behind PSEUDONYMS who are known, and where each of them stands on TODAY."""
+    named = await connection.execute(select(recipients).where(recipients.c.pseudonym.in_(pseudonyms)))
+    people = {row.id: Pseudonym(row.pseudonym) for row in named}
+    if not people:
+        return {}
+    given: dict[int, dict[Purpose, Grant]] = defaultdict(dict)
+    for row in await connection.execute(select(grants).where(grants.c.recipient.in_(people), is_live(today))):
+        given[row.recipient][row.purpose] = Grant(
+            row.purpose,
+            Day(row.last_day),
+            datetime.fromisoformat(row.given_at),
+            row.notice_version,
+            row.entry,
+        )
+    waiting: dict[int, dict[Purpose, PendingGrant]] = defaultdict(dict)
+    open_questions = select(pending).where(pending.c.recipient.in_(people), pending.c.last_day >= today)
+    for row in await connection.execute(open_questions):
+        waiting[row.recipient][row.purpose] = PendingGrant(
+            row.purpose, Day(row.last_day), Method(row.method), row.entry
+        )
+    refused: dict[int, dict[Purpose, Day]] = defaultdict(dict)
+    noes = select(suppressions).where(suppressions.c.recipient.in_(people), suppressions.c.last_day >= today)
+    for row in await connection.execute(noes):
+        refused[row.recipient][row.purpose] = Day(row.last_day)
+    return {
+        pseudonym: (number, Standing(given.get(number, {}), waiting.get(number, {}), refused.get(number, {})))
+        for number, pseudonym in people.items()
+    }
 
 
 async def remember_references(connection: AsyncConnection, rows: list[dict[str, object]]) -> None:

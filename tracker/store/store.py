@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -55,6 +55,8 @@ from tracker.store import (
     rekey,
     spent,
 )
+from tracker.store.bulk import BulkBook
+from tracker.store.changes import ChangePage, changes_after
 from tracker.store.consents import ConsentBook
 from tracker.store.engine import BUSY_SECONDS, Database, database_path
 from tracker.store.events import record_events
@@ -62,6 +64,7 @@ from tracker.store.examination import Examination
 from tracker.store.expiring import Expiring, expiring
 from tracker.store.group import CAPACITY, PAUSE, Group, PatientGroup
 from tracker.store.mailings import MailLimit
+from tracker.store.reported import Ended, end_reported
 from tracker.store.restore import RestoreBook
 from tracker.store.schema import installation
 from tracker.store.standing import read_standing, recipient_of
@@ -71,6 +74,10 @@ from tracker.store.vacuumed import note_vacuum, vacuum_day
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+
+
+class _Rehearsed(Exception):
+    """Ends a transaction of which nothing is to be kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,17 +252,38 @@ class Store:
             yield ConsentBook(connection, self._ledger_key)
 
     @asynccontextmanager
+    async def consents_of_many(
+        self, *, rehearsal: bool = False, fingerprint: bytes | None = None
+    ) -> AsyncIterator[BulkBook]:
+        """The same for many reports. Of a REHEARSAL nothing is kept: it only tells what would come of them.
+
+        FINGERPRINT: what `fingerprint` was when their pseudonyms were made; default: as it is now.
+        """
+        with suppress(_Rehearsed):
+            async with self._writing_about_people(fingerprint) as connection:
+                book = BulkBook(connection, self._ledger_key)
+                yield book
+                await book.flush()
+                if rehearsal:
+                    raise _Rehearsed
+
+    @asynccontextmanager
     async def restoring(self) -> AsyncIterator[RestoreBook]:
         """One transaction on journals, alone at the database; committed unless the block raises."""
         async with self._writing_about_people() as connection:
             yield RestoreBook(connection, self._ledger_key)
 
     @asynccontextmanager
-    async def _writing_about_people(self) -> AsyncIterator[AsyncConnection]:
-        fingerprint = self._fingerprint
+    async def _writing_about_people(self, fingerprint: bytes | None = None) -> AsyncIterator[AsyncConnection]:
+        fingerprint = fingerprint or self._fingerprint
         async with self._database.write() as connection:
             await rekey.check(connection, fingerprint)
             yield connection
+
+    @property
+    def fingerprint(self) -> bytes:
+        """Of the pseudonym keys that are in use."""
+        return self._fingerprint
 
     async def use_keys(self, fingerprint: bytes, former: Mapping[bytes, tuple[bytes, ...]]) -> bool:
         """From now on pseudonyms come from the keys with FINGERPRINT; bring the database there if it is not.
@@ -281,6 +309,22 @@ class Store:
         async with self._database.read() as connection:
             return await proofs.read_proof(connection, pseudonym, today)
 
+    async def changes(self, source: str, entry: int, today: Day, limit: int) -> ChangePage:
+        """What became after ENTRY of people for whom SOURCE has a reference, in its own references."""
+        async with self._database.read() as connection:
+            return await changes_after(connection, source, entry, today, limit)
+
+    async def ledger_digest(self, entry: int) -> bytes | None:
+        """The digest of the ledger's ENTRY; None when there is none such."""
+        async with self._database.read() as connection:
+            return await ledger.digest_of(connection, entry)
+
+    async def end_reported(self, actor: str, since: datetime, now: datetime, proof_days: int) -> Ended:
+        """End every grant that ACTOR reported since, and what waits for a confirmation; nobody said no, so nobody is
+        suppressed.
+        """
+        return await end_reported(self._database, self._ledger_key, actor, since, now, proof_days)
+
     async def broken_entry(self, today: Day) -> int | None:
         """The first entry of the ledger that does not fit its chain or was changed; None when all is well."""
         async with self._database.read() as connection:
@@ -294,7 +338,7 @@ class Store:
     async def ledger_head(self) -> tuple[int, bytes]:
         """The number and the digest of the ledger's last entry."""
         async with self._database.read() as connection:
-            return await ledger.last_head(connection)
+            return await ledger.head(connection)
 
     async def ledger_digests(self, entries: Sequence[int]) -> dict[int, bytes]:
         """The digests of those of ENTRIES that are there."""

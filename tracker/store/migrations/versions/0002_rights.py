@@ -64,6 +64,17 @@ def upgrade() -> None:
     )
     for table in ("erased_ids", "calls", "mailings", "spent", "audit"):
         op.create_index(f"{table}_by_last_day", table, ["last_day"])
+    # Many entries are appended at once: first their links of the chain, then their contents, in the same order.
+    op.execute("DROP TRIGGER ledger_contents_append")
+    op.execute(
+        """
+        CREATE TRIGGER ledger_contents_append BEFORE INSERT ON ledger_contents
+        WHEN NEW.entry IS NULL
+          OR NEW.entry <= (SELECT coalesce(max(entry), 0) FROM ledger_contents)
+          OR NEW.entry > (SELECT coalesce(max(entry), 0) FROM ledger)
+        BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END
+        """
+    )
 
 
 def _table(name: str, *parts: Any, rowid: bool = False) -> None:
