@@ -12,10 +12,12 @@ from typing import Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tracker.config import Settings, load, write_default
+from tracker.core.keys import KeyRing
 from tracker.doors.pages import templates_folder
 from tracker.keyfile import KeyFile
 from tracker.model import Language, Notice, SetupError
 from tracker.store.engine import database_path
+from tracker.store.journal import SUFFIX, Journal
 from tracker.store.store import Store
 
 FIRST_NOTICE: Final = "2026-1"
@@ -44,15 +46,29 @@ async def create(
         undo.callback(config.unlink)
         settings = load(config, environ)
         database = database_path(settings.database_url)
-        for path in (settings.key_file, database):
+        for path in (settings.key_file, database, *settings.journal.glob(f"*{SUFFIX}")):
             if path.exists():
                 raise SetupError(f"{path.name} is there already; nothing was overwritten")
         ring = KeyFile(settings.key_file).create(now, secrets.token_bytes)
         undo.callback(settings.key_file.unlink)
         undo.callback(_remove_database, database)
         await Store.create(settings.database_url, fingerprint=ring.fingerprint, notices=first_notices(settings))
+        undo.callback(_remove_journal, settings.journal, settings.journal.exists())
+        await begin_journal(settings, ring, now)
         undo.pop_all()
     return config
+
+
+async def begin_journal(settings: Settings, ring: KeyRing, now: datetime) -> None:
+    """Make an empty journal and let the database know it. Raises BadJournal, StoreUnavailable."""
+    journal = Journal(settings.journal, ring.journal_key)
+    mark = journal.create(now, secrets.token_bytes)
+    store = await Store.open(settings.database_url, ledger_key=ring.ledger_key, fingerprint=ring.fingerprint)
+    try:
+        async with store.restoring() as book:
+            await book.set_mark(journal.id, mark)
+    finally:
+        await store.close()
 
 
 def first_notices(settings: Settings) -> tuple[Notice, ...]:
@@ -86,3 +102,10 @@ def _make_folder(folder: Path, undo: ExitStack) -> None:
 def _remove_database(path: Path) -> None:
     for suffix in ("", "-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _remove_journal(folder: Path, was_there: bool) -> None:
+    for path in folder.glob(f"*{SUFFIX}"):
+        path.unlink()
+    if not was_there:
+        folder.rmdir()

@@ -77,6 +77,14 @@ class LedgerEvent(StrEnum):
     EXPIRED = "expired"
 
 
+class NoKind(StrEnum):
+    """How a person said no; the journal keeps them all."""
+
+    WITHDRAWAL = "withdrawal"
+    REFUSAL = "refusal"
+    ERASURE = "erasure"
+
+
 class Agent(IntEnum):
     """Who made a hit, as far as it can be told; the order is that of certainty that it was a person."""
 
@@ -233,6 +241,20 @@ class Standing:
     pending: Mapping[Purpose, PendingGrant] = field(default_factory=dict)
     suppressed: Mapping[Purpose, Day] = field(default_factory=dict)
     """Purpose → last day of the suppression."""
+
+
+@dataclass(frozen=True, slots=True)
+class No:
+    """A person's no as the journal keeps it, so that no restored database may lack it."""
+
+    kind: NoKind
+    pseudonym: Pseudonym
+    """As of the newest generation of pseudonym keys."""
+    purposes: frozenset[Purpose]
+    at: datetime
+    """When it came: the ledger's entry about it was recorded at the same instant."""
+    actor: str
+    language: Language | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -800,3 +822,12 @@ class SchemaBehind(SetupError):
     slug = "schema-behind"
     title = "The database is missing or belongs to another release."
     remedy = "Run `tracker init` for a new installation; otherwise run the release that made this database."
+
+
+class BadJournal(SetupError):
+    """The journal is missing, damaged, or reaches back less far than the database; `detail` says which."""
+
+    slug = "bad-journal"
+    title = "The journal of withdrawals cannot be used."
+    meaning = "Nothing is tracked, since somebody who said no might be. Mail goes out unchanged meanwhile."
+    remedy = "Put the journal back, or run `tracker restore-check`; deploy/restore.md says how."

@@ -33,6 +33,7 @@ from tracker.flows.answer import Answers
 from tracker.flows.asking import Asking
 from tracker.flows.consent import Consents
 from tracker.flows.hit import Hits
+from tracker.flows.in_step import InStep
 from tracker.flows.mailing import Mailings, MailPolicy
 from tracker.flows.report import Figures
 from tracker.flows.send import Sender, SendPolicy
@@ -45,6 +46,7 @@ from tracker.model import BadKeyFile, BadSetting, Letter, StoreUnavailable, Trac
 from tracker.planner import Planner
 from tracker.settings import without_effect
 from tracker.store.engine import database_path
+from tracker.store.journal import Journal
 from tracker.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -105,11 +107,13 @@ class Parts:
     mailings: Mailings
     asking: Asking
     answers: Answers
+    in_step: InStep
 
 
 @asynccontextmanager
 async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Parts]:
-    """The parts for SETTINGS, with the store open; on the way out what is queued is written and mailed first.
+    """The parts for SETTINGS, with the store open and in step with the journal; on the way out what is queued is
+    written and mailed first, and the ledger's head noted.
 
     Raises SetupError and StoreUnavailable.
     """
@@ -131,6 +135,16 @@ async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Par
         mailings = await stack.enter_async_context(
             Mailings(store, posting(settings, clock), mail_policy(settings), count=metrics.mailed)
         )
+        in_step = InStep(
+            store,
+            Journal(settings.journal, ring.journal_key),
+            keys,
+            secrets.token_bytes,
+            proof_days=settings.proof_days,
+            backup_days=settings.backup_days,
+        )
+        await in_step.start(clock())
+        stack.push_async_callback(in_step.stop, clock)
         planner = Planner(survey_policy(settings))
         stack.callback(planner.close)
         surveys = Surveys(planner, settings.plan_cache)
@@ -144,12 +158,13 @@ async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Par
                 store, keys, surveys, secrets.token_bytes, send_policy(settings), search=planner.quoted_tokens
             ),
             hits=Hits(store, keys, metrics),
-            consents=Consents(store, keys, consent_policy(settings)),
+            consents=Consents(store, keys, consent_policy(settings), in_step),
             figures=Figures(store, keys),
             access=Access(store),
             mailings=mailings,
             asking=Asking(store, keys, mailings, secrets.token_bytes, settings.public_url),
-            answers=Answers(store, keys, consent_policy(settings), settings.public_url),
+            answers=Answers(store, keys, consent_policy(settings), in_step, settings.public_url),
+            in_step=in_step,
         )
 
 
@@ -287,6 +302,7 @@ def background(parts: Parts) -> Iterable[Job]:
 
     return (
         Job("read the key file again", parts.keys.reload, timedelta(minutes=1)),
+        Job("keep journal and database in step", parts.in_step.keep, timedelta(seconds=1)),
         Job("forget what repeated messages look like", parts.surveys.forget, KEPT / 5),
         Job("look at the oldest event", look_at_oldest, timedelta(minutes=1)),
         *jobs(parts.store, parts.settings.proof_days, parts.metrics.swept),
@@ -300,6 +316,8 @@ async def readiness(parts: Parts) -> Readiness:
         await parts.store.ping()
     except StoreUnavailable as error:
         trouble["store"] = error.title
+    if parts.in_step.trouble:
+        trouble["journal"] = parts.in_step.trouble
     if parts.keys.trouble:
         trouble["keys"] = parts.keys.trouble
     return Readiness(trouble)

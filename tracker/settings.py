@@ -26,8 +26,8 @@ MAY_HOLD_SECRETS: Final = ("database_url", "smtp_next_hop")
 PATHS: Final = ("key_file", "journal")
 NOT_BUILT_YET: Final = frozenset(
     {
-        "dashboard_listen", "journal", "backup_days", "minimum_group", "foreign_trackers", "smtp_listen",
-        "control_networks", "campaign_header", "reference_header", "label_from", "resign_domains",
+        "dashboard_listen", "minimum_group", "foreign_trackers", "smtp_listen", "control_networks", "campaign_header",
+        "reference_header", "label_from", "resign_domains",
         "mode",
     }
 )  # fmt: skip

@@ -87,7 +87,7 @@ async def world_on(flows: Flows, policy: ConsentPolicy = POLICY) -> AsyncIterato
         world = World(
             flows,
             Asking(flows.store, current, mailings, counted_bytes(), PUBLIC),
-            Answers(flows.store, current, policy, PUBLIC),
+            Answers(flows.store, current, policy, flows.in_step, PUBLIC),
             mailings,
             letters,
         )

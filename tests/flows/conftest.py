@@ -19,9 +19,11 @@ from tracker.core.survey import Refused, Survey, SurveyPolicy, survey
 from tracker.core.tokens import Tokens
 from tracker.flows.consent import Consents, ReportedConsent
 from tracker.flows.hit import Hits
+from tracker.flows.in_step import InStep
 from tracker.flows.report import Figures
 from tracker.flows.send import Sender, SendPolicy
 from tracker.model import Agent, Evidence, Hit, Language, Method, Notice, Purpose
+from tracker.store.journal import Journal
 from tracker.store.store import Store
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -50,6 +52,7 @@ class Flows:
     consents: Consents
     figures: Figures
     counted: Counted
+    in_step: InStep
 
     async def grant(self, address: str, *purposes: Purpose, now: datetime = NOW, **more: object) -> None:
         await self.consents.report(reported(address, *purposes, **more), now)
@@ -90,6 +93,18 @@ def locked(folder: Path) -> Iterator[None]:
         other.execute("ROLLBACK")
 
 
+async def kept_in_step(store: Store, folder: Path) -> InStep:
+    """STORE in step with a new journal in FOLDER."""
+    journal = Journal(folder, RING.journal_key)
+    mark = journal.create(NOW, counted_bytes())
+    async with store.restoring() as book:
+        await book.set_mark(journal.id, mark)
+    in_step = InStep(store, journal, lambda: TOKENS, counted_bytes(), proof_days=1095, backup_days=35)
+    await in_step.start(NOW)
+    assert not in_step.trouble
+    return in_step
+
+
 @pytest.fixture
 async def flows(tmp_path: Path) -> AsyncIterator[Flows]:
     url = f"sqlite+aiosqlite:///{tmp_path / 'tracker.db'}"
@@ -101,14 +116,16 @@ async def flows(tmp_path: Path) -> AsyncIterator[Flows]:
         await asyncio.sleep(0)
         return survey(message, SurveyPolicy((PUBLIC,), sender_domains=frozenset({"werkstatt-nord.example"})))
 
+    in_step = await kept_in_step(store, tmp_path / "journal")
     counted = Counted()
     policy = SendPolicy(public_url=PUBLIC, max_message=100_000, retention_days=90, language=Language.EN)
     yield Flows(
         store=store,
         sender=Sender(store, lambda: TOKENS, surveyed, counted_bytes(), policy),
         hits=Hits(store, lambda: TOKENS, counted),
-        consents=Consents(store, lambda: TOKENS, ConsentPolicy()),
+        consents=Consents(store, lambda: TOKENS, ConsentPolicy(), in_step),
         figures=Figures(store, lambda: TOKENS),
         counted=counted,
+        in_step=in_step,
     )
     await store.close()

@@ -106,8 +106,9 @@ async def test_a_withdrawal_ends_what_was_pending(flows: Flows) -> None:
     assert not (await flows.consents.lookup(ANNA, NOW)).standing.pending
 
 
-async def test_when_the_store_is_away_a_withdrawal_is_never_a_false_yes(flows: Flows, tmp_path: Path) -> None:
+async def test_when_store_and_journal_are_away_a_withdrawal_is_never_a_false_yes(flows: Flows, tmp_path: Path) -> None:
     token = stop_token()
+    (tmp_path / "journal").rename(tmp_path / "elsewhere")
     with locked(tmp_path), pytest.raises(NotRecorded):
         await flows.consents.withdraw_by_link(token, ALL, NOW)
 

@@ -6,6 +6,7 @@ The rules, all of them here (GDPR Art. 4(11), 7; UWG section 7; DESIGN.md, Conse
 - a report needs evidence, and a date that is neither in the future nor longer ago than a consent lasts;
 - after a no nothing that anybody reports makes a grant;
 - only a confirmed web form, paper or import makes a live grant: what a rep or a call reports waits for the person;
+- after a restore that may have lost a no, a report of what was confirmed before it waits for the person too;
 - a report that adds nothing to what is known writes nothing;
 - the person's own yes on our page makes a live grant, but only behind a link that we mailed to them does it take back
   a no or confirm a report.
@@ -49,6 +50,8 @@ class ConsentPolicy:
     consent_days: int = 730
     proof_days: int = 1095
     pending_days: int = 30
+    vouched_since: datetime | None = None
+    """After a restore that lost nos: what was confirmed before it shows nothing any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def decide(report: ConsentReport, standing: Standing, now: datetime, policy: Con
     if report.purposes & standing.suppressed.keys():  # whatever it is worth: that it was tried prolongs the no
         return Decision(ConsentState.SUPPRESSED, until=None)
     _examine(report, now, policy)
-    if is_confirmed(report):
+    if is_confirmed(report) and not _in_doubt(report, policy):
         return _grant(report, standing, policy)
     return _hold(report, standing, now, policy)
 
@@ -102,6 +105,13 @@ def needs_own_mail(purposes: frozenset[Purpose], standing: Standing) -> bool:
 def suppression_last_day(today: Day, policy: ConsentPolicy) -> Day:
     """Until when a no of TODAY holds at least: as long as its proof, and never less than six months."""
     return later(today, max(policy.proof_days, SIX_MONTHS))
+
+
+def _in_doubt(report: ConsentReport, policy: ConsentPolicy) -> bool:
+    """Whether a no that is lost may have followed what REPORT shows."""
+    confirmed_at = report.evidence.confirmed_at
+    since = report.given_at if confirmed_at is None else min(report.given_at, confirmed_at)
+    return policy.vouched_since is not None and since <= policy.vouched_since
 
 
 def _examine(report: ConsentReport, now: datetime, policy: ConsentPolicy) -> None:

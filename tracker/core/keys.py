@@ -143,6 +143,11 @@ class KeyRing:
         return DigestKeys(self.pseudonym_keys[0])
 
     @cached_property
+    def journal_key(self) -> bytes:
+        """What seals the lines of the journal."""
+        return derive(self.ledger_key, "journal")
+
+    @cached_property
     def _by_id(self) -> dict[str, SigningKey]:
         return {key.id: key for key in self.signing}
 

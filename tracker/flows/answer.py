@@ -17,6 +17,7 @@ from tracker.core.consent import ConsentPolicy, grant_last_day, needs_own_mail, 
 from tracker.core.ledger import notice_hash
 from tracker.core.tokens import Tokens
 from tracker.core.versions import in_language
+from tracker.flows.in_step import InStep
 from tracker.model import (
     AskExpired,
     AskRetired,
@@ -28,6 +29,8 @@ from tracker.model import (
     Language,
     Method,
     NeedsOwnMail,
+    No,
+    NoKind,
     Notice,
     OwnActor,
     Purpose,
@@ -51,8 +54,11 @@ class Question:
 class Answers:
     """Reads ask tokens and records what their holders say."""
 
-    def __init__(self, store: Store, tokens: Callable[[], Tokens], policy: ConsentPolicy, public_url: str) -> None:
+    def __init__(
+        self, store: Store, tokens: Callable[[], Tokens], policy: ConsentPolicy, in_step: InStep, public_url: str
+    ) -> None:
         self._store = store
+        self._in_step = in_step
         self._tokens = tokens
         self._policy = policy
         self._source = f"{public_url}/ask"
@@ -120,23 +126,27 @@ class Answers:
                 await book.invitation_answered(token.pseudonym)
 
     async def no(self, text: str, now: datetime) -> None:
-        """Record a no to all that was asked; it ends what was allowed before.
+        """Record a no to all that was asked; it ends what was allowed before. While the store is away it is journalled.
 
         Raises BadToken, AskRetired, AskExpired, AskSpent, StoreUnavailable; then nothing was written.
         """
         token = self.read(text, now)
         today = day_of(now)
-        async with self._store.consents() as book:
+        no = No(NoKind.WITHDRAWAL, token.pseudonym, token.purposes, now, OwnActor.RECIPIENT, token.language)
+
+        async def write(book: ConsentBook) -> bool:
             await _spend(book, text, token)
-            await book.withdraw(
-                token.pseudonym,
-                token.purposes,
+            return await book.withdraw(
+                no.pseudonym,
+                no.purposes,
                 now=now,
-                actor=OwnActor.RECIPIENT,
-                language=token.language,
+                actor=no.actor,
+                language=no.language,
                 content_last_day=later(today, self._policy.proof_days),
                 suppression_last_day=suppression_last_day(today, self._policy),
             )
+
+        await self._in_step.record(no, self._store.consents(), write)
 
     def _report(self, token: AskToken, purposes: frozenset[Purpose], notice: Notice, now: datetime) -> ConsentReport:
         moment = now.replace(microsecond=0)

@@ -15,6 +15,7 @@ from tracker.core.ledger import notice_hash
 from tracker.core.pseudonym import normalise, pseudonym
 from tracker.core.tokens import StopToken, Tokens
 from tracker.core.traces import Traces, read
+from tracker.flows.in_step import InStep
 from tracker.model import (
     MAIL_PURPOSES,
     AddressInValue,
@@ -27,6 +28,8 @@ from tracker.model import (
     Language,
     LedgerContent,
     Method,
+    No,
+    NoKind,
     Notice,
     NotRecorded,
     OwnActor,
@@ -71,10 +74,11 @@ class Lookup:
 class Consents:
     """Records what people agreed to and what they took back."""
 
-    def __init__(self, store: Store, tokens: Callable[[], Tokens], policy: ConsentPolicy) -> None:
+    def __init__(self, store: Store, tokens: Callable[[], Tokens], policy: ConsentPolicy, in_step: InStep) -> None:
         self._store = store
         self._tokens = tokens
         self._policy = policy
+        self._in_step = in_step
 
     async def report(self, reported: ReportedConsent, now: datetime) -> tuple[ConsentState, Day | None]:
         """Record a consent that somebody reports; return its state and, while it lasts, its last day.
@@ -89,7 +93,8 @@ class Consents:
         today = day_of(now)
         async with self._store.consents() as book:
             standing = await book.standing(report.pseudonym, today)
-            decision = decide(report, standing, now, self._policy)
+            policy = replace(self._policy, vouched_since=await book.vouched_since())
+            decision = decide(report, standing, now, policy)
             if decision.state is ConsentState.SUPPRESSED:
                 refused = report.purposes & standing.suppressed.keys()
                 await book.prolong_suppression(report.pseudonym, refused, self._proof_ends(today))
@@ -111,7 +116,7 @@ class Consents:
     async def withdraw(self, address: str, purposes: frozenset[Purpose], actor: str, now: datetime) -> bool:
         """Record a no that somebody reports for ADDRESS; it counts at once. True when it was news.
 
-        Raises InvalidAddress, StoreUnavailable.
+        Raises InvalidAddress, StoreUnavailable: neither database nor journal could be written.
         """
         return await self._withdraw(self._pseudonym(address), purposes, actor, None, now)
 
@@ -124,7 +129,7 @@ class Consents:
 
         Raises:
             BadToken: the token was altered; nothing was written.
-            NotRecorded: the store is away; never a false yes.
+            NotRecorded: neither database nor journal could be written; never a false yes.
         """
         stop = self.read_stop(token)
         if stop is None:
@@ -138,16 +143,20 @@ class Consents:
         self, person: Pseudonym, purposes: frozenset[Purpose], actor: str, language: Language | None, now: datetime
     ) -> bool:
         today = day_of(now)
-        async with self._store.consents() as book:
+        no = No(NoKind.WITHDRAWAL, person, purposes or MAIL_PURPOSES, now, actor, language)
+
+        async def write(book: ConsentBook) -> bool:
             return await book.withdraw(
-                person,
-                purposes or MAIL_PURPOSES,
+                no.pseudonym,
+                no.purposes,
                 now=now,
                 actor=actor,
                 language=language,
                 content_last_day=self._proof_ends(today),
                 suppression_last_day=suppression_last_day(today, self._policy),
             )
+
+        return await self._in_step.record(no, self._store.consents(), write)
 
     async def _write(
         self, book: ConsentBook, report: ConsentReport, decision: Decision, notice: Notice, now: datetime

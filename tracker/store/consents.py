@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import delete, func, insert, select, union_all, update
 from sqlalchemy.dialects.sqlite import insert as upsert
@@ -25,9 +26,12 @@ from tracker.model import (
 from tracker.store import invitations
 from tracker.store.ledger import append, unsupported
 from tracker.store.notices import read_notice
-from tracker.store.schema import external_ids, grants, pending, recipients, suppressions
+from tracker.store.schema import external_ids, grants, installation, pending, recipients, suppressions
 from tracker.store.spent import spend
 from tracker.store.standing import read_standing, recipient_of, remember_references
+
+VOUCHED_SINCE: Final = "vouched since"
+"""Of `installation`: no consent from before this instant counts, since a no that followed it may be lost."""
 
 
 class ConsentBook:
@@ -44,6 +48,12 @@ class ConsentBook:
     async def notice(self, version: str, language: Language) -> Notice | None:
         """The notice of that VERSION in LANGUAGE, superseded or not."""
         return await read_notice(self._connection, version, language)
+
+    async def vouched_since(self) -> datetime | None:
+        """Since when nobody's no can have been lost; None when it never was in doubt."""
+        query = select(installation.c.value).where(installation.c.name == VOUCHED_SINCE)
+        value: bytes | None = (await self._connection.execute(query)).scalar_one_or_none()
+        return None if value is None else datetime.fromisoformat(value.decode("ascii"))
 
     async def give(
         self,

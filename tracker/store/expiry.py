@@ -86,7 +86,7 @@ async def end_grants(database: Database, ledger_key: bytes, today: Day, now: dat
                 purposes[recipient].add(purpose)
             for recipient, theirs in purposes.items():
                 ended += await _going_along(connection, recipient, frozenset(theirs))
-                await _expire(connection, ledger_key, recipient, frozenset(theirs), now, later(today, proof_days))
+                await expire(connection, ledger_key, recipient, frozenset(theirs), now, later(today, proof_days))
         if not purposes:
             return ended
         ended[grants.name] += sum(map(len, purposes.values()))
@@ -127,7 +127,7 @@ async def _going_along(connection: AsyncConnection, recipient: int, purposes: fr
     )
 
 
-async def _expire(
+async def expire(
     connection: AsyncConnection,
     ledger_key: bytes,
     recipient: int,
@@ -135,6 +135,7 @@ async def _expire(
     now: datetime,
     last_day: Day,
 ) -> None:
+    """End the grants of RECIPIENT for PURPOSES; the ledger's entry about it stays until LAST_DAY."""
     await connection.execute(delete(grants).where(grants.c.recipient == recipient, grants.c.purpose.in_(purposes)))
     statement = Statement(
         recipient=recipient,

@@ -31,10 +31,8 @@ _CHUNK = 1_000
 
 async def append(connection: AsyncConnection, key: bytes, statement: Statement) -> int:
     """Append STATEMENT to the chain, sealed with the ledger's KEY; the number of its entry."""
-    last = (
-        await connection.execute(select(ledger.c.entry, ledger.c.digest).order_by(ledger.c.entry.desc()).limit(1))
-    ).first()
-    entry, previous = (last.entry + 1, last.digest) if last else (1, GENESIS)
+    last, previous = await last_head(connection)
+    entry = last + 1
     salt = secrets.token_bytes(SALT_SIZE)
     content = content_digest(key, statement, salt)
     await connection.execute(
@@ -52,6 +50,13 @@ async def append(connection: AsyncConnection, key: bytes, statement: Statement) 
         later = case((day > statement.last_day, day), else_=statement.last_day)
         await connection.execute(insert(ledger_ends).values(ended=ended, entry=entry, last_day=later))
     return entry
+
+
+async def last_head(connection: AsyncConnection) -> tuple[int, bytes]:
+    """The number and the digest of the last entry; 0 and GENESIS while there is none."""
+    rows = await connection.execute(select(ledger.c.entry, ledger.c.digest).order_by(ledger.c.entry.desc()).limit(1))
+    last = rows.first()
+    return (last.entry, last.digest) if last else (0, GENESIS)
 
 
 async def unsupported(connection: AsyncConnection, recipient: int) -> tuple[int, ...]:

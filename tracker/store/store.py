@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Self
+from typing import Self, TypeVar
 
 from sqlalchemy import select
 
@@ -30,6 +30,7 @@ from tracker.model import (
     Registration,
     SchemaBehind,
     Standing,
+    StoreUnavailable,
     UntouchedCopy,
 )
 from tracker.store import deliveries, expiry, figures, keys, ledger, mailings, migrate, notices, people, spent
@@ -38,9 +39,13 @@ from tracker.store.engine import BUSY_SECONDS, Database, database_path
 from tracker.store.events import record_events
 from tracker.store.group import CAPACITY, PAUSE, Group, PatientGroup
 from tracker.store.mailings import MailLimit
+from tracker.store.restore import RestoreBook
 from tracker.store.schema import installation
 from tracker.store.standing import read_standing, recipient_of
 from tracker.store.untouched import Tally
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +79,11 @@ class Store:
     ) -> None:
         self._database = database
         self._ledger_key = ledger_key
-        self._grants = Group(partial(deliveries.read_grants, database))
+        self._held = False
+        self._grants = Group(self._unless_held(partial(deliveries.read_grants, database)))
         self._keys = Group(partial(keys.read_keys, database))
-        self._registrations = Group(partial(deliveries.register_copies, database))
-        self._events = PatientGroup(partial(record_events, database), capacity, pause)
+        self._registrations = Group(self._unless_held(partial(deliveries.register_copies, database)))
+        self._events = PatientGroup(self._unless_held(partial(record_events, database)), capacity, pause)
         self._untouched = Tally(database, worker, retention_days)
 
     @staticmethod
@@ -139,6 +145,24 @@ class Store:
         async with self._database.write() as connection:
             await connection.execute(select(installation.c.name).limit(1))
 
+    def hold(self) -> None:
+        """Track nothing until `go_on`, as if the store were away: somebody's no is not in the database yet."""
+        self._held = True
+
+    def go_on(self) -> None:
+        """Track again."""
+        self._held = False
+
+    def _unless_held(
+        self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]]
+    ) -> Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]]:
+        async def guarded(items: Sequence[Item]) -> Sequence[Answer]:
+            if self._held:
+                raise StoreUnavailable("a no waits to be replayed")
+            return await run(items)
+
+        return guarded
+
     @property
     def counters(self) -> Counters:
         """What became of events since the start."""
@@ -180,6 +204,12 @@ class Store:
         """One transaction on what people agreed to, alone at it; committed unless the block raises."""
         async with self._database.write() as connection:
             yield ConsentBook(connection, self._ledger_key)
+
+    @asynccontextmanager
+    async def restoring(self) -> AsyncIterator[RestoreBook]:
+        """One transaction on journals, alone at the database; committed unless the block raises."""
+        async with self._database.write() as connection:
+            yield RestoreBook(connection, self._ledger_key)
 
     async def standing(self, pseudonym: Pseudonym, today: Day) -> Standing:
         """Where the person stands on TODAY."""

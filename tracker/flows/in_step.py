@@ -1,0 +1,266 @@
+"""Tells how journal and database are kept in step, so that no no is lost: noted, committed, anchored, replayed.
+
+The law: nothing is tracked while a no may be missing from the database, and a replay only ever makes things more
+private. Whoever is told that a no counts can rely on it: it is in the database, or on the disk and about to be.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+from tracker.core.calendar import day_of, later
+from tracker.core.journal import Anchor, Noted, Restored
+from tracker.core.pseudonym import rewrap
+from tracker.core.tokens import Tokens
+from tracker.model import BadJournal, No, StoreUnavailable
+from tracker.store.consents import ConsentBook
+from tracker.store.engine import RowRefused
+from tracker.store.journal import Journal, Mark
+from tracker.store.restore import Marks, RestoreBook
+from tracker.store.store import Store
+
+log = logging.getLogger(__name__)
+
+Book = TypeVar("Book", bound=ConsentBook)
+
+AT_ONCE: Final = 100
+"""The most nos that are replayed in one transaction."""
+OFTEN: Final = timedelta(minutes=1)
+"""How often the database is looked at while nothing waits."""
+DRAWN_SIZE: Final = 16
+WAITS: Final = "a withdrawal waits for the database and is applied before anything is tracked"
+UNKNOWN: Final = "missing: the database does not know the journal in this folder; run `tracker restore-check`"
+TOO_SHORT: Final = "the journal reaches back less far than the database, or was cut; run `tracker restore-check`"
+OTHERS: Final = "an older database was put in place, and another server has not replayed its journal yet"
+
+
+class InStep:
+    """Keeps one server's journal and the database in step."""
+
+    def __init__(
+        self,
+        store: Store,
+        journal: Journal,
+        tokens: Callable[[], Tokens],
+        random_bytes: Callable[[int], bytes],
+        *,
+        proof_days: int,
+        backup_days: int,
+    ) -> None:
+        self._store = store
+        self._journal = journal
+        self._tokens = tokens
+        self._random_bytes = random_bytes
+        self._proof_days = proof_days
+        self._backup_days = backup_days
+        self._looked: datetime | None = None
+        self._read = False
+        self._away: list[No] = []
+        """What was noted while the store was away."""
+        self.trouble = ""
+        """Why nothing is tracked; empty when all is well."""
+
+    async def start(self, now: datetime) -> None:
+        """Track nothing until journal and database agree; what stands in the way is `trouble`, not an error."""
+        self._store.hold()
+        self.trouble = "not compared with the database yet"
+        try:
+            await self.look(now)
+        except StoreUnavailable:
+            log.warning("journal and database cannot be compared: the store is away")
+
+    async def record(
+        self, no: No, transaction: AbstractAsyncContextManager[Book], write: Callable[[Book], Awaitable[bool]]
+    ) -> bool:
+        """Let WRITE write NO to the database in TRANSACTION, and note it in the journal before that commits.
+
+        WRITE returns whether it was news; `no.at` is the instant that the ledger's entry is recorded at. When the
+        store is away NO is noted in the journal alone, and replayed as soon as it is back; that counts as news.
+        Raises StoreUnavailable when neither was possible.
+        """
+        noted = news = False
+        try:
+            async with transaction as book:
+                news = await write(book)
+                if news:
+                    noted = await self._noted(no)
+        except RowRefused:
+            raise
+        except StoreUnavailable:
+            if not noted and not self._waits(no) and not await self._noted(no):
+                raise
+            self._away.append(no)
+            self._hold(WAITS)
+            return True
+        return news
+
+    async def keep(self, now: datetime) -> None:
+        """Replay what waits, else compare once a minute. While the store is away it is tried again; nothing is lost."""
+        overdue = self._looked is None or not timedelta() <= now - self._looked < OFTEN
+        if not (self.trouble or overdue):
+            return
+        try:
+            await self.look(now)
+        except StoreUnavailable:
+            return  # readiness says so by itself
+
+    async def stop(self, clock: Callable[[], datetime]) -> None:
+        """Note the ledger's head for the last time."""
+        if not self.trouble:
+            self._looked = None
+            await self.keep(clock())
+
+    async def look(self, now: datetime) -> None:
+        """Compare journal and database, replay what the database lacks, follow what others wrote, anchor the head.
+
+        Raises StoreUnavailable: nothing changed in whether anything is tracked.
+        """
+        self._looked = now
+        try:
+            if not self._read:
+                await self._journal.load()
+                self._read = True
+            waits = await self._compare(now)
+            if waits:
+                self._hold(waits)
+                return
+            await self._follow(now)
+            await self._journal.turn(now, self._backup_days)
+        except BadJournal as error:
+            self._read = False  # it may be put back
+            self._hold(error.detail)
+            return
+        if self._journal.waiting:  # somebody said no meanwhile
+            return
+        if self.trouble:
+            log.info("journal and database are in step")
+        self._away, self.trouble = [], ""
+        self._store.go_on()
+
+    async def _compare(self, now: datetime) -> str:
+        """Replay what the database lacks; what stands in the way of going on, or nothing."""
+        journal = self._journal
+        async with self._store.restoring() as book:
+            marks = await book.marks()
+            mark = marks.applied.get(journal.id)
+            if mark is None:
+                return UNKNOWN
+            if not journal.reaches(mark):
+                return TOO_SHORT
+            lost = await self._lost(book, mark)
+            if lost is not None:
+                drawn = self._random_bytes(DRAWN_SIZE)
+                await book.went_back(drawn)
+                marks = replace(marks, restored=drawn, replayed=frozenset())
+        if lost is not None:
+            self._hold("an older database was put in place; what it lacks is replayed")
+            log.warning("the database lacks what it had: it went back to entry %d; the journal is replayed", lost)
+            await journal.note(Restored(now, lost), now)
+        if mark.number < self._applied():
+            await journal.load()  # what was applied once has to be applied again
+        journal.applied(mark.number)
+        await self.replay(journal)
+        if marks.restored is None:
+            return ""
+        return await self._go_forward(marks, marks.restored)
+
+    async def _lost(self, book: RestoreBook, mark: Mark) -> int | None:
+        """The ledger's last entry, when the database went back and lacks what was anchored; None when it did not."""
+        anchor = self._journal.anchors[-1] if self._journal.anchors else None
+        if not isinstance(anchor, Anchor):
+            return None
+        if anchor.applied <= mark.number and await book.has_head(anchor.entry, anchor.digest):
+            return None
+        return (await book.head())[0]
+
+    async def _go_forward(self, marks: Marks, drawn: bytes) -> str:
+        """Note that this journal was replayed; the last one to be lets everybody go on."""
+        async with self._store.restoring() as book:
+            await book.replayed(self._journal.id, drawn)
+            missing = marks.applied.keys() - marks.replayed - {self._journal.id}
+            if not missing:
+                await book.is_forward()
+        return OTHERS if missing else ""
+
+    async def replay(self, journal: Journal) -> None:
+        """Apply all that waits in JOURNAL. Raises StoreUnavailable; what was applied before stays so."""
+        while waiting := journal.waiting[:AT_ONCE]:
+            number = waiting[-1].number
+            async with self._store.restoring() as book:
+                for noted in waiting:
+                    await self._apply(book, self._current(noted))
+                await book.set_mark(journal.id, journal.mark(number))
+            journal.applied(number)
+
+    async def _apply(self, book: RestoreBook, no: No) -> None:
+        """Let NO be in the database; nothing when it is."""
+        if await book.knows(no):
+            return
+        ends = later(day_of(no.at), self._proof_days)
+        await book.withdraw(
+            no.pseudonym,
+            no.purposes,
+            now=no.at,
+            actor=no.actor,
+            language=no.language,
+            content_last_day=ends,
+            suppression_last_day=ends,
+        )
+
+    async def _follow(self, now: datetime) -> None:
+        """Note the nos of other servers, and the ledger's head."""
+        journal = self._journal
+        last = journal.anchors[-1] if journal.anchors else None
+        async with self._store.restoring() as book:
+            head = await book.head()
+            if last is not None and last.entry == head[0] and isinstance(last, Anchor) and journal.anchored:
+                return
+            theirs = await book.nos_since(last.entry if last else 0)
+        own = {(no.pseudonym, no.at) for no in map(self._current, journal.since_anchor)}
+        for no in theirs:
+            if (no.pseudonym, no.at) not in own:
+                await journal.note_no(no, self._generation(), now)
+        await journal.note(Anchor(now, *head, self._applied()), now)
+        await self.replay(journal)
+
+    async def _noted(self, no: No) -> bool:
+        """Whether NO is in the journal now; where it cannot be, what is committed is followed up later."""
+        try:
+            if not self._read:
+                raise BadJournal(self.trouble)
+            await self._journal.note_no(no, self._generation(), no.at)
+        except BadJournal as error:
+            log.error("a no could not be noted in the journal: %s", error.detail)
+            self._looked = None
+            return False
+        return True
+
+    def _waits(self, no: No) -> bool:
+        """Whether the same no was noted already while the store is away: pressing again writes nothing."""
+        return any(
+            (one.kind, one.pseudonym) == (no.kind, no.pseudonym) and one.purposes >= no.purposes for one in self._away
+        )
+
+    def _applied(self) -> int:
+        """The number of the last no that the database is known to have applied."""
+        waiting = self._journal.waiting
+        return waiting[0].number - 1 if waiting else self._journal.number
+
+    def _current(self, noted: Noted) -> No:
+        """What was NOTED, with the pseudonym of today's generation."""
+        later_keys = self._tokens().ring.pseudonym_keys[noted.generation :]
+        return replace(noted.no, pseudonym=rewrap(later_keys, noted.no.pseudonym))
+
+    def _generation(self) -> int:
+        return len(self._tokens().ring.pseudonym_keys)
+
+    def _hold(self, why: str) -> None:
+        self._store.hold()
+        if self.trouble != why:
+            log.warning("nothing is tracked: %s", why)
+        self.trouble = why
