@@ -143,9 +143,9 @@ async def test_a_link_is_good_for_one_answer(world: World, first: str) -> None:
 
 async def test_of_many_answers_at_the_same_time_one_counts(world: World) -> None:
     token = await world.asked()
-    answers = [world.answers.yes(token, MAIL_PURPOSES, Language.DE, NOW) for _ in range(5)]
-    said = await asyncio.gather(*answers, *(world.answers.no(token, NOW) for _ in range(5)), return_exceptions=True)
-    assert [type(one) for one in said].count(AskSpent) == 9
+    yes = [world.answers.yes(token, MAIL_PURPOSES, Language.DE, NOW) for _ in range(2)]
+    said = await asyncio.gather(*yes, world.answers.no(token, NOW), return_exceptions=True)
+    assert [type(one) for one in said].count(AskSpent) == 2
     assert len(await world.events()) == 1
 
 
