@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Select, Table, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -59,7 +59,7 @@ async def end_reported(
         reached = people[-1]
 
 
-def _reported(table: Table, actor: str, since: datetime) -> Select[tuple[int]]:
+def _reported(table: Table, actor: str, since: datetime) -> Select[Any]:
     """The people with a row in TABLE that rests on what ACTOR reported."""
     return (
         select(table.c.recipient)
