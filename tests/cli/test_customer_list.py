@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tracker.cli.customer_list import CustomerList, Row
+from tracker.doors import api_consents_batch
 from tracker.flows.consent import ReportedConsent
 from tracker.model import BadList, ExistingCustomer, Language, Method, Purpose, TrackerError
 
@@ -155,3 +162,59 @@ def test_the_list_is_read_in_chunks_and_says_how_far_it_got(tmp_path: Path) -> N
     assert sizes == [300, 300, 300, 100]
     assert positions == sorted(positions)
     assert positions[-1] == customers.size
+
+
+WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=12)
+FIELDS = st.fixed_dictionaries(
+    {
+        "address": st.sampled_from(["anna@example.org", "jörg@example.org", '"a;b"@example.org']),
+        "purposes": st.lists(st.sampled_from(["open", "click", "phone"]), unique=True, max_size=3),
+        "method": st.sampled_from([method.value for method in Method]),
+        "given_at": st.just("2026-11-01T09:00:00Z"),
+        "notice_version": st.just("2026-1"),
+        "language": st.sampled_from(["de", "en"]),
+    },
+    optional={"reference": WORDS},
+)
+EVIDENCE = st.fixed_dictionaries(
+    {},
+    optional={
+        "source": WORDS,
+        "document": WORDS,
+        "confirmed_by": WORDS,
+        "confirmed_at": st.just("2026-11-01T10:00:00+01:00"),
+        "call_started_at": st.just("2026-11-01T10:00:00Z"),
+        "call_seconds": st.integers(0, 86_400),
+        "call_again": st.booleans(),
+    },
+)
+
+
+@given(FIELDS, EVIDENCE, st.sampled_from([",", ";", "\t"]))
+def test_a_line_of_a_list_is_the_same_report_as_a_line_of_a_sync(
+    fields: dict[str, Any], evidence: dict[str, Any], delimiter: str
+) -> None:
+    """Whichever way a report comes, it is one: what it comes to is then the same (tests/flows/test_bulk.py)."""
+    said = {
+        **fields,
+        "evidence": {name: _stripped(value) for name, value in evidence.items() if _stripped(value) != ""},
+    }
+    if "reference" in said:
+        said["reference"] = said["reference"].strip() or None
+    cells = {**fields, **evidence, "purposes": " ".join(fields["purposes"])}
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "list.csv"
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, [*cells], delimiter=delimiter)
+            writer.writeheader()
+            writer.writerow(cells)
+        (row,) = CustomerList(path).rows()
+    line = api_consents_batch._line(json.dumps(said).encode(), "cli", 1)
+    if isinstance(line, TrackerError):
+        assert type(row.line) is type(line)
+    else:
+        assert row.line == line
+
+
+def _stripped(value: object) -> object:
+    return value.strip() if isinstance(value, str) else value

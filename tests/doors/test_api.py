@@ -13,6 +13,8 @@ from tracker.model import StoreUnavailable
 ROUTES = [
     ("POST", "/v1/rewrite", "rewrite"),
     ("POST", "/v1/consents", "consent"),
+    ("POST", "/v1/consents/batch", "consent"),
+    ("GET", "/v1/consents/changes", "consent"),
     ("POST", "/v1/consents/lookup", "consent"),
     ("POST", "/v1/consents/withdraw", "consent"),
     ("GET", "/v1/stats/messages", "stats"),
@@ -148,6 +150,13 @@ async def test_a_body_is_asked_for_only_after_its_headers_were_found_in_order(ap
     assert refused.startswith(b"HTTP/1.1 401 ")
     named = ("Authorization: Bearer all", "Content-Type: application/json")
     answer = await raw(api, "POST /v1/consents/lookup HTTP/1.1", *named, *expecting, body=body)
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 ")
+
+
+async def test_a_streamed_answer_begins_only_after_the_body_was_asked_for(api: Api) -> None:
+    named = ("Authorization: Bearer all", "Content-Type: application/x-ndjson")
+    expecting = ("Content-Length: 2", "Expect: 100-continue")
+    answer = await raw(api, "POST /v1/consents/batch HTTP/1.1", *named, *expecting, body=b"{}")
     assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 ")
 
 

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import pty
+import resource
 import sqlite3
 import subprocess
 import sys
@@ -13,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from time import monotonic
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -79,21 +79,27 @@ def test_r7_fifty_thousand_lines_are_taken_in_reasonable_time_and_mail_nobody(
 ) -> None:
     rows = [line(f"c{number}", reference=f"C-{number}", confirmed=number % 10 > 0) for number in range(50_000)]
     path = write(fresh, *rows)
-    began = monotonic()
+    before = _worked()
     told = _run(fresh, "consent", "import", str(path))
-    seconds = monotonic() - began
+    seconds = _worked() - before
     report = fresh.folder / "customers.report.csv"
     assert told == f"50000 lines: 45000 live, 5000 pending, 0 refused; report: {report}\n"
     assert refused(report) == []
-    assert seconds < 180, "some fifteen seconds on a machine of its own; this one may be shared by many"
+    assert seconds < 60, "of work, whoever else the machine works for; some fifteen when this was written"
     assert (count(fresh, "grants"), count(fresh, "pending"), count(fresh, "ledger")) == (90_000, 10_000, 50_000)
     assert (letterbox.mails, count(fresh, "mailings")) == (0, 0)
-    before = (fresh.folder / "tracker.db").read_bytes()
+    database = (fresh.folder / "tracker.db").read_bytes()
     assert "45000 unchanged, 5000 pending" in _run(fresh, "consent", "import", str(path))
-    assert (fresh.folder / "tracker.db").read_bytes() == before, "the same list again writes nothing"
+    assert (fresh.folder / "tracker.db").read_bytes() == database, "the same list again writes nothing"
     assert letterbox.mails == 0
     for file in fresh.folder.glob("tracker.db*"):
         assert b"c4711@example.org" not in file.read_bytes()
+
+
+def _worked() -> float:
+    """Seconds that processes which this one started have worked."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _run(tracker: Installation, *words: str) -> str:

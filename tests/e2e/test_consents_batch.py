@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import closing
+from hashlib import sha256
 from typing import Any
 
 from tests.e2e.test_batch import resident
@@ -40,6 +43,15 @@ def sync(tracker: Installation, body: Iterable[bytes]) -> Iterator[Any]:
         connection.close()
 
 
+def everything(tracker: Installation) -> str:
+    """A digest of all that the database holds; not of the file, which the daily VACUUM orders anew."""
+    digest = sha256()
+    with closing(sqlite3.connect(tracker.folder / "tracker.db")) as plain:
+        for statement in plain.iterdump():
+            digest.update(statement.encode())
+    return digest.hexdigest()
+
+
 def test_a_hundred_thousand_lines_in_bounded_memory_and_a_second_night_that_writes_nothing(
     fresh: Installation,
 ) -> None:
@@ -54,13 +66,11 @@ def test_a_hundred_thousand_lines_in_bounded_memory_and_a_second_night_that_writ
     assert numbers == list(range(1, PEOPLE + 1))
     assert said == {"live": 90_000 - 450, "unchanged": 450, "pending": 10_000}
     assert resident(fresh.pid) - before < ROOM, "kilobytes"
-    assert fresh.stop() == 0  # folds the write-ahead log into the file
-    database = (fresh.folder / "tracker.db").read_bytes()
-    fresh.start()
+    held = everything(fresh)
     again = Counter(told["state"] for told in sync(fresh, lines(range(0, PEOPLE, 5))))
     assert again == {"unchanged": 10_000, "pending": 10_000}
+    assert everything(fresh) == held
     assert fresh.stop() == 0
-    assert (fresh.folder / "tracker.db").read_bytes() == database
     assert b"Traceback" not in fresh.log_file.read_bytes()
     for file in (*fresh.folder.glob("tracker.db*"), fresh.log_file):
         assert b"n4711@example.org" not in file.read_bytes()

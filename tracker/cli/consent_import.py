@@ -96,12 +96,19 @@ async def _import(settings: Settings, wish: Wish) -> Counts:
         customers = CustomerList(wish.file, wish.references_of)
         next(customers.rows(), None)  # what is wrong with the columns is said before a report is begun
         now = utc_now()
-        with wish.report.open("w", newline="", encoding="utf-8") as report:
+        with _opened(wish.report) as report:
             look = wish.dry_run or wish.all_or_nothing
             counts = await _one_by_one(parts.bulk, customers, report, now, rehearsal=look, try_only=not wish.dry_run)
             if wish.all_or_nothing and not wish.dry_run and not counts.refused:
                 counts.taken = await _all_at_once(parts.bulk, customers, now)
         return counts
+
+
+def _opened(report: Path) -> TextIO:
+    try:
+        return report.open("w", newline="", encoding="utf-8")
+    except OSError as error:
+        raise BadList(f"--report cannot be written: {error.strerror}") from None
 
 
 async def _check_key(parts: Parts, name: str | None) -> None:

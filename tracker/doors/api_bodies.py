@@ -32,7 +32,7 @@ def check_body(request: web.Request, media_type: str, limit: int) -> None:
 
 async def read_body(request: web.Request, media_type: str, limit: int) -> bytes:
     """The body of REQUEST, which `check_body` let through. Raises Problem with BodyTooLarge."""
-    await _go_on(request)
+    await go_on(request)
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.content.iter_any():
@@ -44,8 +44,7 @@ async def read_body(request: web.Request, media_type: str, limit: int) -> bytes:
 
 
 async def body_chunks(request: web.Request) -> AsyncIterator[bytes]:
-    """The body of REQUEST, which `check_body` let through, as it comes."""
-    await _go_on(request)
+    """The body of REQUEST, which `check_body` let through and `go_on` asked for, as it comes."""
     async for chunk in request.content.iter_any():
         yield chunk
 
@@ -75,7 +74,8 @@ async def expect(_: web.Request) -> None:
     """Answer no `Expect` field before the request was looked at: aiohttp would ask for the body, or quote the field."""
 
 
-async def _go_on(request: web.Request) -> None:
+async def go_on(request: web.Request) -> None:
+    """Ask for the body where the caller waits for that; before any answer has begun."""
     if request.version >= HttpVersion11 and request.headers.get("Expect", "").strip().lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # the answer itself has not begun

@@ -18,7 +18,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from tracker.doors.api_access import Gate
 from tracker.doors.api_batch import NDJSON, STALLED, cut
-from tracker.doors.api_bodies import LARGEST_JSON, body_chunks, check_body, parsed
+from tracker.doors.api_bodies import LARGEST_JSON, body_chunks, check_body, go_on, parsed
 from tracker.doors.api_consents import reported_consent, said_of
 from tracker.doors.api_problems import TYPE
 from tracker.doors.schemas import ConsentBody
@@ -52,6 +52,7 @@ class ConsentsBatchDoor:
         """
         key = await self._gate(request, Scope.CONSENT)
         check_body(request, NDJSON, LARGEST_BATCH)
+        await go_on(request)
         response = web.StreamResponse(headers={"Content-Type": NDJSON})
         await response.prepare(request)
         # Answers leave on their own: a caller may send all it has before it reads any, and must not wait for us then.

@@ -6,7 +6,7 @@ The law: a system is told of a person only under the reference that it gave itse
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -15,8 +15,8 @@ from sqlalchemy import delete, func, literal, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tracker.model import Change, Day, LedgerContent, LedgerEvent
-from tracker.store.ledger import contents_after, head
+from tracker.model import Change, Day, LedgerEvent
+from tracker.store.ledger import contents, entries_after, head
 from tracker.store.schema import erased_ids, external_ids, grants, is_live, ledger_contents
 
 STEP: Final = 1_000
@@ -45,8 +45,8 @@ async def changes_after(connection: AsyncConnection, source: str, entry: int, to
     changes: list[Change] = []
     reached = entry
     for _ in range(MOST_STEPS):
-        found = await contents_after(connection, reached, today, STEP)
-        step = found[-1][1].entry if len(found) == STEP else end
+        found = await entries_after(connection, reached, today, STEP)
+        step = max(found) if len(found) == STEP else end
         told = [*await _of_entries(connection, source, found, today)]
         told += await _of_erased(connection, source, reached, step, today)
         told.sort(key=lambda change: (change.entry, change.reference))
@@ -67,30 +67,32 @@ async def changes_after(connection: AsyncConnection, source: str, entry: int, to
 
 
 async def _of_entries(
-    connection: AsyncConnection, source: str, found: Sequence[tuple[int, LedgerContent]], today: Day
+    connection: AsyncConnection, source: str, found: Mapping[int, int], today: Day
 ) -> Iterator[Change]:
-    people = {recipient for recipient, _ in found}
-    references = await _references(connection, source, people, today)
+    references = await _references(connection, source, set(found.values()), today)
+    if not references:
+        return iter(())
     ends = await _live_until(connection, references.keys(), today)
+    known = await contents(connection, [entry for entry, recipient in found.items() if recipient in references])
     return (
         Change(content.entry, reference, content.event, content.purposes, content.recorded_at, ends.get(content.entry))
-        for recipient, content in found
+        for content in known
         if content.event is not LedgerEvent.REQUESTED
-        for reference in references.get(recipient, ())
+        for reference in references[found[content.entry]]
     )
 
 
 async def _references(
     connection: AsyncConnection, source: str, people: Collection[int], today: Day
 ) -> dict[int, list[str]]:
+    # Asked for the source too, SQLite would walk through all that the source ever gave, for each step anew.
     rows = await connection.execute(
-        select(external_ids.c.recipient, external_ids.c.reference).where(
-            external_ids.c.recipient.in_(people), external_ids.c.source == source, external_ids.c.last_day >= today
-        )
+        select(external_ids).where(external_ids.c.recipient.in_(people), external_ids.c.last_day >= today)
     )
     found: dict[int, list[str]] = defaultdict(list)
-    for recipient, reference in rows:
-        found[recipient].append(reference)
+    for row in rows:
+        if row.source == source:
+            found[row.recipient].append(row.reference)
     return found
 
 

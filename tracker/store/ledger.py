@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from hmac import compare_digest
 from typing import Any
@@ -114,17 +114,23 @@ async def digest_of(connection: AsyncConnection, entry: int) -> bytes | None:
     return found.scalar_one_or_none()
 
 
-async def contents_after(
-    connection: AsyncConnection, entry: int, today: Day, limit: int
-) -> tuple[tuple[int, LedgerContent], ...]:
-    """Up to LIMIT contents after ENTRY whose day has not passed on TODAY, oldest first, each with its person."""
+async def entries_after(connection: AsyncConnection, entry: int, today: Day, limit: int) -> dict[int, int]:
+    """Up to LIMIT entries after ENTRY, oldest first, whose day has not passed on TODAY: each with its person."""
     rows = await connection.execute(
-        select(ledger_contents)
+        select(ledger_contents.c.entry, ledger_contents.c.recipient)
         .where(ledger_contents.c.entry > entry, ~_is_due(ledger_contents, today))
         .order_by(ledger_contents.c.entry)
         .limit(limit)
     )
-    return tuple((row.recipient, _content(row)) for row in rows)
+    return {row.entry: row.recipient for row in rows}
+
+
+async def contents(connection: AsyncConnection, entries: Collection[int]) -> tuple[LedgerContent, ...]:
+    """What ENTRIES say, oldest first."""
+    rows = await connection.execute(
+        select(ledger_contents).where(ledger_contents.c.entry.in_(entries)).order_by(ledger_contents.c.entry)
+    )
+    return tuple(_content(row) for row in rows)
 
 
 def _is_due(entries: Table, today: Day) -> ColumnElement[bool]:

@@ -9,9 +9,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Select, Table, delete, select, union
+from sqlalchemy import Select, Table, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.core.calendar import day_of, later
@@ -59,7 +59,7 @@ async def end_reported(
         reached = people[-1]
 
 
-def _reported(table: Table, actor: str, since: datetime) -> Select[tuple[int]]:
+def _reported(table: Table, actor: str, since: datetime) -> Select[Any]:
     """The people with a row in TABLE that rests on what ACTOR reported."""
     return (
         select(table.c.recipient)
@@ -69,11 +69,13 @@ def _reported(table: Table, actor: str, since: datetime) -> Select[tuple[int]]:
 
 
 async def _people(connection: AsyncConnection, actor: str, since: datetime, reached: int) -> list[int]:
-    found = union(*(_reported(table, actor, since) for table in (grants, pending))).subquery()
-    rows = await connection.execute(
-        select(found.c.recipient).where(found.c.recipient > reached).order_by(found.c.recipient).limit(PEOPLE)
-    )
-    return list(rows.scalars())
+    """The next PEOPLE after REACHED, in the order of their ids: each table is walked through once."""
+    found: set[int] = set()
+    for table in (grants, pending):
+        person = table.c.recipient
+        next_ones = _reported(table, actor, since).where(person > reached).distinct().order_by(person).limit(PEOPLE)
+        found |= {recipient for (recipient,) in await connection.execute(next_ones)}
+    return sorted(found)[:PEOPLE]
 
 
 async def _end(
