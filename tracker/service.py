@@ -293,7 +293,7 @@ def applications(parts: Parts, clock: Clock) -> tuple[web.Application, web.Appli
         consents=parts.consents,
         figures=parts.figures,
         subjects=parts.subjects,
-        about=about(site(settings), Languages(templates_folder() / "locale"), settings.language),
+        about=about(disclosure(settings), Languages(templates_folder() / "locale"), settings.language),
         access=parts.access,
         metrics=parts.metrics,
         ready=partial(readiness, parts),
@@ -310,7 +310,7 @@ def applications(parts: Parts, clock: Clock) -> tuple[web.Application, web.Appli
         trusted_proxies=settings.trusted_proxies,
         answered=parts.metrics.answered,
         more=(
-            *SessionPage(parts.mailbox, parts.subjects, parts.proofs, pages, clock, settings.backup_days).routes,
+            *SessionPage(parts.mailbox, parts.subjects, parts.proofs, pages, clock, disclosure(settings)).routes,
             *MailboxPage(parts.mailbox, pages, clock).routes,
         ),
     )
