@@ -327,7 +327,7 @@ def applications(parts: Parts, clock: Clock) -> tuple[web.Application, web.Appli
         changes=parts.changes,
         figures=parts.figures,
         subjects=parts.subjects,
-        about=about(site(settings), Languages(templates_folder() / "locale"), settings.language),
+        about=about(disclosure(settings), Languages(templates_folder() / "locale"), settings.language),
         access=parts.access,
         metrics=parts.metrics,
         ready=partial(readiness, parts),
@@ -348,7 +348,7 @@ def applications(parts: Parts, clock: Clock) -> tuple[web.Application, web.Appli
         answered=parts.metrics.answered,
         more=(
             *AskPage(parts.asking, parts.answers, pages, clock).routes,
-            *SessionPage(parts.mailbox, parts.subjects, parts.proofs, pages, clock, settings.backup_days).routes,
+            *SessionPage(parts.mailbox, parts.subjects, parts.proofs, pages, clock, disclosure(settings)).routes,
             *MailboxPage(parts.mailbox, pages, clock).routes,
         ),
     )

@@ -75,6 +75,12 @@ def test_after_a_rekey_it_still_means_the_same_person() -> None:
     assert opened.pseudonym == pseudonym(ring.pseudonym_keys, "anna@example.org")
 
 
+def test_a_server_that_has_not_read_the_new_key_yet_does_not_take_somebody_else_for_the_person() -> None:
+    ring = replace(RING, pseudonym_keys=(b"1" * 32, b"2" * 32))
+    newer = ProofTokens(ring, lambda key: key.mailbox).seal(ANNA, Language.FR, NONCE, NOW)
+    assert MAILBOX.open(newer, NOW) is None
+
+
 def test_r28_it_says_nothing_about_the_person() -> None:
     """R28: no address in it, and no two alike."""
     other = MAILBOX.seal(ANNA, Language.FR, b"m" * 12, NOW)

@@ -96,7 +96,9 @@ async def people(folder: Path, *, public_url: str = SITE.public_url, mails: bool
         periods = Periods(retention_days=90, consent_days=730, pending_days=30, proof_days=1095, backup_days=35)
         disclosure = Disclosure(SITE.controller, SITE.contact, public_url, Language.EN, periods)
         proofs = Proofs(store, lambda: TOKENS, counted_bytes(), disclosure)
-        me = SessionPage(mailbox, Subjects(store, lambda: TOKENS, policy, in_step), proofs, pages, door.clock, 35)
+        me = SessionPage(
+            mailbox, Subjects(store, lambda: TOKENS, policy, in_step), proofs, pages, door.clock, disclosure
+        )
         app = build(
             FakeHits(),  # type: ignore[arg-type]
             FakeConsents(),  # type: ignore[arg-type]

@@ -91,7 +91,9 @@ def rows(tracker: Installation) -> dict[str, list[tuple[object, ...]]]:
         return {table: plain.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall() for table in TABLES}
 
 
-def test_r47_r48_r51_see_take_along_and_be_erased(tracker: Installation, mail_server: MailServer) -> None:
+def test_r47_r48_r51_see_take_along_and_be_erased(
+    tracker: Installation, mail_server: MailServer, tmp_path: Path
+) -> None:
     """R47, R48, R51: the whole way of one person; links and pixels outlive it (R10, R31)."""
     sent = measured(tracker)
     image = tracker.public("GET", pixel(sent), **FIREFOX)
@@ -137,6 +139,7 @@ def test_r47_r48_r51_see_take_along_and_be_erased(tracker: Installation, mail_se
     assert [tracker.public("GET", path, **FIREFOX).headers["Location"] for path in paths(sent, "c")] == targets
     assert tracker.grant(ANNA, reference="crm-17").status == 409
     assert tracker.rewrite(OFFER, ANNA).body == OFFER
+    assert not search(tmp_path, ANNA, "127.0.0.77")
 
 
 def test_r49_a_crawl_that_only_looks_sees_nothing_and_changes_nothing(

@@ -15,7 +15,7 @@ from tracker.doors.languages import Languages
 from tracker.doors.pages import templates_folder
 from tracker.flows.subject import Export, Request
 from tracker.model import Language, OwnActor
-from tracker.service import built, site, utc_now
+from tracker.service import built, disclosure, utc_now
 
 CASE = click.option("--case", metavar="N", help="Your number of the letter or call, for the audit trail.")
 
@@ -47,7 +47,7 @@ def export(context: Context, case: str | None, form: str, language: str | None) 
         click.echo(table(found.held), nl=False)
         return
     spoken = settings.language if language is None else Language(language)
-    beside = about(site(settings), Languages(templates_folder() / "locale"), spoken)
+    beside = about(disclosure(settings), Languages(templates_folder() / "locale"), spoken)
     click.echo(_json(document(found.held, found.notices, beside, utc_now())))
 
 

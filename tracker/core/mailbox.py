@@ -70,7 +70,10 @@ class ProofTokens:
         """What TEXT says at NOW; None for anything that was altered, made elsewhere or is over."""
         if not _SHAPE.fullmatch(text) or text[0] not in self._keys:
             return None
-        later_keys = self._ring.pseudonym_keys[KEY_IDS.index(text[1]) + 1 :]
+        generation = KEY_IDS.index(text[1])
+        if generation >= len(self._ring.pseudonym_keys):
+            return None
+        later_keys = self._ring.pseudonym_keys[generation + 1 :]
         octets = urlsafe_b64decode(text[_OPEN_PART:])
         head = text[:_OPEN_PART].encode("ascii")
         try:

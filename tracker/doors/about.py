@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tracker.core.disclosure import Disclosure
 from tracker.doors.languages import Languages, period
-from tracker.doors.pages import Site
 from tracker.model import Language
 
 
-def about(site: Site, languages: Languages, language: Language) -> Mapping[str, object]:
-    """Who holds the data, what for, who sees it, for how long, where it came from, and what rights there are."""
+def about(disclosure: Disclosure, languages: Languages, language: Language) -> Mapping[str, object]:
+    """Who holds the data, what for, who sees it, for how long, where it came from, and what rights there are.
+
+    What the controller has not told yet (DISCLOSURE) is left out.
+    """
 
     def said(english: str, **values: str) -> str:
-        return languages.text(language, english) % {"controller": site.controller, "contact": site.contact, **values}
+        us = {"controller": disclosure.controller, "contact": disclosure.contact}
+        return languages.text(language, english) % {**us, **values}
 
-    retention, validity = period(site.retention_days, language), period(site.consent_days, language)
-    proof = period(site.proof_days, language)
+    periods = disclosure.periods
+    retention, validity = period(periods.retention_days, language), period(periods.consent_days, language)
+    proof = period(periods.proof_days, language)
     return {
         "language": language.value,
-        "controller": site.controller,
-        "contact": site.contact,
+        "controller": disclosure.controller,
+        "contact": disclosure.contact,
         "purposes": {
             "open": said("To see whether a message is opened, if you agreed to that."),
             "click": said("To see which links of a message are followed, if you agreed to that."),
@@ -41,8 +46,29 @@ def about(site: Site, languages: Languages, language: Language) -> Mapping[str, 
         ),
         "decisions": said("Nothing decides about you by itself, and no profile is made."),
         "rights": [
-            said("You can withdraw, see, take along and erase all this at %(url)s.", url=f"{site.public_url}/privacy"),
+            said(
+                "You can withdraw, see, take along and erase all this at %(url)s.",
+                url=f"{disclosure.public_url}/privacy",
+            ),
             said("To correct something or to object, write to %(contact)s."),
             said("You can complain to a data protection authority."),
         ],
+        **_told(disclosure, language),
     }
+
+
+def _told(disclosure: Disclosure, language: Language) -> Mapping[str, str]:
+    """What the controller told in words of its own, where it did, for readers of LANGUAGE."""
+    plain = {
+        "controller_address": disclosure.controller_address,
+        "data_protection_officer": disclosure.data_protection_officer,
+        "supervisory_authority": disclosure.supervisory_authority,
+    }
+    worded = {
+        "controllers_purposes": disclosure.purposes,
+        "recipients": disclosure.data_recipients,
+        "hosting": disclosure.hosting,
+        "transfers": disclosure.transfers,
+    }
+    spoken = {name: wording.read_in(language, disclosure.language)[0] for name, wording in worded.items() if wording}
+    return {**{name: text for name, text in plain.items() if text}, **spoken}

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from aiohttp import web
 
+from tracker.core.disclosure import Disclosure
 from tracker.core.export import document, table
 from tracker.doors.about import about
 from tracker.doors.forms import read_form
@@ -41,14 +42,14 @@ class SessionPage:
         proofs: Proofs,
         pages: Pages,
         clock: Callable[[], datetime],
-        backup_days: int,
+        disclosure: Disclosure,
     ) -> None:
         self._mailbox = mailbox
         self._subjects = subjects
         self._proofs = proofs
         self._pages = pages
         self._clock = clock
-        self._backup_days = backup_days
+        self._disclosure = disclosure
         self._cookie = SessionCookie(pages.site.public_url)
         self._views = {language: HeldView(pages.languages, language) for language in Language}
 
@@ -136,7 +137,7 @@ class SessionPage:
         await self._subjects.forget(session.person, language, self._clock())
         with suppress(StoreUnavailable):  # then the erasure stands in the journal, and the session ends by itself
             await self._mailbox.end(session)
-        values = {"backups": period(self._backup_days, language)}
+        values = {"backups": period(self._disclosure.periods.backup_days, language)}
         answer = self._pages.answer("erased.html", language, values)
         self._cookie.take(answer)
         return answer
@@ -144,7 +145,7 @@ class SessionPage:
     async def _as_json(self, request: web.Request, session: Session, _: Fields) -> web.StreamResponse:
         now = self._clock()
         export = await self._subjects.take_along(session.person, now)
-        beside = about(self._pages.site, self._pages.languages, self._language(request, session))
+        beside = about(self._disclosure, self._pages.languages, self._language(request, session))
         text = json.dumps(document(export.held, export.notices, beside, now), indent=2, ensure_ascii=False)
         return self._file(text, "application/json", "json")
 
