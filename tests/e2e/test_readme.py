@@ -50,7 +50,7 @@ def test_every_other_command_does_what_it_says(tmp_path: Path) -> None:
             ["bash", "-c", script], cwd=tmp_path, env=environment, stdout=told, stderr=told, start_new_session=True
         )
         try:
-            status = process.wait(90)
+            status = process.wait(300)  # some thirty commands, also on a busy machine
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             pytest.fail(output.read_text())
