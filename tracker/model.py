@@ -169,8 +169,6 @@ class Left(StrEnum):
     TOO_LONG = "too-long"
     EXCLUDED = "excluded"
     UNREADABLE = "unreadable"
-    QUOTED = "quoted"
-    """In plain text, in a line that begins with ">"."""
     NO_GRANT = "no-grant"
 
 

@@ -167,9 +167,18 @@ def test_a_line_that_ends_with_a_url_is_no_broken_one(after: str) -> None:
     assert found(url + after) == [url]
 
 
-def test_a_url_in_a_quotation_is_left() -> None:
-    assert found(f"> {URL}\r\n>> {URL} {URL}\r\n>{URL}\r\n{URL}") == ["QUOTED"] * 4 + [URL]
+def test_a_url_in_a_quotation_is_one_as_any_other() -> None:
+    assert found(f"> {URL}\r\n>> {URL} {URL}\r\n>{URL}\r\n{URL}") == [URL] * 5
     assert found(f" > {URL}") == [URL]
+
+
+@pytest.mark.parametrize("mark", ["> ", ">", ">> ", "> > "])
+def test_a_url_that_goes_on_in_the_next_quoted_line_is_left(mark: str) -> None:
+    url = f"{URL}/{'long/' * 12}"
+    assert found(f"{mark}{url}\r\n{mark}and/more.html\r\n") == ["UNREADABLE"]
+    assert found(f"{mark}{url}\r\nand more\r\n") == [url]
+    assert found(f"{mark}{url}\r\n{mark}\r\n{mark}and more\r\n") == [url]
+    assert found(f"{mark}{URL} \r\n{mark}x", flowed=True, delsp=True) == ["UNREADABLE"]
 
 
 @pytest.mark.parametrize("delsp", [False, True])
@@ -256,8 +265,7 @@ def test_a_text_only_message_is_tracked_and_says_so_at_its_end(encoding: str) ->
     sent = message(text, encoding=encoding)
     seen, plan = planned(sent)
     assert plan is not None
-    assert (plan.purposes, plan.links_tracked, seen.links_found) == (CLICK, 2, 3)
-    assert plan.left == {Left.QUOTED: 1}
+    assert (plan.purposes, plan.links_tracked, seen.links_found) == (CLICK, 3, 3)
     head, _, body = render(plan, DELIVERY, STOP).partition(b"\r\n\r\n")
     assert head == sent.partition(b"\r\n\r\n")[0]
     decode = {"quoted-printable": decodestring, "base64": decodebytes}.get(encoding, bytes)
@@ -283,7 +291,6 @@ def test_without_the_setting_nothing_in_plain_text_is_a_link() -> None:
 def test_a_text_only_message_needs_a_grant_for_clicks_and_a_link() -> None:
     assert planned(message(f"See {URL}"), purposes=OPEN)[1] is None
     assert planned(message("No link"))[1] is None
-    assert planned(message(f"> {URL}"))[1] is None
     plan = planned(message(f"See {URL}"), purposes=CLICK)[1]
     assert plan is not None
     assert plan.purposes == CLICK

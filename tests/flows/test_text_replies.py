@@ -61,14 +61,12 @@ async def followed(flows: Flows, offer: str) -> str:
     return flows.counted.hits[-1][2]
 
 
-@pytest.mark.parametrize(("how", "why"), [("> ", Left.QUOTED), ("", Left.TRACKER_LINK)])
-async def test_the_quotation_stays_and_the_reply_gets_its_own_link_and_notice(
-    texts: Flows, how: str, why: Left
-) -> None:
+@pytest.mark.parametrize("how", ["> ", ""])
+async def test_the_quotation_stays_and_the_reply_gets_its_own_link_and_notice(texts: Flows, how: str) -> None:
     offer = await offered(texts)
     sent = quoting(offer, how)
     answer = await texts.sender.rewrite(envelope(), sent, NOW)
-    assert (answer.reason, answer.links_tracked, answer.left) == (None, 1, {why: 2})
+    assert (answer.reason, answer.links_tracked, answer.left) == (None, 1, {Left.TRACKER_LINK: 2})
     before, after = sent.decode(), answer.message.decode()
     assert after.count(before[before.index("\r\n\r\nAnna wrote:") :]) == 1
     assert len({link[0] for link in LINK.findall(after)}) == 2

@@ -6,7 +6,6 @@ Invariant: that of test_messages, for every message beside the checkout. (The in
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from tests.core.test_layout import CORPUS, unsigned
 from tests.fuzz.rewriting import TEXT_LINKS, rewritten
 from tests.fuzz.test_messages import assert_harmless
 from tracker.core.survey import Survey, survey
-from tracker.model import Left
 
 LARGEST = 300_000
 
@@ -53,9 +51,7 @@ def test_the_tricky_messages_have_the_links_that_their_index_names() -> None:
         if not isinstance(seen, Survey) or seen.text is None:
             assert not row["text_track"]
             continue
-        quoted = re.findall(r"(?m)^>.*?(https?://\S+)", message.decode("latin-1"))
-        wanted = [url for url in row["text_track"] if url not in quoted]
-        assert [link.target.casefold() for link in seen.text.links] == [url.casefold() for url in wanted], row["file"]
-        assert seen.left.get(Left.QUOTED, 0) == len(quoted)
+        wanted = [url.casefold() for url in row["text_track"]]
+        assert [link.target.casefold() for link in seen.text.links] == wanted, row["file"]
         named += len(wanted)
     assert named > 15

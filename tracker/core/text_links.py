@@ -1,8 +1,8 @@
 """Finds http(s) URLs in plain text, as mail programs make links of them.
 
 The law: a URL is taken only where programs agree on its first and its last character; whatever else looks like one is
-left, with its reason. That leaves out quotations, URLs that go on in the next line, brackets that do not match, and
-characters beyond ASCII that no URL and no sentence has there. Time is linear in the input.
+left, with its reason. That leaves out URLs that go on in the next line, brackets that do not match, and characters
+beyond ASCII that no URL and no sentence has there. Time is linear in the input.
 """
 
 from __future__ import annotations
@@ -58,6 +58,8 @@ _INTERNATIONAL: Final = re.compile("[!#-;=?-~\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u
 _LONG_LINE: Final = 60
 """Octets; shorter lines are not broken by programs, only by people, who break after a word."""
 _LINE_END: Final = re.compile(rb"(?P<soft> ?)\r?\n")
+_QUOTED: Final = re.compile(rb"(?:> ?)*")
+"""How quoted lines begin (RFC 3676, section 4.5); every line begins so, if with nothing."""
 _NEXT: Final = re.compile(rb"[ \t]*+(?P<token>[A-Za-z0-9/?=&%#._~+-][^\x00-\x20<>\"]*+)(?P<more>[^\r\n]?+)")
 _NUMBER: Final = re.compile(rb"(?:[0-9]{1,3}|[A-Za-z])[.):]\Z")
 _WORD: Final = re.compile(rb"[A-Za-z\x80-\xff'-]++[.,;:!?]*+\Z")
@@ -86,11 +88,7 @@ def scan(view: View, *, flowed: bool = False, delsp: bool = False) -> Iterator[T
     at = line = 0
     while (found := _next(text, at)) is not None:
         line = max(line, text.rfind(b"\n", at, found.start()) + 1)
-        verdict: str | Left | None
-        if text.startswith(b">", line):
-            end, verdict = found.end(), Left.QUOTED
-        else:
-            end, verdict = _read(view, found, line, joined=flowed and delsp)
+        end, verdict = _read(view, found, line, joined=flowed and delsp)
         if verdict is not None:
             yield TextLink(found.start(), end, verdict)
         at = max(end, found.start() + 1)
@@ -138,7 +136,7 @@ def _read(view: View, found: re.Match[bytes], line: int, *, joined: bool) -> tup
 
 def _may_begin(text: bytes, start: int, line: int, *, joined: bool) -> bool:
     """Whether programs take a link to begin at START, in the line that begins at LINE."""
-    if joined and not text[line:start].strip(b" "):  # the first word of a line may belong to the last of another
+    if joined and not text[line:start].strip(b"> "):  # the first word of a line may belong to the last of another
         before = _softly_broken(text, line)
         if before is not None:
             return before >= 0x80 or before in _BEFORE or before in b" \t"
@@ -228,11 +226,15 @@ def _why_not(written: str) -> Left:
 def _goes_on(text: bytes, line: int, stop: int, *, joined: bool) -> bool:
     """Whether the line that begins at LINE was broken at STOP, where a URL ends, in the middle of that URL."""
     broken = _LINE_END.match(text, stop)
-    if broken is None or text.startswith(b">", broken.end()):
+    if broken is None:
         return False
+    quoted, following = _QUOTED.match(text, line), _QUOTED.match(text, broken.end())
+    if quoted is None or following is None or quoted[0].count(b">") != following[0].count(b">"):
+        return False
+    begins = following.end()
     if broken["soft"]:
-        return joined and not text.startswith((b"-- \r\n", b"-- \n"), broken.end()) and broken.end() < len(text)
-    rest = _NEXT.match(text, broken.end())
+        return joined and not text.startswith((b"-- \r\n", b"-- \n"), begins) and begins < len(text)
+    rest = _NEXT.match(text, begins)
     if rest is None or _ADDRESS_BEGINS.match(rest["token"]) or not _ALNUM.search(rest["token"]):
         return False
     token, more = rest["token"], rest["more"]
