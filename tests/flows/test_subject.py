@@ -105,7 +105,8 @@ async def test_r44_withdrawing_one_purpose_takes_its_events_and_leaves_the_other
     sent = await flows.sender.rewrite(Envelope(ANNA, "shop", single=True), OFFER, NOW)
     text = sent.message.decode()
     await flows.hits.opened(re.findall(r"/o/(.+?)\.gif", text)[0], hit())
-    assert await flows.hits.clicked(*re.findall(r"/c/(.+?)/(.+?)/(.+?)/", text)[0], hit())
+    token, part, host = re.findall(r"/c/(.+?)/(.+?)/(.+?)/", text)[0]
+    assert await flows.hits.clicked(token, part, host, hit())
     asked = subjects(flows)
     assert {event.purpose for event in (await asked.held(PERSON, NOW)).events} == MAIL_PURPOSES
     assert await asked.withdraw(PERSON, frozenset({Purpose.OPEN}), Language.FR, NOW)
