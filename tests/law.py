@@ -29,8 +29,6 @@ class Requirement:
 
     number: int
     says: str
-    missing: str = ""
-    """Why no test shows it; means nothing once one does."""
     open: str = ""
     """What of it is not built, and why, whether or not tests show the rest; empty: nothing."""
     issue: int | None = None
@@ -79,8 +77,8 @@ def _state(requirement: Requirement, tests: Sequence[str]) -> Iterator[str]:
         yield f"shown by {tests[0]}" + (f" (and {len(tests) - 1} more)" if len(tests) > 1 else "")
         if requirement.open:
             yield f"still open: {requirement.open}{where}"
-    elif why := requirement.missing or requirement.open:
-        yield f"not built: {why}{where}"
+    elif requirement.open:
+        yield f"not built: {requirement.open}{where}"
     else:
         yield "NEITHER SHOWN NOR EXPLAINED"
 
@@ -90,7 +88,7 @@ def faults(asked: Mapping[int, Requirement], tests: Mapping[int, Sequence[str]])
     wrong = [
         f"R{number} is neither shown nor explained"
         for number, requirement in asked.items()
-        if not (tests.get(number) or requirement.missing or requirement.open)
+        if not (tests.get(number) or requirement.open)
     ]
     return wrong + [
         f"{test} names R{number}, which does not exist"
@@ -106,8 +104,6 @@ def main() -> None:
         print(line)
     unbuilt = sum(not tests.get(number) for number in asked)
     print(f"\n{len(asked) - unbuilt} of {len(asked)} requirements are shown by tests; {unbuilt} are not built.")
-    for number in sorted(number for number in asked if asked[number].missing and tests.get(number)):
-        print(f"R{number} is shown by now: law.toml need not explain it any more.", file=sys.stderr)
     wrong = faults(asked, tests)
     for fault in wrong:
         print(fault, file=sys.stderr)

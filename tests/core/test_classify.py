@@ -53,6 +53,7 @@ def test_only_exactly_one_is_a_privacy_signal(value: str) -> None:
     ],
 )
 def test_agents_are_told_by_what_they_say_of_themselves(user_agent: str, agent: Agent) -> None:
+    """R36: scanners, and the proxies of mail services."""
     assert classify(hit(user_agent=user_agent)) is agent
 
 

@@ -27,7 +27,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 async def test_one_press_of_the_button_withdraws_without_scripts(browser: Browser) -> None:
-    """R6, R9: without JavaScript; one press, and agreeing takes no fewer."""
+    """R6: without JavaScript; nothing happens before the press."""
     async with public_door() as door:
         page = await browser.new_page(java_script_enabled=False, locale="de-DE")
         await page.goto(f"http://127.0.0.1:{door.wire.port}/privacy/{STOP}")

@@ -1,4 +1,4 @@
-"""Each command in the README is run, in order, as a newcomer would."""
+"""Each command in the README and in deploy/ is run, in order, as a newcomer would."""
 
 from __future__ import annotations
 
@@ -17,13 +17,21 @@ from tests.harness import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+GUIDES = [ROOT / "deploy" / f"{name}.md" for name in ("consent", "people", "receipts", "restore")]
+SHELL = re.compile(r"```sh\n(.*?)```", re.DOTALL)
+BLOCKS = SHELL.findall(README)
 WAIT = "until curl -s -o /dev/null http://127.0.0.1:8081/health/live; do :; done\n"
 
 
 def test_the_two_commands_are_targets_of_the_makefile() -> None:
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"^make (\w+)", BLOCKS[0], re.MULTILINE)) == {"demo", "test"} <= targets
+
+
+def test_every_guide_is_linked_and_run() -> None:
+    assert sorted(GUIDES) == sorted((ROOT / "deploy").glob("*.md"))
+    text = README + "".join(guide.read_text() for guide in GUIDES)
+    assert all(f"{guide.name})" in text for guide in GUIDES)
 
 
 def test_every_other_command_does_what_it_says(tmp_path: Path) -> None:
@@ -37,10 +45,11 @@ def test_every_other_command_does_what_it_says(tmp_path: Path) -> None:
     }
     script = "set -euo pipefail\n" + "".join(
         block.replace("tracker serve &\n", "tracker serve & echo $! > serve.pid\n" + WAIT) + "\necho\n"
-        for block in BLOCKS[1:]
+        for block in (*BLOCKS[1:], *(block for guide in GUIDES for block in SHELL.findall(guide.read_text())))
     )
     recently = (datetime.now(UTC) - timedelta(days=9)).strftime("%Y-%m-%d")  # the example must not age
     script = script.replace("8081", private).replace("8080", public).replace("2026-11-01", recently)
+    script = script.replace("/var/backups", str(tmp_path / "backups"))
     script += (
         'grep -q "Tracker-Outcome: tracked" headers.txt\ngrep -q "127.0.0.1" to-send.eml\nkill $(cat serve.pid)\nwait\n'
     )

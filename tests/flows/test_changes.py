@@ -7,14 +7,15 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tests.flows.conftest import NOW, Flows, reported
+from tests.flows.conftest import NOW, RING, TOKENS, Flows, reported
 from tracker.core.calendar import day_of, later
+from tracker.core.consent import ConsentPolicy
 from tracker.core.pseudonym import normalise, pseudonym
 from tracker.flows import changes as flow
 from tracker.flows.changes import Changes
-from tracker.model import Change, Evidence, InvalidField, LedgerEvent, Method, Purpose
+from tracker.flows.subject import Subjects
+from tracker.model import Change, Evidence, InvalidField, Language, LedgerEvent, Method, Purpose
 from tracker.store import changes as store
-from tracker.store.changes import remember_erased
 
 ANNA, BERT = "anna@example.org", "bert@example.org"
 ALL: frozenset[Purpose] = frozenset()
@@ -73,15 +74,14 @@ async def test_the_references_of_a_list_are_those_of_the_key_that_it_names(flows
 
 
 async def test_somebody_erased_is_told_under_every_reference_for_thirty_days(flows: Flows) -> None:
+    """R51: each mail system that gave a reference for the person reads it."""
     for reference in ("A1", "A2"):
         await flows.consents.report(reported(ANNA, reference=reference), NOW)
     await flows.consents.report(reported(BERT, reference="B"), NOW)
     cursor = await now_at(flows)
-    person = pseudonym(flows.consents._tokens().ring.pseudonym_keys, normalise(ANNA))
-    await flows.consents.withdraw(ANNA, ALL, "recipient", NOW)
+    person = pseudonym(RING.pseudonym_keys, normalise(ANNA))
+    await Subjects(flows.store, lambda: TOKENS, ConsentPolicy(), flows.in_step).forget(person, Language.DE, NOW)
     (entry,) = [one.entry for one in (await flows.consents.lookup(ANNA, NOW)).history if one.event == "withdrawn"]
-    async with flows.store.consents() as book:
-        await remember_erased(book._connection, await book._recipient(person), entry, later(day_of(NOW), 30))
     erased = [Change(entry, reference, None, at=NOW) for reference in ("A1", "A2")]
     assert await told(flows, cursor) == erased
     assert await told(flows, cursor, now=NOW + timedelta(days=30)) == erased

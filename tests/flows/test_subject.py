@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 from datetime import timedelta
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.conftest import NOW, RING, TOKENS, Flows, locked, reported
+from tests.flows.conftest import NOW, RING, TOKENS, Flows, hit, locked, reported
+from tests.flows.replies import OFFER
 from tracker.core.calendar import day_of
 from tracker.core.consent import TELL_DAYS, ConsentPolicy
 from tracker.core.disclosure import Periods
@@ -18,6 +20,7 @@ from tracker.flows.subject import AUDIT_DAYS, Request, Subjects
 from tracker.model import (
     MAIL_PURPOSES,
     AddressInValue,
+    Envelope,
     InvalidAddress,
     InvalidField,
     Language,
@@ -99,12 +102,19 @@ async def test_r51_a_sync_after_an_erasure_brings_nobody_back(flows: Flows) -> N
 async def test_r44_withdrawing_one_purpose_takes_its_events_and_leaves_the_other(flows: Flows) -> None:
     """R9, R44: one step, at once."""
     await flows.grant(ANNA)
+    sent = await flows.sender.rewrite(Envelope(ANNA, "shop", single=True), OFFER, NOW)
+    text = sent.message.decode()
+    await flows.hits.opened(re.findall(r"/o/(.+?)\.gif", text)[0], hit())
+    token, part, host = re.findall(r"/c/(.+?)/(.+?)/(.+?)/", text)[0]
+    assert await flows.hits.clicked(token, part, host, hit())
     asked = subjects(flows)
+    assert {event.purpose for event in (await asked.held(PERSON, NOW)).events} == MAIL_PURPOSES
     assert await asked.withdraw(PERSON, frozenset({Purpose.OPEN}), Language.FR, NOW)
     assert not await asked.withdraw(PERSON, frozenset({Purpose.OPEN}), Language.FR, NOW)
     held = await asked.held(PERSON, NOW)
     assert set(held.standing.grants) == {Purpose.CLICK}
     assert set(held.standing.suppressed) == {Purpose.OPEN}
+    assert {event.purpose for event in held.events} == {Purpose.CLICK}
     assert held.history[-1].language is Language.FR
 
 

@@ -158,6 +158,7 @@ async def test_the_oldest_event_is_known(world: World) -> None:
 
 
 async def test_a_deleted_pseudonym_is_on_no_page_after_the_vacuum(world: World) -> None:
+    """R45: neither in the database nor in its write-ahead log."""
     await world.send(ANNA)
     await world.withdraw(ANNA)
     end = 2 * PROOF

@@ -91,6 +91,17 @@ async def test_a_withdrawal_takes_the_person_out_of_both_sides(world: World) -> 
     assert (figures.opened, figures.measurable, figures.tracked) == (1, {Purpose.OPEN: 1, Purpose.CLICK: 2}, 2)
 
 
+async def test_a_later_yes_changes_no_rate(world: World) -> None:
+    """R41: the base is who could be measured when the mail was sent, not who agreed since."""
+    sent = copy(purposes=OPEN)
+    await world.give(purposes=OPEN)
+    assert await world.store.register(sent, TODAY) == OPEN
+    before = await figures_of(world)
+    await world.give()
+    assert await figures_of(world) == before
+    assert before.measurable == {Purpose.OPEN: 1}
+
+
 async def test_an_expired_grant_is_out_before_the_sweep_comes(world: World) -> None:
     await world.give(days=5)
     assert await world.store.register(copy(), TODAY)

@@ -10,7 +10,8 @@ import click
 
 from tracker.cli.audit import audit
 from tracker.cli.common import Context, explain
-from tracker.cli.consents import consent
+from tracker.cli.consent_import import import_list
+from tracker.cli.consents import consent, grant, invite, show, withdraw
 from tracker.cli.forgotten import prove_forgotten
 from tracker.cli.keys import key, secret
 from tracker.cli.ledger import expiring, head, verify
@@ -20,13 +21,14 @@ from tracker.cli.proofs import check, export
 from tracker.cli.reports import report
 from tracker.cli.restore import backup, restore_check
 from tracker.cli.run import demo, serve, sweep
+from tracker.cli.sections import Sections
 from tracker.cli.setup import doctor, init
 from tracker.cli.subjects import subject
 from tracker.logs import configure
 from tracker.model import TrackerError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Sections, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
     "--config",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -39,13 +41,14 @@ def tracker(context: click.Context, config: Path | None) -> None:
     context.obj = Context(config)
 
 
-for command in (
-    demo, init, serve, rewrite, audit, consent, notice, subject, prove_forgotten, key, secret, sweep, report, backup,
-    restore_check, doctor,
-):  # fmt: skip
-    tracker.add_command(command)
-for command in (expiring, head, verify, export, check):
-    consent.add_command(command)
+tracker.section("Begin", demo, init, key, serve, doctor)
+tracker.section("Mail", audit, rewrite)
+tracker.section("Consent", consent, notice)
+tracker.section("People", subject, prove_forgotten, report)
+tracker.section("Upkeep", sweep, backup, restore_check, secret)
+consent.section("One person", grant, withdraw, show, invite, export)
+consent.section("Many", import_list, expiring)
+consent.section("Proof", check, head, verify)
 
 
 def main() -> None:

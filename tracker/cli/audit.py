@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import IO, Final
@@ -14,6 +14,8 @@ import click
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from tracker.cli.common import new_file
+from tracker.core.cells import harmless
 from tracker.core.foreign_trackers import OURSELVES
 from tracker.doors.pages import templates_folder
 from tracker.flows import audit as flow
@@ -32,33 +34,25 @@ COLUMNS: Final = ("message", "kind", "by", "count")
 
 @click.command()
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
-@click.option("--format", "form", type=click.Choice(["text", "csv", "html"]), default="text", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["text", "csv", "html"]), default="text", show_default=True,
+    help="How to write it.",
+)  # fmt: skip
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write there instead of printing; a new file."
 )
 def audit(path: Path, form: str, output: Path | None) -> None:
-    """Tell which messages of a folder, Maildir or mbox already track people, by whom and how.
+    """Tell which messages already track people, and by whom.
 
-    Reads PATH and nothing else: no settings, no network. It changes nothing and names no recipients.
+    PATH is a folder, a Maildir or an mbox. Nothing else is read: no settings, no network. Nothing is changed, and no
+    recipient is named.
     """
     write = {"text": _text, "csv": _csv, "html": _html}[form]
-    with _opened(output) as out, _watched(path, hidden=out.isatty() and form == "csv") as found:
+    with (
+        nullcontext(sys.stdout) if output is None else new_file(output) as out,
+        _watched(path, hidden=out.isatty() and form == "csv") as found,
+    ):
         write(found, out)
-
-
-@contextmanager
-def _opened(output: Path | None) -> Iterator[IO[str]]:
-    if output is None:
-        yield sys.stdout
-        return
-    try:
-        file = output.open("x", encoding="utf-8", newline="")
-    except FileExistsError:
-        raise click.BadParameter("the file is there already; nothing was overwritten", param_hint="--output") from None
-    except OSError as error:
-        raise click.BadParameter(f"cannot be written: {error.strerror}", param_hint="--output") from None
-    with file:
-        yield file
 
 
 @contextmanager
@@ -99,9 +93,9 @@ def _csv(found: Iterator[Audited], out: IO[str]) -> None:
     table.writerow(COLUMNS)
     for one in found:
         for kind, vendor, count in one.trackers:
-            table.writerow((_cell(one.where), kind, _cell(vendor), count))
+            table.writerow((harmless(one.where), kind, harmless(vendor), count))
         if one.skipped is not None:
-            table.writerow((_cell(one.where), f"skipped: {one.skipped}", "", ""))
+            table.writerow((harmless(one.where), f"skipped: {one.skipped}", "", ""))
 
 
 def _html(found: Iterator[Audited], out: IO[str]) -> None:
@@ -160,8 +154,3 @@ def _ours(totals: Totals) -> list[str]:
     if OURSELVES not in totals.by_vendor:
         return []
     return [f"{OURSELVES} is this program: it tracks those who agreed."]
-
-
-def _cell(text: str) -> str:
-    """TEXT for a spreadsheet, which would take some beginnings for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text

@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TextIO, TypeVar
 
 import click
 import uvloop
 
 from tracker.config import Settings, load
-from tracker.model import TrackerError
+from tracker.model import Language, TrackerError
 
 T = TypeVar("T")
+
+LANGUAGES: Final = click.Choice([one.value for one in Language])
+LANGUAGE: Final = click.option("--language", type=LANGUAGES, help="Default: that of the settings.")
+CASE: Final = click.option("--case", metavar="N", help="Your number of the letter or call, for the audit trail.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,24 @@ def address_given(argument: str | None) -> str:
     if argument is None or argument == "-":
         return sys.stdin.readline().strip()
     return argument
+
+
+def spoken(language: str | None, settings: Settings) -> Language:
+    """The LANGUAGE that was given, or that of the settings."""
+    return settings.language if language is None else Language(language)
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[TextIO]:
+    """A file that is not there yet, to be written. Raises click.BadParameter, and overwrites nothing."""
+    try:
+        file = path.open("x", encoding="utf-8", newline="")
+    except FileExistsError:
+        raise click.BadParameter("the file is there already; nothing was overwritten", param_hint="--output") from None
+    except OSError as error:
+        raise click.BadParameter(f"cannot be written: {error.strerror}", param_hint="--output") from None
+    with file:
+        yield file
 
 
 def explain(error: TrackerError) -> None:

@@ -61,7 +61,11 @@ class Counts:
 
 @click.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Default: FILE.report.csv.")
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where refused lines are named; default: FILE.report.csv.",
+)
 @click.option("--references-of", metavar="KEY", help="Whose ids the references are: the name of an API key.")
 @click.option("--all-or-nothing", is_flag=True, help="Write nothing when a line is refused; others wait meanwhile.")
 @click.option("--dry-run", is_flag=True, help="Only say what would become of each line.")
@@ -69,12 +73,13 @@ class Counts:
 def import_list(
     context: Context, file: Path, report: Path | None, references_of: str | None, all_or_nothing: bool, dry_run: bool
 ) -> None:
-    """Take a customer list: a CSV file in UTF-8 whose first line names its columns.
+    """Take a customer list, with the evidence for each line.
 
-    Columns: address, purposes (such as "open click"), method, given_at, notice_version, language; as evidence source,
-    confirmed_at, confirmed_by, document, call_started_at, call_seconds, call_again (yes or no); reference is your own
-    id for the person. The same list again writes nothing. Nobody is mailed. A line that is refused is named in the
-    report, by its number and never by the address; the exit status is then 1.
+    FILE is a CSV file in UTF-8 whose first line names its columns: address, purposes (such as "open click"), method,
+    given_at, notice_version, language; as evidence source, confirmed_at, confirmed_by, document, call_started_at,
+    call_seconds, call_again (yes or no); reference is your own id for the person. The same list again writes nothing.
+    Nobody is mailed. A line that is refused is named in the report, by its number and never by the address; the exit
+    status is then 1.
     """
     wish = Wish(file, report or file.with_suffix(".report.csv"), references_of, all_or_nothing, dry_run)
     if wish.report.absolute() == file.absolute():

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import click
 
-from tracker.cli.common import Context, address_given, run
-from tracker.cli.consent_import import import_list
+from tracker.cli.common import LANGUAGE, LANGUAGES, Context, address_given, run, spoken
+from tracker.cli.sections import Sections
 from tracker.config import Settings
 from tracker.core.calendar import date_of
 from tracker.flows.asking import Invitation
@@ -21,25 +21,26 @@ ANY_PURPOSES = click.Choice([purpose.value for purpose in sorted(Purpose)])
 METHODS = click.Choice([method.value for method in Method if method is not Method.PAGE])
 ADDRESS = click.argument("address", required=False)
 WHEN = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"])
+TIMES = "2026-11-01 or 2026-11-01T09:00:00Z, in UTC"
 
 
-@click.group()
+@click.group(cls=Sections)
 def consent() -> None:
-    """Record, withdraw, ask for and show consent. Without ADDRESS, or with '-', the address is read from stdin."""
+    """Record, withdraw, ask for and prove consent.
+
+    Without ADDRESS, or with '-', the address is read from stdin.
+    """
 
 
-consent.add_command(import_list)
-
-
-@consent.command()
+@click.command()
 @ADDRESS
-@click.option("--purpose", "purposes", type=PURPOSES, multiple=True, required=True, help="May be given twice.")
+@click.option("--purpose", "purposes", type=PURPOSES, multiple=True, required=True, help="To what; may be given twice.")
 @click.option("--method", type=METHODS, required=True, help="How the consent was obtained.")
-@click.option("--given-at", type=WHEN, required=True, help="When the person agreed, in UTC.")
+@click.option("--given-at", type=WHEN, metavar="TIME", required=True, help=f"When the person agreed: {TIMES}.")
 @click.option("--notice", default="2026-1", show_default=True, help="The version of the text the person saw.")
-@click.option("--language", type=click.Choice([one.value for one in Language]), required=True)
+@click.option("--language", type=LANGUAGES, required=True, help="That of the text the person saw.")
 @click.option("--source", help="Evidence: where the consent was given.")
-@click.option("--confirmed-at", type=WHEN, help="Evidence: when the person confirmed it, in UTC.")
+@click.option("--confirmed-at", type=WHEN, metavar="TIME", help="Evidence: when the person confirmed it.")
 @click.option("--confirmed-by", help="Evidence: how, for example link-in-mail.")
 @click.option("--document", help="Evidence: where the paper is filed.")
 @click.option("--reference", help="Your own id for the person.")
@@ -79,35 +80,40 @@ def grant(
     click.echo(state.value if until is None else f"{state.value} until {date_of(until)}")
 
 
-@consent.command()
+@click.command()
 @ADDRESS
 @click.option("--purpose", "purposes", type=ANY_PURPOSES, multiple=True, help="Default: all.")
 @click.pass_obj
 def withdraw(context: Context, address: str | None, purposes: tuple[str, ...]) -> None:
-    """Record that a person said no; it counts at once and deletes what was measured."""
+    """Record that a person said no; it counts at once.
+
+    What was measured about them is deleted.
+    """
     news = run(_withdraw(context.settings(), address_given(address), frozenset(map(Purpose, purposes))))
     click.echo("withdrawn" if news else "withdrawn before; nothing was written")
 
 
-@consent.command()
+@click.command()
 @ADDRESS
 @click.option("--purpose", "purposes", type=PURPOSES, multiple=True, help="Default: all.")
-@click.option("--language", type=click.Choice([one.value for one in Language]), help="Default: that of the settings.")
+@LANGUAGE
 @click.option("--reference", help="Your own id for the person.")
 @click.pass_obj
 def invite(
     context: Context, address: str | None, purposes: tuple[str, ...], language: str | None, reference: str | None
 ) -> None:
-    """Print a link by which a lawful mail of yours may ask a person, and on stderr when it ends."""
+    """Print a link by which a lawful mail of yours may ask.
+
+    When it ends is said on stderr.
+    """
     settings = context.settings()
     wanted = frozenset(map(Purpose, purposes)) or MAIL_PURPOSES
-    spoken = settings.language if language is None else Language(language)
-    invitation = run(_invite(settings, address_given(address), wanted, spoken, reference))
+    invitation = run(_invite(settings, address_given(address), wanted, spoken(language, settings), reference))
     click.echo(invitation.url)
     click.echo(f"good for one answer until {invitation.expires_at:%Y-%m-%d %H:%M} UTC", err=True)
 
 
-@consent.command()
+@click.command()
 @ADDRESS
 @click.pass_obj
 def show(context: Context, address: str | None) -> None:

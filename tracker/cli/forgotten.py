@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from tracker.cli.common import Context, address_given, run
+from tracker.cli.common import CASE, LANGUAGE, Context, address_given, new_file, run, spoken
 from tracker.config import Settings
 from tracker.doors.forgotten_report import report
 from tracker.doors.languages import Languages
 from tracker.doors.pages import templates_folder
 from tracker.flows.forgotten import Forgetting, Kind, Place, Proof
 from tracker.flows.subject import Request
-from tracker.model import Language, OwnActor
+from tracker.model import OwnActor
 from tracker.service import built, site, utc_now
 from tracker.store.engine import database_path
 
@@ -23,8 +23,8 @@ from tracker.store.engine import database_path
     "--log", "logs", type=click.Path(exists=True, path_type=Path), multiple=True,
     help="A log file or a folder of them, packed ones too; may be given several times.",
 )  # fmt: skip
-@click.option("--language", type=click.Choice([one.value for one in Language]), help="Default: that of the settings.")
-@click.option("--case", metavar="N", help="Your number of the letter or call, for the audit trail.")
+@LANGUAGE
+@CASE
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the report there, too; a new file."
 )
@@ -32,9 +32,10 @@ from tracker.store.engine import database_path
 def prove_forgotten(
     context: Context, logs: tuple[Path, ...], language: str | None, case: str | None, output: Path | None
 ) -> None:
-    """Search everything that this tracker writes for an address, read from stdin, and report what is left.
+    """Prove that nothing more is held about an address.
 
-    The exit status is 0 when nothing was found but what the law allows to keep, else 1.
+    Searches everything that this tracker writes for the address, which is read from stdin, and reports what is left.
+    Exits 1 when that is more than the law allows to keep.
     """
     settings = context.settings()
     places = (
@@ -43,14 +44,11 @@ def prove_forgotten(
         *(Place(Kind.LOG, path) for path in logs),
     )
     proof = run(_prove(settings, address_given(None), places, Request(OwnActor.CLI, case)))
-    spoken = settings.language if language is None else Language(language)
-    text = report(proof, site(settings), settings.backup_days, Languages(templates_folder() / "locale"), spoken)
+    languages = Languages(templates_folder() / "locale")
+    text = report(proof, site(settings), settings.backup_days, languages, spoken(language, settings))
     if output is not None:
-        try:
-            with output.open("x", encoding="utf-8") as file:
-                file.write(text)
-        except FileExistsError:
-            raise click.BadParameter("there is a file of that name already", param_hint="--output") from None
+        with new_file(output) as file:
+            file.write(text)
     click.echo(text, nl=False)
     if not logs:
         click.echo("No logs were searched: name them with --log.", err=True)

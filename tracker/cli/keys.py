@@ -24,7 +24,10 @@ def key() -> None:
 
 @key.command()
 @click.argument("name")
-@click.option("--scope", "scopes", type=click.Choice([scope.value for scope in Scope]), multiple=True, required=True)
+@click.option(
+    "--scope", "scopes", type=click.Choice([scope.value for scope in Scope]), multiple=True, required=True,
+    help="What the key may do; may be given several times.",
+)  # fmt: skip
 @click.option("--owner", metavar="REP", help="The key speaks for this rep alone.")
 @click.pass_obj
 def create(context: Context, name: str, scopes: tuple[str, ...], owner: str | None) -> None:
@@ -62,13 +65,16 @@ def revoke(context: Context, name: str, grants_since: datetime | None) -> None:
 
 @click.group()
 def secret() -> None:
-    """Signing keys and the pseudonym key in the key file."""
+    """Rotate, retire and wrap the keys in the key file."""
 
 
 @secret.command()
 @click.pass_obj
 def rotate(context: Context) -> None:
-    """Add a signing key that signs in an hour; older ones go on verifying."""
+    """Add a signing key that signs in an hour.
+
+    Older ones go on verifying: links made before stay valid.
+    """
     made = KeyFile(context.settings().key_file).rotate(utc_now(), secrets.token_bytes)
     click.echo(f"key {made.id} signs from {made.signs_from.isoformat()}; links made before stay valid")
 
@@ -77,7 +83,10 @@ def rotate(context: Context) -> None:
 @click.argument("key_id", metavar="ID")
 @click.pass_obj
 def retire(context: Context, key_id: str) -> None:
-    """Believe a leaked signing key no more: its links show where they lead and ask, its stop links still stop."""
+    """Believe a leaked signing key no more.
+
+    Its links show where they lead and ask; its stop links still stop.
+    """
     if not KeyFile(context.settings().key_file).retire(key_id, utc_now()):
         click.echo("retired before; nothing was written")
         return
@@ -87,7 +96,10 @@ def retire(context: Context, key_id: str) -> None:
 @secret.command()
 @click.pass_obj
 def rekey(context: Context) -> None:
-    """Wrap the pseudonym key with a new one: whoever has the old one finds nobody any more, and no link changes."""
+    """Wrap the pseudonym key with a new one.
+
+    Whoever has the old one finds nobody any more, and no link changes.
+    """
     settings = context.settings()
     if run(_rekey(settings)):
         click.echo("every pseudonym is wrapped with a new key; running servers know within a minute")

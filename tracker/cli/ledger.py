@@ -18,7 +18,10 @@ from tracker.store.expiring import Expiring
 @click.command()
 @click.pass_obj
 def head(context: Context) -> None:
-    """Print the ledger's head, for your own files: with it you can show later that nothing was rewritten."""
+    """Print the ledger's head, for your own files.
+
+    With it you can show later that nothing was rewritten.
+    """
     click.echo(str(run(_head(context.settings()))))
 
 
@@ -26,7 +29,10 @@ def head(context: Context) -> None:
 @click.option("--head", "kept", metavar="HASH", help="A head that `tracker consent head` printed earlier.")
 @click.pass_obj
 def verify(context: Context, kept: str | None) -> None:
-    """Check that no entry of the ledger was changed, removed, reordered or cut off; exit 1 when one was."""
+    """Check that no entry of the ledger was changed or removed.
+
+    Nor reordered, nor cut off. Exits 1 when one was.
+    """
     found = run(_verify(context.settings(), None if kept is None else verification.read_head(kept)))
     for remark in found.remarks:
         click.echo(f"note  {remark}")
@@ -41,7 +47,10 @@ def verify(context: Context, kept: str | None) -> None:
 @click.option("--days", type=click.IntRange(1, 3_650), default=30, show_default=True, help="How far to look ahead.")
 @click.pass_obj
 def expiring(context: Context, days: int) -> None:
-    """List the consents that end soon: how many people each day, and each system's own references for them."""
+    """List the consents that end soon.
+
+    How many people each day, and each system's own references for them.
+    """
     found = run(_expiring(context.settings(), days))
     if not found:
         click.echo(f"No consent ends within {days} days.")

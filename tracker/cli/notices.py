@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from tracker.cli.common import Context, run
+from tracker.cli.common import LANGUAGES, Context, run
 from tracker.config import Settings
 from tracker.core.calendar import date_of
 from tracker.core.ledger import notice_hash
@@ -18,13 +18,16 @@ from tracker.service import built, utc_now
 
 @click.group()
 def notice() -> None:
-    """The texts people agree to: each version in one or more languages, never changed once it is on file."""
+    """Keep the texts people agree to.
+
+    Each version in one or more languages, never changed once it is on file.
+    """
 
 
 @notice.command()
 @click.argument("version")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--language", type=click.Choice([one.value for one in Language]), required=True)
+@click.option("--language", type=LANGUAGES, required=True, help="That of the text in FILE.")
 @click.option(
     "--feature",
     "features",
@@ -34,7 +37,10 @@ def notice() -> None:
 )
 @click.pass_obj
 def add(context: Context, version: str, file: Path, language: str, features: tuple[str, ...]) -> None:
-    """Put the text in FILE (UTF-8) on file as VERSION in one language; all its languages have the same features."""
+    """Put the text in FILE on file as VERSION, in one language.
+
+    FILE is in UTF-8. All languages of a version have the same features.
+    """
     with file.open("rb") as stream:
         octets = stream.read(LONGEST + 1)
     news, known = run(_add(context.settings(), version, Language(language), octets, frozenset(map(Feature, features))))
@@ -57,7 +63,10 @@ def list_notices(context: Context) -> None:
 @click.argument("version")
 @click.pass_obj
 def supersede(context: Context, version: str) -> None:
-    """End VERSION in every language because its purpose, controller or content changed: its grants end now."""
+    """End VERSION in every language, and its grants with it.
+
+    Because its purpose, controller or content changed.
+    """
     run(_supersede(context.settings(), version))
     click.echo("superseded; every consent that rested on it has ended")
 

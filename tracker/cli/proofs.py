@@ -26,9 +26,10 @@ LARGEST = 16 * 2**20
 )
 @click.pass_obj
 def export(context: Context, address: str | None, public_key: bool) -> None:
-    """Print one person's proof, signed: what they agreed to, refused and withdrew, and the texts.
+    """Print one person's proof, signed: a receipt.
 
-    It can be checked offline with the public key (deploy/receipts.md says how), and holds no address.
+    What they agreed to, refused and withdrew, and the texts. It can be checked offline with the public key
+    (deploy/receipts.md says how), and holds no address.
     """
     settings = context.settings()
     if public_key:
@@ -49,7 +50,10 @@ def export(context: Context, address: str | None, public_key: bool) -> None:
 )
 @click.pass_obj
 def check(context: Context, file: Path, subject: bool, public: Path | None) -> None:
-    """Check a receipt: that it is genuine and, with --subject, about the address on stdin. Exits 1 when it is not."""
+    """Check that a receipt is genuine.
+
+    With --subject, also that it is about the address on stdin. Exits 1 when it is not.
+    """
     address = normalise(address_given(None)) if subject else None
     envelope = _envelope(file)
     if public is not None:

@@ -6,17 +6,12 @@ from typing import Final
 
 import click
 
-from tracker.cli.common import Context
-from tracker.config import Settings
+from tracker.cli.common import LANGUAGE, Context, spoken
 from tracker.doors.pages import Pages
 from tracker.doors.plain_text import plain_text
 from tracker.doors.statements import Statements
-from tracker.model import Language
 from tracker.service import disclosure, site, utc_now
 
-LANGUAGE: Final = click.option(
-    "--language", type=click.Choice([one.value for one in Language]), help="Default: that of the installation."
-)
 FORM: Final = click.option(
     "--format", "form", type=click.Choice(["text", "html"]), default="text", show_default=True, help="How to write it."
 )
@@ -24,7 +19,10 @@ FORM: Final = click.option(
 
 @click.group()
 def report() -> None:
-    """Print the privacy notice or the record of processing, from the settings; never one with gaps."""
+    """Print the privacy notice or the record of processing.
+
+    From the settings, and never with gaps.
+    """
 
 
 @report.command()
@@ -32,10 +30,13 @@ def report() -> None:
 @FORM
 @click.pass_obj
 def notice(context: Context, language: str | None, form: str) -> None:
-    """The privacy notice (GDPR Art. 13 and 14), as it stands at /notice."""
+    """Print the privacy notice, as it stands at /notice.
+
+    GDPR Articles 13 and 14.
+    """
     settings = context.settings()
     pages = Pages(site(settings))
-    chosen = _language(language, settings)
+    chosen = spoken(language, settings)
     page = pages.render("notice.html", chosen, Statements(pages, disclosure(settings)).notice(chosen))
     _print(page, form)
 
@@ -45,16 +46,15 @@ def notice(context: Context, language: str | None, form: str) -> None:
 @FORM
 @click.pass_obj
 def art30(context: Context, language: str | None, form: str) -> None:
-    """The record of processing activities (GDPR Art. 30(1)), with a screening for an impact assessment (Art. 35)."""
+    """Print the record of processing activities.
+
+    GDPR Article 30(1), with a screening for an impact assessment (Article 35).
+    """
     settings = context.settings()
     pages = Pages(site(settings))
-    chosen = _language(language, settings)
+    chosen = spoken(language, settings)
     statements = Statements(pages, disclosure(settings))
     _print(pages.render("art30.html", chosen, statements.record(chosen, utc_now().date())), form)
-
-
-def _language(language: str | None, settings: Settings) -> Language:
-    return settings.language if language is None else Language(language)
 
 
 def _print(page: str, form: str) -> None:

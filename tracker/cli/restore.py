@@ -21,9 +21,9 @@ from tracker.store.journal import Journal
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 @click.pass_obj
 def backup(context: Context, folder: Path) -> None:
-    """Copy database, journal and settings into DIR, which must be new or empty; never the keys.
+    """Copy database, journal and settings into DIR.
 
-    The server may run meanwhile.
+    Never the keys. DIR must be new or empty. The server may run meanwhile.
     """
     settings = context.settings()
     copied = run(_backup(settings, found_config(context.config, os.environ), folder.absolute()))
@@ -34,12 +34,13 @@ def backup(context: Context, folder: Path) -> None:
 @click.command("restore-check")
 @click.argument("journals", metavar="[JOURNAL]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--end-grants", is_flag=True, help="End every grant: nobody can vouch for any.")
-@click.option("--not-restored", is_flag=True, help="I know that this database was never replaced by an older one.")
+@click.option("--not-restored", is_flag=True, help="Say that this database was never replaced by an older one.")
 @click.pass_obj
 def restore_check(context: Context, journals: tuple[Path, ...], end_grants: bool, not_restored: bool) -> None:
-    """Check a restored database, and let mail be tracked again where the journal alone could not.
+    """Check a restored database, so that mail is tracked again.
 
-    JOURNAL: the journal folders of other servers, or a copy of this server's own.
+    For when its journal alone could not mend it. JOURNAL: the journal folders of other servers, or a copy of this
+    server's own.
     """
     if end_grants and not_restored:
         raise click.UsageError("--end-grants and --not-restored exclude each other")

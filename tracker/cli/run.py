@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 @click.command()
 @click.pass_obj
 def serve(context: Context) -> None:
-    """Run all listeners that are configured, until SIGTERM or Ctrl-C."""
+    """Run the listeners, until SIGTERM or Ctrl-C."""
     settings = context.settings()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold addresses and keys
     for name, value in effective(settings).items():
@@ -36,7 +36,10 @@ def serve(context: Context) -> None:
 @click.command()
 @click.pass_obj
 def sweep(context: Context) -> None:
-    """Delete everything that is past its last day, now, and print how many rows went."""
+    """Delete what is past its last day, now, and count it.
+
+    The server does the same by itself.
+    """
     deleted = run(_sweep(context.settings()))
     click.echo(f"Past its day before {date_of(day_of(utc_now()))}:")
     for table, rows in deleted.items():
@@ -47,7 +50,10 @@ def sweep(context: Context) -> None:
 @click.command()
 @click.option("--once", is_flag=True, help="Tell the story and exit: 0, or 1 if a step did not do what it says.")
 def demo(once: bool) -> None:
-    """The whole story on loopback, in a temporary folder: consent, tracked mail, figures, a no, and forgetting."""
+    """Tell the whole story on loopback, in a temporary folder.
+
+    Consent, tracked mail, figures, a no, and forgetting, with real messages.
+    """
     raise SystemExit(run(tell(once=once)))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from tracker.cli.common import Context, run
+from tracker.cli.common import LANGUAGES, Context, run
 from tracker.doctor import examine
 from tracker.installation import create
 from tracker.model import BadSetting, Language
@@ -22,9 +22,12 @@ LOOPBACK_URL = "http://127.0.0.1:8080"
 @click.option("--controller", metavar="NAME", help="The company that asks for consent.")
 @click.option("--contact", metavar="ADDRESS", help="Where people reach it about their data.")
 @click.option("--public-url", metavar="URL", default=LOOPBACK_URL, show_default=True, help="What links begin with.")
-@click.option("--language", type=click.Choice([one.value for one in Language]), default="en", show_default=True)
+@click.option("--language", type=LANGUAGES, default="en", show_default=True, help="What people are spoken to in.")
 def init(folder: Path, controller: str | None, contact: str | None, public_url: str, language: str) -> None:
-    """Write tracker.toml, the key file, the database and notice 2026-1 into DIR; never overwrite."""
+    """Write settings, keys, database and first notice to DIR.
+
+    That is tracker.toml, the key file, the database, and notice 2026-1 in each language. Nothing is overwritten.
+    """
     config = run(
         create(
             folder,
@@ -43,7 +46,10 @@ def init(folder: Path, controller: str | None, contact: str | None, public_url: 
 @click.command()
 @click.pass_obj
 def doctor(context: Context) -> None:
-    """Check settings, keys, file modes, database and overdue rows; exit 1 when something is wrong."""
+    """Check settings, keys, files, database and journal.
+
+    Overdue rows, too. Exits 1 when something is wrong.
+    """
     findings = run(examine(context.settings, utc_now()))
     for finding in findings:
         click.echo(

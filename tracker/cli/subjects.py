@@ -6,7 +6,7 @@ import json
 
 import click
 
-from tracker.cli.common import Context, address_given, run
+from tracker.cli.common import CASE, LANGUAGE, Context, address_given, run, spoken
 from tracker.config import Settings
 from tracker.core.export import document, table
 from tracker.core.held import Held
@@ -14,15 +14,16 @@ from tracker.doors.about import about
 from tracker.doors.languages import Languages
 from tracker.doors.pages import templates_folder
 from tracker.flows.subject import Export, Request
-from tracker.model import Language, OwnActor
+from tracker.model import OwnActor
 from tracker.service import built, disclosure, utc_now
-
-CASE = click.option("--case", metavar="N", help="Your number of the letter or call, for the audit trail.")
 
 
 @click.group()
 def subject() -> None:
-    """What a person may ask for by letter or telephone. The address is read from stdin, never from an argument."""
+    """Show, export and erase what is held about a person.
+
+    After a letter or a call. The address is read from stdin, never from an argument.
+    """
 
 
 @subject.command()
@@ -36,18 +37,22 @@ def show(context: Context, case: str | None) -> None:
 
 @subject.command()
 @CASE
-@click.option("--format", "form", type=click.Choice(["json", "csv"]), default="json", show_default=True)
-@click.option("--language", type=click.Choice([one.value for one in Language]), help="Default: that of the settings.")
+@click.option(
+    "--format", "form", type=click.Choice(["json", "csv"]), default="json", show_default=True, help="How to write it."
+)
+@LANGUAGE
 @click.pass_obj
 def export(context: Context, case: str | None, form: str, language: str | None) -> None:
-    """Print what may go to the person: everything that is held, and, as JSON, what they must be told beside it."""
+    """Print everything that is held, for the person to have.
+
+    As JSON also what they must be told beside it (GDPR Article 15).
+    """
     settings = context.settings()
     found = run(_export(settings, address_given(None), _request(case)))
     if form == "csv":
         click.echo(table(found.held), nl=False)
         return
-    spoken = settings.language if language is None else Language(language)
-    beside = about(disclosure(settings), Languages(templates_folder() / "locale"), spoken)
+    beside = about(disclosure(settings), Languages(templates_folder() / "locale"), spoken(language, settings))
     click.echo(_json(document(found.held, found.notices, beside, utc_now())))
 
 
@@ -55,7 +60,10 @@ def export(context: Context, case: str | None, form: str, language: str | None) 
 @CASE
 @click.pass_obj
 def erase(context: Context, case: str | None) -> None:
-    """Erase a person: all but the refusal and the proof that the law allows to keep."""
+    """Erase a person, but for the refusal and the proof.
+
+    These the law allows to keep.
+    """
     news = run(_erase(context.settings(), address_given(None), _request(case)))
     click.echo("erased" if news else "there was nothing to erase; nothing was written about the person")
 

@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from tracker.core.calendar import date_of, instant_of
+from tracker.core.cells import harmless
 from tracker.core.held import Held
 from tracker.core.ledger import evidence_text, notice_hash
 from tracker.model import Agent, Day, Hour, LedgerContent, Notice, Purpose
@@ -20,7 +21,6 @@ FORMAT: Final = "consent-tracker subject 1"
 COLUMNS: Final = ("record", "at", "purpose", "state", "message", "link", "by", "details", "kept_until")
 AGENTS: Final[Mapping[Agent, str]] = {Agent.HUMAN: "person", Agent.PROXY: "mail-proxy", Agent.MACHINE: "machine"}
 """Who made a hit, as far as it can be told."""
-_FORMULA: Final = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # the wide forms count in some spreadsheets, too
 
 
 def document(held: Held, notices: Iterable[Notice], about: Mapping[str, object], now: datetime) -> dict[str, Any]:
@@ -183,10 +183,7 @@ def _json(**values: object) -> str:
 
 
 def _cell(text: str | None) -> str:
-    said = text or ""
-    if said.lstrip(" \xa0").startswith(_FORMULA):
-        said = f"'{said}"
-    return '"' + said.replace('"', '""') + '"'
+    return '"' + harmless(text or "").replace('"', '""') + '"'
 
 
 def _link(host: str | None, path: str | None) -> str | None:
