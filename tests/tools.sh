@@ -1,14 +1,26 @@
 #!/bin/sh
 # Installs what the tests need beyond Python packages: on Debian as root by itself, elsewhere it says what is missing.
 set -eu
+axe=4.14.1
+into=.venv/axe
 missing=""
 command -v chromium >/dev/null 2>&1 || missing="chromium"
-[ -z "$missing" ] && exit 0
-if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
-    echo "installing $missing for the browser tests"
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get -qq update >/dev/null
-    apt-get -qq install --yes --no-install-recommends $missing >/dev/null
-else
-    echo "missing: $missing; the tests that need it are skipped (with CI=true they fail)" >&2
+command -v npm >/dev/null 2>&1 || missing="$missing npm"
+if [ -n "$missing" ]; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+        echo "installing $missing for the browser tests"
+        export DEBIAN_FRONTEND=noninteractive
+        apt-get -qq update >/dev/null
+        # shellcheck disable=SC2086  # one word for each package
+        apt-get -qq install --yes --no-install-recommends $missing >/dev/null
+    else
+        echo "missing: $missing; the tests that need it are skipped (with CI=true they fail)" >&2
+    fi
+fi
+# axe-core checks the pages' accessibility. It is fetched in one version, runs in the tests' browser alone, and is
+# never part of a release.
+if command -v npm >/dev/null 2>&1 && ! grep -qs "\"version\": \"$axe\"" "$into/node_modules/axe-core/package.json"; then
+    echo "fetching axe-core $axe for the browser tests"
+    npm install --prefix "$into" --no-save --ignore-scripts --no-audit --no-fund --silent "axe-core@$axe" ||
+        echo "axe-core could not be fetched; the test that needs it is skipped (with CI=true it fails)" >&2
 fi

@@ -67,8 +67,8 @@ async def test_r47_the_page_shows_everything_with_its_last_day(tmp_path: Path) -
         "a program",
         "Feb 21, 2027",
         "calls you crm-17",
-        "<td>agreed</td>",
-        "<td>Opens, Clicks</td>",
+        'data-label="What">agreed</td>',
+        'data-label="Purposes">Opens, Clicks</td>',
         "closes by itself at 12:15 UTC",
     ):
         assert said in english.text, said

@@ -316,27 +316,3 @@ def test_an_ask_token_opens_no_other_door(tracker: Tracker) -> None:
     assert tracker.get(f"/c/{token}/{token}/shop.example.com/").status == 404
     assert tracker.get(f"/o/{token}.gif").status == 200  # always the same
     assert tracker.state() == before
-
-
-def test_r5_a_crawler_changes_nothing(tracker: Tracker) -> None:
-    """R5, R6: whoever GETs and HEADs every URL in our mails and on these pages grants, spends and mails nothing."""
-    path = tracker.asked("crawled@example.org")
-    invitation = tracker.api("/v1/consents/invitations", {"address": "crawled@example.org", "purposes": ["open"]})
-    todo = [path, "/ask", invitation.json["url"].removeprefix(tracker.installation.public_url)]
-    before, mails = tracker.state(), len(tracker.mails.received)
-    seen: set[str] = set()
-    while todo:
-        url = todo.pop()
-        if url in seen or not url.startswith("/"):
-            continue
-        seen.add(url)
-        page = tracker.get(url)
-        for method in ("HEAD", "OPTIONS"):
-            tracker.get(url, method)
-        found = re.findall(r'(?:href|action)="([^"]+)"', page.body.decode())
-        todo += [unescape(one) if one.startswith("/") else url.partition("?")[0] + unescape(one) for one in found
-                 if one.startswith(("/", "?"))]  # fmt: skip
-    assert len(seen) > 10
-    assert tracker.state() == before
-    assert len(tracker.mails.received) == mails
-    assert tracker.post(path, answer="yes", purpose="open").status == 200
