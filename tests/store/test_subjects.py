@@ -53,7 +53,11 @@ async def full(world: World) -> None:
 
 async def erase(world: World, day: int = 0) -> bool:
     async with world.store.subjects() as book:
-        ends = {"last_day": on(day + PROOF), "tell_until": on(day + 30)}
+        ends = {
+            "content_last_day": on(day + PROOF),
+            "suppression_last_day": on(day + PROOF),
+            "tell_until": on(day + 30),
+        }
         return await book.erase(ANNA, now=at(day), actor="recipient", language=Language.DE, **ends)
 
 
@@ -145,7 +149,13 @@ async def test_of_somebody_who_only_got_our_own_mail_just_that_goes(world: World
         plain.commit()
     async with world.store.subjects() as book:
         assert not await book.erase(
-            BERT, now=NOW, actor="recipient", language=None, last_day=on(PROOF), tell_until=on(30)
+            BERT,
+            now=NOW,
+            actor="recipient",
+            language=None,
+            content_last_day=on(PROOF),
+            suppression_last_day=on(PROOF),
+            tell_until=on(30),
         )
     assert not world.count("mailings")
     assert not world.count("suppressions")

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from tracker.core.calendar import day_of, later
-from tracker.core.consent import TELL_DAYS, everything_of
+from tracker.core.consent import TELL_DAYS, ConsentPolicy, everything_of, suppression_last_day
 from tracker.core.journal import Anchor, Noted, Restored
 from tracker.core.pseudonym import rewrap
 from tracker.core.tokens import Tokens
@@ -58,7 +58,7 @@ class InStep:
         self._journal = journal
         self._tokens = tokens
         self._random_bytes = random_bytes
-        self._proof_days = proof_days
+        self._policy = ConsentPolicy(proof_days=proof_days)
         self._backup_days = backup_days
         self._looked: datetime | None = None
         self._read = False
@@ -211,25 +211,28 @@ class InStep:
         """Let NO be in the database; False when it is."""
         if await book.knows(no):
             return False
-        ends = later(day_of(no.at), self._proof_days)
+        today = day_of(no.at)
+        proof_ends = later(today, self._policy.proof_days)
+        no_ends = suppression_last_day(today, self._policy)
         if no.kind is NoKind.ERASURE and await book.erase(
             no.pseudonym,
             now=no.at,
             actor=no.actor,
             language=no.language,
-            last_day=ends,
-            tell_until=later(day_of(no.at), TELL_DAYS),
+            content_last_day=proof_ends,
+            suppression_last_day=no_ends,
+            tell_until=later(today, TELL_DAYS),
         ):
             return True
-        purposes = no.purposes or everything_of(await book.standing(no.pseudonym, day_of(no.at)))
+        purposes = no.purposes or everything_of(await book.standing(no.pseudonym, today))
         return await book.withdraw(  # also of somebody whom an older database does not know: a no stays a no
             no.pseudonym,
             purposes,
             now=no.at,
             actor=no.actor,
             language=no.language,
-            content_last_day=ends,
-            suppression_last_day=ends,
+            content_last_day=proof_ends,
+            suppression_last_day=no_ends,
         )
 
     async def _follow(self, now: datetime) -> None:

@@ -70,11 +70,13 @@ class SubjectBook(ConsentBook):
         now: datetime,
         actor: str,
         language: Language | None,
-        last_day: Day,
+        content_last_day: Day,
+        suppression_last_day: Day,
         tell_until: Day,
     ) -> bool:
-        """Erase the person; refusals and the entry about it stay until LAST_DAY. True when there was something.
+        """Erase the person, but for what the law keeps; True when there was something.
 
+        The refusals stay until SUPPRESSION_LAST_DAY, the entry about it until CONTENT_LAST_DAY.
         Until TELL_UNTIL the systems that know the person can read that their reference was erased.
         Of a person never heard of, and of one on whom nothing but our own throttle hangs, nothing is written.
         """
@@ -89,12 +91,12 @@ class SubjectBook(ConsentBook):
         if not unsaid and not await self._has_rows(recipient):
             return False
         ended = await self._delete(recipient)
-        await self._suppress(recipient, purposes, today, last_day)
+        await self._suppress(recipient, purposes, today, suppression_last_day)
         statement = Statement(
             recipient=recipient,
             event=LedgerEvent.WITHDRAWN if ended else LedgerEvent.REFUSED,
             purposes=purposes,
-            last_day=last_day,
+            last_day=content_last_day,
             recorded_at=now,
             actor=actor,
             language=language,
