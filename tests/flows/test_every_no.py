@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tests.flows.asking_world import World, world_on
 from tests.flows.conftest import NOW, RING, TOKENS, Flows, counted_bytes, locked, reported
 from tracker.core.calendar import day_of
 from tracker.core.consent import SIX_MONTHS, ConsentPolicy
 from tracker.core.pseudonym import pseudonym
-from tracker.flows.bulk import Bulk
+from tracker.flows.bulk import Bulk, NotAll
 from tracker.flows.consent import Consents, ReportedConsent
-from tracker.flows.in_step import InStep
+from tracker.flows.in_step import WAITS, InStep
 from tracker.flows.subject import Request, Subjects
-from tracker.model import MAIL_PURPOSES, Evidence, Language, Method, Purpose
+from tracker.model import MAIL_PURPOSES, Day, Evidence, Language, Method, No, Purpose, StoreUnavailable
+from tracker.store.engine import Database
 from tracker.store.journal import Journal
+from tracker.store.store import Store
 
 ANNA = "anna@example.org"
 PERSON = pseudonym(RING.pseudonym_keys, ANNA)
@@ -49,15 +54,15 @@ async def people(flows: Flows) -> AsyncIterator[People]:
             flows,
             world,
             consents,
-            Bulk(flows.store, consents, SHORT),
+            Bulk(flows.store, consents, SHORT, flows.in_step),
             Subjects(flows.store, lambda: TOKENS, SHORT, flows.in_step),
         )
 
 
-def no_to_calls() -> ReportedConsent:
+def no_to_calls(address: str = ANNA) -> ReportedConsent:
     """What a rep reports who was told not to call again."""
     said = Evidence(call_started_at=NOW, call_again=False)
-    return reported(ANNA, Purpose.PHONE, method=Method.PHONE, given_at=NOW, evidence=said)
+    return reported(address, Purpose.PHONE, method=Method.PHONE, given_at=NOW, evidence=said)
 
 
 async def by_telephone(people: People) -> None:
@@ -141,3 +146,109 @@ async def test_r12_a_no_that_is_replayed_holds_as_long(people: People, tmp_path:
     await other.look(THEN)
     assert not other.trouble
     assert await suppressed(people) == dict.fromkeys(MAIL_PURPOSES, day_of(THEN) + SIX_MONTHS)
+
+
+# --- before the commit ---
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.fixture
+def killing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ends the process after the journal's fsync, before the transaction commits."""
+    noted: list[No] = []
+    note, write = Journal.note_nos, Database.write
+
+    async def noting(journal: Journal, nos: Sequence[No], generation: int, now: datetime) -> None:
+        await note(journal, nos, generation, now)
+        noted.extend(nos)
+
+    @asynccontextmanager
+    async def writing(database: Database, sweep_day: Day | None = None) -> AsyncIterator[AsyncConnection]:
+        async with write(database, sweep_day) as connection:
+            yield connection
+            if noted:
+                noted.clear()
+                raise Killed
+
+    monkeypatch.setattr(Journal, "note_nos", noting)
+    monkeypatch.setattr(Database, "write", writing)
+
+
+@every_no
+@pytest.mark.usefixtures("killing")
+async def test_r45_every_no_is_in_the_journal_before_its_transaction_commits(
+    people: People, tmp_path: Path, way: Way, purposes: frozenset[Purpose]
+) -> None:
+    """R45: a process that ends in between loses nothing; the next one replays it before anything is tracked."""
+    await people.flows.grant(ANNA, reference="77")
+    with pytest.raises(Killed):
+        await way(people)
+    assert not await suppressed(people), "the database knows nothing of it"
+    url = f"sqlite+aiosqlite:///{tmp_path / 'tracker.db'}"
+    store = await Store.open(url, ledger_key=RING.ledger_key, fingerprint=RING.fingerprint)
+    journal = Journal(tmp_path / "journal", RING.journal_key)
+    again = InStep(store, journal, lambda: TOKENS, counted_bytes(), proof_days=7, backup_days=35)
+    await again.start(THEN)
+    await store.close()
+    assert not again.trouble
+    assert (await suppressed(people)).keys() == purposes
+
+
+async def test_the_nos_of_a_chunk_share_one_fsync(
+    people: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    real = os.fsync
+
+    def fsync(file: int) -> None:
+        synced.append(file)
+        real(file)
+
+    monkeypatch.setattr("tracker.store.journal.os.fsync", fsync)
+    await people.bulk.record([no_to_calls(f"p{number}@example.org") for number in range(100)], THEN)
+    assert len(synced) == 1
+    journal = Journal(tmp_path / "journal", RING.journal_key)
+    await journal.load()
+    assert journal.number == 100
+    assert len({noted.no.pseudonym for noted in journal.waiting}) == 100
+
+
+async def test_what_is_not_written_is_not_noted_either(people: People, tmp_path: Path) -> None:
+    before = (tmp_path / "journal" / "2026-11.journal").read_bytes()
+    await people.bulk.record([no_to_calls()], THEN, rehearsal=True)
+    with pytest.raises(NotAll):
+        await people.bulk.record_all([[no_to_calls()], [reported("nobody")]], THEN)
+    with locked(tmp_path), pytest.raises(StoreUnavailable):
+        await people.consents.report(no_to_calls(), THEN)
+    assert (tmp_path / "journal" / "2026-11.journal").read_bytes() == before
+    await in_a_report(people)
+    await in_a_batch(people)
+    assert before.count(b"\n") + 1 == (tmp_path / "journal" / "2026-11.journal").read_bytes().count(b"\n"), "once"
+
+
+async def test_a_report_that_fails_after_its_no_was_noted_counts_before_anything_is_tracked(
+    people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await people.flows.grant(ANNA, Purpose.OPEN)
+    write = Database.write
+
+    @asynccontextmanager
+    async def failing(database: Database, sweep_day: Day | None = None) -> AsyncIterator[AsyncConnection]:
+        async with write(database, sweep_day) as connection:
+            yield connection
+            raise StoreUnavailable("the disk is full")
+
+    monkeypatch.setattr(Database, "write", failing)
+    with pytest.raises(StoreUnavailable):
+        await people.consents.report(no_to_calls(), THEN)
+    monkeypatch.setattr(Database, "write", write)
+    assert people.flows.in_step.trouble == WAITS
+    with pytest.raises(StoreUnavailable):
+        await people.flows.store.grants_of(PERSON, day_of(THEN))
+    await people.flows.in_step.keep(THEN)
+    assert not people.flows.in_step.trouble
+    assert set(await suppressed(people)) == PHONE
+    assert await people.flows.store.grants_of(PERSON, day_of(THEN)) == {Purpose.OPEN}

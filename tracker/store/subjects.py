@@ -23,6 +23,8 @@ from tracker.model import (
     Hour,
     Language,
     LedgerEvent,
+    No,
+    NoKind,
     Pseudonym,
     Purpose,
     Standing,
@@ -104,6 +106,7 @@ class SubjectBook(ConsentBook):
         )
         entry = await append(connection, self._ledger_key, statement)
         await remember_erased(connection, recipient, entry, tell_until)
+        self.nos.append(No(NoKind.ERASURE, pseudonym, purposes, now, actor, language))
         return True
 
     async def _concerned(self, recipient: int, standing: Standing) -> frozenset[Purpose]:
