@@ -7,14 +7,15 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tests.flows.conftest import NOW, Flows, reported
+from tests.flows.conftest import NOW, TOKENS, Flows, reported
 from tracker.core.calendar import day_of, later
-from tracker.core.pseudonym import normalise, pseudonym
+from tracker.core.consent import ConsentPolicy
+from tracker.core.pseudonym import pseudonym
 from tracker.flows import changes as flow
 from tracker.flows.changes import Changes
+from tracker.flows.subject import Request, Subjects
 from tracker.model import Change, Evidence, InvalidField, LedgerEvent, Method, Purpose
 from tracker.store import changes as store
-from tracker.store.changes import remember_erased
 
 ANNA, BERT = "anna@example.org", "bert@example.org"
 ALL: frozenset[Purpose] = frozenset()
@@ -77,16 +78,25 @@ async def test_somebody_erased_is_told_under_every_reference_for_thirty_days(flo
         await flows.consents.report(reported(ANNA, reference=reference), NOW)
     await flows.consents.report(reported(BERT, reference="B"), NOW)
     cursor = await now_at(flows)
-    person = pseudonym(flows.consents._tokens().ring.pseudonym_keys, normalise(ANNA))
-    await flows.consents.withdraw(ANNA, ALL, "recipient", NOW)
-    (entry,) = [one.entry for one in (await flows.consents.lookup(ANNA, NOW)).history if one.event == "withdrawn"]
-    async with flows.store.consents() as book:
-        await remember_erased(book._connection, await book._recipient(person), entry, later(day_of(NOW), 30))
-    erased = [Change(entry, reference, None, at=NOW) for reference in ("A1", "A2")]
+    assert await Subjects(flows.store, lambda: TOKENS, ConsentPolicy(), flows.in_step).erase(ANNA, Request("cli"), NOW)
+    (entry,) = [one.entry for one in (await flows.consents.lookup(ANNA, NOW)).history if one.event == "erased"]
+    erased = [Change(entry, reference, LedgerEvent.ERASED, at=NOW) for reference in ("A1", "A2")]
     assert await told(flows, cursor) == erased
     assert await told(flows, cursor, now=NOW + timedelta(days=30)) == erased
     assert await told(flows, cursor, now=NOW + timedelta(days=31)) == []
     assert [change.reference for change in await told(flows)] == ["B", "A1", "A2"]
+
+
+async def test_a_reference_that_was_given_after_an_erasure_is_not_told_as_erased(flows: Flows) -> None:
+    """The system that gave it anew would delete what it has just been allowed to keep."""
+    await flows.consents.report(reported(ANNA), NOW)
+    assert await Subjects(flows.store, lambda: TOKENS, ConsentPolicy(), flows.in_step).erase(ANNA, Request("cli"), NOW)
+    async with flows.store.consents() as book:
+        await book.remember_reference("shop", "new", pseudonym(TOKENS.ring.pseudonym_keys, ANNA), later(day_of(NOW), 9))
+    assert [(change.reference, change.event, change.purposes) for change in await told(flows)] == [
+        ("new", LedgerEvent.GIVEN, BOTH),
+        ("new", LedgerEvent.WITHDRAWN, BOTH),
+    ]
 
 
 async def test_a_reference_past_its_day_tells_nothing(flows: Flows) -> None:

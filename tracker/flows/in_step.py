@@ -230,23 +230,28 @@ class InStep:
         return news
 
     async def _apply(self, book: RestoreBook, no: No) -> bool:
-        """Let NO be in the database; False when it is."""
+        """Let NO be in the database; False when it is there, or when the person took it back themselves since."""
         if await book.knows(no):
             return False
         today = day_of(no.at)
+        agreed = await book.agreed_since(no.pseudonym, no.at)
         proof_ends = later(today, self._policy.proof_days)
         no_ends = suppression_last_day(today, self._policy)
-        if no.kind is NoKind.ERASURE and await book.erase(
-            no.pseudonym,
-            now=no.at,
-            actor=no.actor,
-            language=no.language,
-            content_last_day=proof_ends,
-            suppression_last_day=no_ends,
-            tell_until=later(today, TELL_DAYS),
-        ):
-            return True
-        purposes = no.purposes or everything_of(await book.standing(no.pseudonym, today))
+        if no.kind is NoKind.ERASURE:
+            return await book.erase(
+                no.pseudonym,
+                now=no.at,
+                actor=no.actor,
+                language=no.language,
+                content_last_day=proof_ends,
+                suppression_last_day=no_ends,
+                tell_until=later(today, TELL_DAYS),
+                spared=agreed,
+                on_record=True,
+            )
+        purposes = (no.purposes or everything_of(await book.standing(no.pseudonym, today))) - agreed
+        if not purposes:
+            return False
         return await book.withdraw(  # also of somebody whom an older database does not know: a no stays a no
             no.pseudonym,
             purposes,
