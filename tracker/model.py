@@ -79,6 +79,8 @@ class LedgerEvent(StrEnum):
     REFUSED = "refused"
     WITHDRAWN = "withdrawn"
     EXPIRED = "expired"
+    ERASED = "erased"
+    """A no to everything, and all that the law does not keep is gone."""
 
 
 class NoKind(StrEnum):
@@ -228,8 +230,7 @@ class Change:
     entry: int
     """Of the ledger."""
     reference: str
-    event: LedgerEvent | None
-    """None: the person was erased."""
+    event: LedgerEvent
     purposes: frozenset[Purpose] = frozenset()
     at: datetime | None = None
     until: Day | None = None

@@ -183,7 +183,7 @@ async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Par
             ),
             hits=Hits(store, keys, metrics),
             consents=consents,
-            bulk=Bulk(store, consents, policy),
+            bulk=Bulk(store, consents, policy, in_step),
             changes=Changes(store),
             proofs=Proofs(store, keys, secrets.token_bytes, disclosure(settings)),
             notices=Notices(store, settings.controller, settings.proof_days),

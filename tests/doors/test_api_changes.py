@@ -26,7 +26,7 @@ async def test_a_page_of_changes(api: Api) -> None:
         (
             Change(1, "4711", LedgerEvent.GIVEN, both, AT, Day(21_000)),
             Change(2, "4711", LedgerEvent.WITHDRAWN, frozenset({Purpose.OPEN}), AT),
-            Change(3, "4712", None),
+            Change(3, "4712", LedgerEvent.ERASED),
         ),
         "CURSOR",
         more=True,

@@ -49,7 +49,7 @@ ALL: frozenset[Purpose] = frozenset()
 
 
 def bulk(flows: Flows) -> Bulk:
-    return Bulk(flows.store, flows.consents, ConsentPolicy(), tries=2, pause=0)
+    return Bulk(flows.store, flows.consents, ConsentPolicy(), flows.in_step, tries=2, pause=0)
 
 
 def people(count: int, **more: Any) -> list[Line]:
@@ -250,7 +250,7 @@ async def outcome_of(reports: list[ReportedConsent], chunk: int) -> tuple[dict[s
         answers: list[object] = []
         try:
             if chunk:
-                many = Bulk(store, consents, ConsentPolicy())
+                many = Bulk(store, consents, ConsentPolicy(), in_step)
                 for begin in range(0, len(reports), chunk):
                     answers += map(told, await many.record(reports[begin : begin + chunk], NOW))
             else:

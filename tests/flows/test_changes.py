@@ -81,12 +81,24 @@ async def test_somebody_erased_is_told_under_every_reference_for_thirty_days(flo
     cursor = await now_at(flows)
     person = pseudonym(RING.pseudonym_keys, normalise(ANNA))
     await Subjects(flows.store, lambda: TOKENS, ConsentPolicy(), flows.in_step).forget(person, Language.DE, NOW)
-    (entry,) = [one.entry for one in (await flows.consents.lookup(ANNA, NOW)).history if one.event == "withdrawn"]
-    erased = [Change(entry, reference, None, at=NOW) for reference in ("A1", "A2")]
+    (entry,) = [one.entry for one in (await flows.consents.lookup(ANNA, NOW)).history if one.event == "erased"]
+    erased = [Change(entry, reference, LedgerEvent.ERASED, at=NOW) for reference in ("A1", "A2")]
     assert await told(flows, cursor) == erased
     assert await told(flows, cursor, now=NOW + timedelta(days=30)) == erased
     assert await told(flows, cursor, now=NOW + timedelta(days=31)) == []
     assert [change.reference for change in await told(flows)] == ["B", "A1", "A2"]
+
+
+async def test_a_reference_that_was_given_after_an_erasure_is_not_told_as_erased(flows: Flows) -> None:
+    """The system that gave it anew would delete what it has just been allowed to keep."""
+    await flows.consents.report(reported(ANNA), NOW)
+    assert await Subjects(flows.store, lambda: TOKENS, ConsentPolicy(), flows.in_step).erase(ANNA, Request("cli"), NOW)
+    async with flows.store.consents() as book:
+        await book.remember_reference("shop", "new", pseudonym(TOKENS.ring.pseudonym_keys, ANNA), later(day_of(NOW), 9))
+    assert [(change.reference, change.event, change.purposes) for change in await told(flows)] == [
+        ("new", LedgerEvent.GIVEN, BOTH),
+        ("new", LedgerEvent.WITHDRAWN, BOTH),
+    ]
 
 
 async def test_a_reference_past_its_day_tells_nothing(flows: Flows) -> None:

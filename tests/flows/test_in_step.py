@@ -239,7 +239,7 @@ async def test_an_erasure_is_replayed_whole(start: Start) -> None:
     assert await again.silent(ANNA)
     held = await again.store.held(person(ANNA), TODAY)
     assert (held.references, held.deliveries, held.events) == ((), (), ())
-    assert [entry.event for entry in held.history] == ["given", "withdrawn"]
+    assert [entry.event for entry in held.history] == ["given", "erased"]
 
 
 async def test_a_database_that_goes_back_under_a_running_server_is_noticed(start: Start) -> None:

@@ -12,11 +12,13 @@ import pytest
 from tests.flows.conftest import NOW, RING, TOKENS, Flows, counted_bytes, reported
 from tests.flows.test_send import ANNA
 from tracker.core.calendar import date_of, day_of, later
+from tracker.core.consent import ConsentPolicy
 from tracker.core.disclosure import Disclosure, Periods, Wording
 from tracker.core.ledger import notice_hash
 from tracker.core.pseudonym import normalise, pseudonym
 from tracker.core.receipt import ReceiptKey, is_about, verify
 from tracker.flows.proof import Proofs
+from tracker.flows.subject import Request, Subjects
 from tracker.model import InvalidAddress, Language, Method, Purpose
 from tracker.store.proofs import read_proof
 
@@ -36,8 +38,8 @@ TOLD = Disclosure(
 )
 
 
-async def receipt_of(flows: Flows, *, told: Disclosure = TOLD, now: Any = NOW) -> Any:
-    envelope = await Proofs(flows.store, lambda: TOKENS, counted_bytes(), told).receipt(ANNA, now)
+async def receipt_of(flows: Flows, *, address: str = ANNA, told: Disclosure = TOLD, now: Any = NOW) -> Any:
+    envelope = await Proofs(flows.store, lambda: TOKENS, counted_bytes(), told).receipt(address, now)
     arrived = json.loads(json.dumps(envelope))
     return verify(arrived, ReceiptKey(RING).public)
 
@@ -92,6 +94,20 @@ async def test_past_states_are_kept(flows: Flows) -> None:
     assert receipt["record_id"] == chain[-1][1]
     present = {purpose["purpose"]: purpose["state"] for purpose in receipt["processing"]["purpose"]}
     assert present == {"open": "refused or withdrawn", "click": "given", "phone": "none"}
+
+
+async def test_an_erasure_is_a_withdrawal_to_the_standard_or_a_refusal_of_who_agreed_to_nothing(flows: Flows) -> None:
+    await flows.grant(ANNA, Purpose.OPEN)
+    subjects = Subjects(flows.store, lambda: TOKENS, ConsentPolicy(), flows.in_step)
+    assert await subjects.erase(ANNA, Request("cli"), NOW)
+    receipt = await receipt_of(flows)
+    states = [(event["event_state"], event["entity_id"]) for event in receipt["events"]]
+    assert states == [("given", "pii_principal"), ("withdrawn", "pii_principal")]
+    bert = "bert@example.org"
+    await flows.consents.report(reported(bert, method=Method.REP), NOW)
+    assert await subjects.erase(bert, Request("cli"), NOW)
+    receipt = await receipt_of(flows, address=bert)
+    assert [event["event_state"] for event in receipt["events"]] == ["requested", "refused"]
 
 
 async def test_it_names_its_subject_by_address_or_by_pseudonym_and_shows_neither(flows: Flows) -> None:

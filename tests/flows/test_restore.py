@@ -76,7 +76,7 @@ async def test_what_nobody_vouches_for_ends_and_a_sync_brings_nobody_back(start:
 async def test_a_list_of_many_brings_nobody_back_either(start: Start) -> None:
     server = await restored_without_journal(start)
     await restore(server).check([], Decision.END_GRANTS, after(days=1))
-    many = Bulk(server.store, server.consents, ConsentPolicy())
+    many = Bulk(server.store, server.consents, ConsentPolicy(), server.in_step)
     posted = [reported(address) for address in (ANNA, BERT)]
     results = await many.record(posted, after(days=1))
     assert [result.answer[0] for result in results if isinstance(result, Outcome)] == [ConsentState.PENDING] * 2

@@ -38,9 +38,9 @@ async def loaded(folder: Path) -> Journal:
 
 
 async def test_what_was_noted_is_read_again(folder: Path, journal: Journal) -> None:
-    await journal.note_no(no(1), 3, NOW)
+    await journal.note_nos([no(1)], 3, NOW)
     await journal.note(ANCHOR, NOW)
-    await journal.note_no(no(2), 3, NOW)
+    await journal.note_nos([no(2)], 3, NOW)
     again = await loaded(folder)
     assert [(noted.number, noted.generation, noted.no) for noted in again.waiting] == [(1, 3, no(1)), (2, 3, no(2))]
     assert again.anchors == (ANCHOR,)
@@ -49,29 +49,29 @@ async def test_what_was_noted_is_read_again(folder: Path, journal: Journal) -> N
 
 
 async def test_nobody_else_can_read_it(folder: Path, journal: Journal) -> None:
-    await journal.note_no(no(), 1, NOW)
+    await journal.note_nos([no()], 1, NOW)
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
 
 
 async def test_a_line_that_was_cut_by_a_crash_is_written_over(folder: Path, journal: Journal) -> None:
-    await journal.note_no(no(1), 1, NOW)
+    await journal.note_nos([no(1)], 1, NOW)
     path = folder / "2026-11.journal"
     whole = path.read_bytes()
-    await journal.note_no(no(2), 1, NOW)
+    await journal.note_nos([no(2)], 1, NOW)
     line = path.read_bytes()[len(whole) :]
     for end in range(1, len(line)):
         for filling in (b"", b"\0" * 9):
             path.write_bytes(whole + line[:end] + filling)
             again = await loaded(folder)
             assert again.number == 1
-    await again.note_no(no(3), 1, NOW)
+    await again.note_nos([no(3)], 1, NOW)
     assert [noted.no for noted in (await loaded(folder)).waiting] == [no(1), no(3)]
 
 
 async def test_every_changed_octet_is_found(folder: Path, journal: Journal) -> None:
     """Also the cut of whole lines is, by a database that knows more than the journal."""
-    await journal.note_no(no(1), 1, NOW)
+    await journal.note_nos([no(1)], 1, NOW)
     await journal.note(ANCHOR, NOW)
     mark = journal.mark(1)
     path = folder / "2026-11.journal"
@@ -93,7 +93,7 @@ async def test_another_key_reads_nothing(folder: Path) -> None:
 
 async def test_lines_cannot_change_places_or_months(folder: Path, journal: Journal) -> None:
     for number in (1, 2):
-        await journal.note_no(no(number), 1, NOW)
+        await journal.note_nos([no(number)], 1, NOW)
     path = folder / "2026-11.journal"
     begin, one, two = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(begin + two + one)
@@ -107,17 +107,17 @@ async def test_lines_cannot_change_places_or_months(folder: Path, journal: Journ
 
 async def test_two_processes_write_to_one_journal(folder: Path, journal: Journal) -> None:
     other = await loaded(folder)
-    await journal.note_no(no(1), 1, NOW)
-    await other.note_no(no(2), 1, NOW)
-    await journal.note_no(no(3), 1, NOW)
+    await journal.note_nos([no(1)], 1, NOW)
+    await other.note_nos([no(2)], 1, NOW)
+    await journal.note_nos([no(3)], 1, NOW)
     await other.note(ANCHOR, NOW + timedelta(days=31))
-    await journal.note_no(no(4), 1, NOW + timedelta(days=31))
+    await journal.note_nos([no(4)], 1, NOW + timedelta(days=31))
     assert [noted.no for noted in (await loaded(folder)).waiting] == [no(1), no(2), no(3), no(4)]
     assert [noted.no for noted in journal.waiting] == [no(1), no(2), no(3), no(4)]
 
 
 async def test_a_month_goes_when_no_backup_can_lack_it_any_more(folder: Path, journal: Journal) -> None:
-    await journal.note_no(no(1), 1, NOW)
+    await journal.note_nos([no(1)], 1, NOW)
     journal.applied(1)
     mark = journal.mark(1)
     last = datetime(2026, 11, 30, 23, tzinfo=UTC)
@@ -132,31 +132,31 @@ async def test_a_month_goes_when_no_backup_can_lack_it_any_more(folder: Path, jo
 
 
 async def test_a_month_stays_while_the_database_has_not_applied_it(folder: Path, journal: Journal) -> None:
-    await journal.note_no(no(1), 1, NOW)
+    await journal.note_nos([no(1)], 1, NOW)
     await journal.turn(NOW + timedelta(days=100), 35)
     assert [noted.no for noted in (await loaded(folder)).waiting] == [no(1)]
 
 
 async def test_a_month_in_the_middle_is_missed(folder: Path, journal: Journal) -> None:
     for days in (31, 62):
-        await journal.note_no(no(), 1, NOW + timedelta(days=days))
+        await journal.note_nos([no()], 1, NOW + timedelta(days=days))
     (folder / "2026-12.journal").unlink()
     with pytest.raises(BadJournal, match="month"):
         await loaded(folder)
 
 
 async def test_a_month_whose_first_line_was_cut_begins_again(folder: Path, journal: Journal) -> None:
-    await journal.note_no(no(1), 1, NOW)
+    await journal.note_nos([no(1)], 1, NOW)
     (folder / "2026-12.journal").write_bytes(b'{"kind"')
     again = await loaded(folder)
     assert again.number == 1
-    await again.note_no(no(2), 1, NOW + timedelta(days=31))
+    await again.note_nos([no(2)], 1, NOW + timedelta(days=31))
     assert [noted.no for noted in (await loaded(folder)).waiting] == [no(1), no(2)]
 
 
 async def test_a_clock_that_goes_back_loses_nothing(folder: Path, journal: Journal) -> None:
-    await journal.note_no(no(1), 1, NOW + timedelta(days=31))
-    await journal.note_no(no(2), 1, NOW)
+    await journal.note_nos([no(1)], 1, NOW + timedelta(days=31))
+    await journal.note_nos([no(2)], 1, NOW)
     assert [noted.no for noted in (await loaded(folder)).waiting] == [no(1), no(2)]
 
 
@@ -168,20 +168,20 @@ async def test_an_existing_journal_is_never_overwritten(folder: Path) -> None:
 
 
 async def test_what_has_gone_while_it_runs_is_noticed(folder: Path, journal: Journal) -> None:
-    await journal.note_no(no(1), 1, NOW)
+    await journal.note_nos([no(1)], 1, NOW)
     path = folder / "2026-11.journal"
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(BadJournal, match="gone"):
-        await journal.note_no(no(2), 1, NOW)
+        await journal.note_nos([no(2)], 1, NOW)
     path.unlink()
     with pytest.raises(BadJournal, match="missing"):
-        await journal.note_no(no(2), 1, NOW)
+        await journal.note_nos([no(2)], 1, NOW)
 
 
 async def test_a_full_disk_notes_nothing(folder: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(BadJournal, match="No space left"):
-        await journal.note_no(no(1), 1, NOW)
+        await journal.note_nos([no(1)], 1, NOW)
 
 
 def full(_descriptor: int) -> None:

@@ -53,8 +53,11 @@ async def full(world: World) -> None:
 
 async def erase(world: World, day: int = 0) -> bool:
     async with world.store.subjects() as book:
-        ends = {"last_day": on(day + PROOF), "tell_until": on(day + 30)}
-        return await book.erase(ANNA, now=at(day), actor="recipient", language=Language.DE, **ends)
+        proof = on(day + PROOF)
+        return await book.erase(
+            ANNA, now=at(day), actor="recipient", language=Language.DE,
+            content_last_day=proof, suppression_last_day=proof, tell_until=on(day + 30),
+        )  # fmt: skip
 
 
 async def test_r47_everything_that_is_held_is_shown_with_its_last_day(world: World) -> None:
@@ -100,7 +103,7 @@ async def test_r51_erasing_keeps_only_the_refusals_and_the_proof(world: World) -
     held = await world.store.held(ANNA, TODAY)
     assert held.is_only_lawful_rest
     assert held.standing.suppressed == dict.fromkeys([*MAIL_PURPOSES, Purpose.PHONE], on(PROOF))
-    assert [one.event for one in held.history] == [LedgerEvent.GIVEN, LedgerEvent.WITHDRAWN]
+    assert [one.event for one in held.history] == [LedgerEvent.GIVEN, LedgerEvent.ERASED]
     anna = world.rows("SELECT id FROM recipients WHERE pseudonym = ?", ANNA)[0][0]
     for table in PERSONAL:
         if table != "events":
@@ -145,7 +148,13 @@ async def test_of_somebody_who_only_got_our_own_mail_just_that_goes(world: World
         plain.commit()
     async with world.store.subjects() as book:
         assert not await book.erase(
-            BERT, now=NOW, actor="recipient", language=None, last_day=on(PROOF), tell_until=on(30)
+            BERT,
+            now=NOW,
+            actor="recipient",
+            language=None,
+            content_last_day=on(PROOF),
+            suppression_last_day=on(PROOF),
+            tell_until=on(30),
         )
     assert not world.count("mailings")
     assert not world.count("suppressions")

@@ -45,6 +45,9 @@ CLOCK_SKEW = timedelta(minutes=5)
 SIX_MONTHS = 183
 """Days without another question after a no or after silence (LAW.md R12)."""
 
+BY_OUR_MAIL: Final = "link-in-mail"
+"""How a yes was confirmed that came behind a link which we mailed, in the evidence of its entry."""
+
 CONFIRMABLE = frozenset({Method.WEB_FORM, Method.WRITTEN, Method.IMPORTED, Method.PAGE})
 """Methods by which a report can show that the person confirmed it."""
 

@@ -6,7 +6,7 @@ channel, actor, evidence, recorded_at, prev_hash and record_hash. What the setti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -131,7 +131,7 @@ def _events(proof: Proof) -> list[dict[str, object]]:
     live: set[Purpose] = set()
     events: list[dict[str, object]] = []
     for said in proof.history:
-        renewed = said.event is LedgerEvent.GIVEN and said.purposes <= live
+        state = _state(said, live)
         if said.event is LedgerEvent.GIVEN:
             live |= said.purposes
         elif said.event is not LedgerEvent.REQUESTED:
@@ -140,7 +140,7 @@ def _events(proof: Proof) -> list[dict[str, object]]:
         events.append(
             {
                 "event_type": "explicitly expressed" if said.event is LedgerEvent.GIVEN else None,
-                "event_state": "renewed" if renewed else said.event,
+                "event_state": state,
                 "event_time": _instant(said.given_at or said.recorded_at),
                 "recorded_at": _instant(said.recorded_at),
                 "valid_until": _valid_until(said, proof),
@@ -159,6 +159,15 @@ def _events(proof: Proof) -> list[dict[str, object]]:
             }
         )
     return events
+
+
+def _state(said: LedgerContent, live: Set[Purpose]) -> str:
+    """What was SAID, in the standard's words, of somebody who had agreed to what is LIVE."""
+    if said.event is LedgerEvent.GIVEN and said.purposes <= live:
+        return "renewed"
+    if said.event is LedgerEvent.ERASED:  # the standard knows no such state of a consent
+        return LedgerEvent.WITHDRAWN if said.purposes & live else LedgerEvent.REFUSED
+    return said.event
 
 
 def _valid_until(said: LedgerContent, proof: Proof) -> str | None:

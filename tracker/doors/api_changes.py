@@ -39,8 +39,8 @@ class ChangesDoor:
 
 def change_json(change: Change) -> dict[str, Any]:
     """CHANGE as the API says it; who it is the caller knows by its own reference."""
-    said: dict[str, Any] = {"reference": change.reference, "event": change.event or "erased"}
-    if change.event is not None:
+    said: dict[str, Any] = {"reference": change.reference, "event": change.event}
+    if change.purposes:
         said["purposes"] = sorted(change.purposes)
     if change.at is not None:
         said["at"] = change.at.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -116,6 +116,7 @@ class HeldView:
             LedgerEvent.REFUSED: said("refused"),
             LedgerEvent.WITHDRAWN: said("taken back"),
             LedgerEvent.EXPIRED: said("ended by itself"),
+            LedgerEvent.ERASED: said("erased, except for what the law keeps"),
         }
         actors: dict[str, str] = {
             OwnActor.RECIPIENT: said("you"),

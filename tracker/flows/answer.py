@@ -13,7 +13,7 @@ from typing import Final
 
 from tracker.core.ask import AskToken, token_digest
 from tracker.core.calendar import day_of, later
-from tracker.core.consent import ConsentPolicy, grant_last_day, needs_own_mail, suppression_last_day
+from tracker.core.consent import BY_OUR_MAIL, ConsentPolicy, grant_last_day, needs_own_mail, suppression_last_day
 from tracker.core.ledger import notice_hash
 from tracker.core.tokens import Tokens
 from tracker.core.versions import in_language
@@ -38,9 +38,8 @@ from tracker.model import (
 from tracker.store.consents import ConsentBook
 from tracker.store.store import Store
 
-BY_OUR_MAIL: Final = "link-in-mail"
 BY_A_SENDERS_MAIL: Final = "page"
-"""How a yes was confirmed, in the evidence of its entry."""
+"""How a yes was confirmed that came behind another link, in the evidence of its entry."""
 
 
 @dataclass(frozen=True, slots=True)

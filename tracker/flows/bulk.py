@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeAlias
 
-from tracker.core.calendar import day_of, later
-from tracker.core.consent import ConsentPolicy
+from tracker.core.calendar import day_of
+from tracker.core.consent import ConsentPolicy, suppression_last_day
 from tracker.flows.consent import Consents, ReportedConsent, refusal
+from tracker.flows.in_step import InStep
 from tracker.flows.recording import Outcome, Recorder
 from tracker.model import (
     BadRequest,
@@ -42,6 +44,14 @@ Line: TypeAlias = ReportedConsent | TrackerError
 Result: TypeAlias = Outcome | TrackerError
 
 
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Which pseudonym keys were in use when reports were understood."""
+
+    fingerprint: bytes
+    generation: int
+
+
 class NotAll(Exception):
     """A list that was to be taken as a whole holds something that is refused: nothing of it was written."""
 
@@ -50,9 +60,17 @@ class Bulk:
     """Reports of many consents, as a nightly sync or a file brings them."""
 
     def __init__(
-        self, store: Store, consents: Consents, policy: ConsentPolicy, *, tries: int = TRIES, pause: float = PAUSE
+        self,
+        store: Store,
+        consents: Consents,
+        policy: ConsentPolicy,
+        in_step: InStep,
+        *,
+        tries: int = TRIES,
+        pause: float = PAUSE,
     ) -> None:
         self._store = store
+        self._in_step = in_step
         self._tries = tries
         self._pause = pause
         self._consents = consents
@@ -65,7 +83,7 @@ class Bulk:
         Give it CHUNK lines at a time. Of a REHEARSAL nothing is kept. Raises StoreUnavailable; then nothing was
         written.
         """
-        keys = self._store.fingerprint
+        keys = Keys(self._store.fingerprint, self._in_step.generation)
         reports = await self._understood(lines)
         try:
             return await self._patiently(reports, now, rehearsal, keys)
@@ -80,12 +98,13 @@ class Bulk:
         Raises NotAll when one of them is refused, StoreUnavailable; then nothing was written.
         """
         counts: Counter[ConsentState] = Counter()
-        async with self._store.consents_of_many() as book:
+        async with self._in_step.noting(self._store.consents_of_many()) as book:
             for lines in chunks:
                 for result in await self._record(book, await self._understood(lines), now):
                     if isinstance(result, TrackerError):
                         raise NotAll
                     counts[result.answer[0]] += 1
+            await book.flush()
         return counts
 
     async def note_attempts(self, lines: Sequence[Line], now: datetime) -> None:
@@ -94,7 +113,7 @@ class Bulk:
         For a list of which nothing else is written. Raises StoreUnavailable.
         """
         today = day_of(now)
-        ends = later(today, self._policy.proof_days)
+        ends = suppression_last_day(today, self._policy)
         reports = [report for report in await self._understood(lines) if isinstance(report, ConsentReport)]
         async with self._store.consents_of_many() as book:
             await book.look_up({report.pseudonym for report in reports}, today)
@@ -120,7 +139,7 @@ class Bulk:
             return error
 
     async def _patiently(
-        self, reports: Sequence[ConsentReport | TrackerError], now: datetime, rehearsal: bool, keys: bytes
+        self, reports: Sequence[ConsentReport | TrackerError], now: datetime, rehearsal: bool, keys: Keys
     ) -> list[Result]:
         """Nobody waits for a list as a sender waits for a copy: while the store is busy it is tried again."""
         for _ in range(self._tries - 1):
@@ -133,12 +152,18 @@ class Bulk:
         return await self._recorded(reports, now, rehearsal, keys)
 
     async def _recorded(
-        self, reports: Sequence[ConsentReport | TrackerError], now: datetime, rehearsal: bool, keys: bytes
+        self, reports: Sequence[ConsentReport | TrackerError], now: datetime, rehearsal: bool, keys: Keys
     ) -> list[Result]:
         if not any(isinstance(report, ConsentReport) for report in reports):
             return [report for report in reports if isinstance(report, TrackerError)]
-        async with self._store.consents_of_many(rehearsal=rehearsal, fingerprint=keys) as book:
-            return await self._record(book, reports, now)
+        if rehearsal:
+            async with self._store.consents_of_many(rehearsal=True, fingerprint=keys.fingerprint) as book:
+                return await self._record(book, reports, now)
+        transaction = self._store.consents_of_many(fingerprint=keys.fingerprint)
+        async with self._in_step.noting(transaction, keys.generation) as book:
+            results = await self._record(book, reports, now)
+            await book.flush()  # what the database refuses comes to light before a no of these is noted
+            return results
 
     async def _record(
         self, book: BulkBook, reports: Sequence[ConsentReport | TrackerError], now: datetime

@@ -95,7 +95,7 @@ class Consents:
     async def report_all(self, reported: ReportedConsent, now: datetime) -> Outcome:
         """The same, told apart: what became of what was said about mail, and about calls. Raises as `report`."""
         report = self.understood(reported)
-        async with self._store.consents() as book:
+        async with self._in_step.noting(self._store.consents()) as book:
             outcome = await self._recorder.record(book, report, now)
         if outcome.answer[0] is ConsentState.SUPPRESSED:
             raise refusal(outcome)

@@ -7,14 +7,14 @@ private. Whoever is told that a no counts can rely on it: it is in the database,
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from tracker.core.calendar import day_of, later
-from tracker.core.consent import TELL_DAYS, everything_of
+from tracker.core.consent import TELL_DAYS, ConsentPolicy, everything_of, suppression_last_day
 from tracker.core.journal import Anchor, Noted, Restored
 from tracker.core.pseudonym import rewrap
 from tracker.core.tokens import Tokens
@@ -58,7 +58,7 @@ class InStep:
         self._journal = journal
         self._tokens = tokens
         self._random_bytes = random_bytes
-        self._proof_days = proof_days
+        self._policy = ConsentPolicy(proof_days=proof_days)
         self._backup_days = backup_days
         self._looked: datetime | None = None
         self._read = False
@@ -86,21 +86,43 @@ class InStep:
         Raises StoreUnavailable when neither was possible.
         """
         noted = news = False
-        generation = self._generation()  # that of the pseudonym in NO
+        generation = self.generation  # that of the pseudonym in NO
         try:
             async with transaction as book:
                 news = await write(book)
                 if news:
-                    noted = await self._noted(no, generation)
+                    noted = await self._noted([no], generation)
         except RowRefused:
             raise
         except StoreUnavailable:
-            if not noted and not self._waits(no) and not await self._noted(no, generation):
+            if not noted and not self._waits(no) and not await self._noted([no], generation):
                 raise
             self._away.append(no)
             self._hold(WAITS)
             return True
         return news
+
+    @asynccontextmanager
+    async def noting(
+        self, transaction: AbstractAsyncContextManager[Book], generation: int | None = None
+    ) -> AsyncIterator[Book]:
+        """TRANSACTION, whose nos are noted in the journal, all at once, before it commits.
+
+        GENERATION: what `generation` was when their pseudonyms were made; default: as it is now. Raises what the
+        transaction raises; a no that was noted then is replayed, and nothing is tracked until it is.
+        """
+        generation = generation or self.generation
+        noted = False
+        try:
+            async with transaction as book:
+                yield book
+                noted = await self._noted(book.nos, generation)
+        except RowRefused:
+            raise
+        except StoreUnavailable:
+            if noted:
+                self._hold(WAITS)
+            raise
 
     async def keep(self, now: datetime) -> None:
         """Replay what waits, else compare once a minute. While the store is away it is tried again; nothing is lost."""
@@ -208,28 +230,36 @@ class InStep:
         return news
 
     async def _apply(self, book: RestoreBook, no: No) -> bool:
-        """Let NO be in the database; False when it is."""
+        """Let NO be in the database; False when it is there, or when the person took it back themselves since."""
         if await book.knows(no):
             return False
-        ends = later(day_of(no.at), self._proof_days)
-        if no.kind is NoKind.ERASURE and await book.erase(
-            no.pseudonym,
-            now=no.at,
-            actor=no.actor,
-            language=no.language,
-            last_day=ends,
-            tell_until=later(day_of(no.at), TELL_DAYS),
-        ):
-            return True
-        purposes = no.purposes or everything_of(await book.standing(no.pseudonym, day_of(no.at)))
+        today = day_of(no.at)
+        agreed = await book.agreed_since(no.pseudonym, no.at)
+        proof_ends = later(today, self._policy.proof_days)
+        no_ends = suppression_last_day(today, self._policy)
+        if no.kind is NoKind.ERASURE:
+            return await book.erase(
+                no.pseudonym,
+                now=no.at,
+                actor=no.actor,
+                language=no.language,
+                content_last_day=proof_ends,
+                suppression_last_day=no_ends,
+                tell_until=later(today, TELL_DAYS),
+                spared=agreed,
+                on_record=True,
+            )
+        purposes = (no.purposes or everything_of(await book.standing(no.pseudonym, today))) - agreed
+        if not purposes:
+            return False
         return await book.withdraw(  # also of somebody whom an older database does not know: a no stays a no
             no.pseudonym,
             purposes,
             now=no.at,
             actor=no.actor,
             language=no.language,
-            content_last_day=ends,
-            suppression_last_day=ends,
+            content_last_day=proof_ends,
+            suppression_last_day=no_ends,
         )
 
     async def _follow(self, now: datetime) -> None:
@@ -242,18 +272,20 @@ class InStep:
                 return
             theirs = await book.nos_since(last.entry if last else 0)
         own = {(no.pseudonym, no.at) for no in map(self._current, journal.since_anchor)}
-        for no in theirs:
-            if (no.pseudonym, no.at) not in own:
-                await journal.note_no(no, self._generation(), now)
+        missing = [no for no in theirs if (no.pseudonym, no.at) not in own]
+        if missing:
+            await journal.note_nos(missing, self.generation, now)
         await journal.note(Anchor(now, *head, self._applied()), now)
         await self.replay(journal)
 
-    async def _noted(self, no: No, generation: int) -> bool:
-        """Whether NO is in the journal now; where it cannot be, what is committed is followed up later."""
+    async def _noted(self, nos: Sequence[No], generation: int) -> bool:
+        """Whether NOS are in the journal now; where they cannot be, what is committed is followed up later."""
+        if not nos:
+            return False
         try:
             if not self._read:
                 raise BadJournal(self.trouble)
-            await self._journal.note_no(no, generation, no.at)
+            await self._journal.note_nos(nos, generation, nos[0].at)
         except BadJournal as error:
             log.error("a no could not be noted in the journal: %s", error.detail)
             self._looked = None
@@ -278,7 +310,9 @@ class InStep:
         later_keys = self._tokens().ring.pseudonym_keys[noted.generation :]
         return replace(noted.no, pseudonym=rewrap(later_keys, noted.no.pseudonym))
 
-    def _generation(self) -> int:
+    @property
+    def generation(self) -> int:
+        """How many pseudonym keys there are."""
         return len(self._tokens().ring.pseudonym_keys)
 
     def _hold(self, why: str) -> None:

@@ -18,6 +18,7 @@ from tracker.core.consent import (
     decide_calls,
     grant_last_day,
     proof_of_calls_ends,
+    suppression_last_day,
 )
 from tracker.core.ledger import notice_hash
 from tracker.model import (
@@ -100,9 +101,10 @@ class Recorder:
         """Do what DECISION says; until when a reference to the person is of use, None when it is not to be kept."""
         today = day_of(now)
         proof_ends = later(today, self._policy.proof_days)
+        no_ends = suppression_last_day(today, self._policy)
         if decision.state is ConsentState.SUPPRESSED:
             refused = report.purposes & standing.suppressed.keys()
-            await book.prolong_suppression(report.pseudonym, refused, proof_ends)
+            await book.prolong_suppression(report.pseudonym, refused, no_ends)
             return None
         if decision.state is ConsentState.WITHDRAWN:
             await book.withdraw(
@@ -112,9 +114,9 @@ class Recorder:
                 actor=report.actor,
                 language=report.language,
                 content_last_day=proof_ends,
-                suppression_last_day=proof_ends,
+                suppression_last_day=no_ends,
             )
-            return proof_ends
+            return no_ends
         text_hash = "" if notice is None else notice_hash(notice.text)
         if decision.give:
             last_day = grant_last_day(report, self._policy)

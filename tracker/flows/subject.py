@@ -10,7 +10,7 @@ from typing import Final
 
 from tracker.core.address import contains_address
 from tracker.core.calendar import day_of, later
-from tracker.core.consent import TELL_DAYS, ConsentPolicy
+from tracker.core.consent import TELL_DAYS, ConsentPolicy, suppression_last_day
 from tracker.core.held import Held
 from tracker.core.pseudonym import normalise, pseudonym
 from tracker.core.tokens import Tokens
@@ -103,7 +103,7 @@ class Subjects:
         self, person: Pseudonym, purposes: frozenset[Purpose], language: Language, now: datetime
     ) -> bool:
         """Record PERSON's own no to PURPOSES; True when it was news. Raises NotRecorded: never a false yes."""
-        ends = later(day_of(now), self._policy.proof_days)
+        today = day_of(now)
 
         async def write(book: SubjectBook) -> bool:
             return await book.withdraw(
@@ -112,8 +112,8 @@ class Subjects:
                 now=now,
                 actor=OwnActor.RECIPIENT,
                 language=language,
-                content_last_day=ends,
-                suppression_last_day=ends,
+                content_last_day=later(today, self._policy.proof_days),
+                suppression_last_day=suppression_last_day(today, self._policy),
             )
 
         no = No(NoKind.WITHDRAWAL, person, purposes, now, OwnActor.RECIPIENT, language)
@@ -153,7 +153,8 @@ class Subjects:
                 now=now,
                 actor=actor,
                 language=language,
-                last_day=later(today, self._policy.proof_days),
+                content_last_day=later(today, self._policy.proof_days),
+                suppression_last_day=suppression_last_day(today, self._policy),
                 tell_until=later(today, TELL_DAYS),
             )
 

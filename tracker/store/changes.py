@@ -75,11 +75,23 @@ async def _of_entries(
     ends = await _live_until(connection, references.keys(), today)
     known = await contents(connection, [entry for entry, recipient in found.items() if recipient in references])
     return (
-        Change(content.entry, reference, content.event, content.purposes, content.recorded_at, ends.get(content.entry))
+        Change(
+            content.entry,
+            reference,
+            _told(content.event),
+            content.purposes,
+            content.recorded_at,
+            ends.get(content.entry),
+        )
         for content in known
         if content.event is not LedgerEvent.REQUESTED
         for reference in references[found[content.entry]]
     )
+
+
+def _told(event: LedgerEvent) -> LedgerEvent:
+    """EVENT as it is told under a reference that is there: one that was given after an erasure is not itself erased."""
+    return LedgerEvent.WITHDRAWN if event is LedgerEvent.ERASED else event
 
 
 async def _references(
@@ -118,7 +130,12 @@ async def _of_erased(connection: AsyncConnection, source: str, after: int, until
         )
     )
     return [
-        Change(row.entry, row.reference, None, at=row.recorded_at and datetime.fromisoformat(row.recorded_at))
+        Change(
+            row.entry,
+            row.reference,
+            LedgerEvent.ERASED,
+            at=row.recorded_at and datetime.fromisoformat(row.recorded_at),
+        )
         for row in rows
     ]
 

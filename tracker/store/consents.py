@@ -19,6 +19,8 @@ from tracker.model import (
     Day,
     Language,
     LedgerEvent,
+    No,
+    NoKind,
     Notice,
     Pseudonym,
     Purpose,
@@ -41,6 +43,8 @@ class ConsentBook:
         self._ledger_key = ledger_key
         self._vouched_since: datetime | None = None
         self._knows_vouched_since = False
+        self.nos: list[No] = []
+        """Every no that was written, for the journal."""
 
     async def standing(self, pseudonym: Pseudonym, today: Day) -> Standing:
         """Where the person stands on TODAY."""
@@ -140,6 +144,7 @@ class ConsentBook:
         )
         await append(self._connection, self._ledger_key, statement)
         await settle_references(self._connection, [recipient], today)
+        self.nos.append(No(NoKind.WITHDRAWAL, pseudonym, purposes, now, actor, language))
         return True
 
     async def spend(self, digest: bytes, last_day: Day) -> bool:

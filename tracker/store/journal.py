@@ -11,7 +11,7 @@ import fcntl
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -165,13 +165,17 @@ class Journal:
 
     # --- what is added -----------------------------------------------------------------------------
 
-    async def note_no(self, no: No, generation: int, now: datetime) -> None:
-        """Write NO; on the disk when this returns. GENERATION: how many pseudonym keys there are."""
-        await asyncio.to_thread(self._append, lambda number: Noted(number + 1, generation, no), now)
+    async def note_nos(self, nos: Sequence[No], generation: int, now: datetime) -> None:
+        """Write NOS with one fsync; on the disk when this returns. GENERATION: how many pseudonym keys there are."""
+        await asyncio.to_thread(
+            self._append,
+            lambda last: [Noted(number, generation, no) for number, no in enumerate(nos, last + 1)],
+            now,
+        )
 
     async def note(self, record: Anchor | Restored, now: datetime) -> None:
         """Write the ledger's head, or that an older database was put in place."""
-        await asyncio.to_thread(self._append, lambda _: record, now)
+        await asyncio.to_thread(self._append, lambda _: [record], now)
 
     async def turn(self, now: datetime, backup_days: int) -> None:
         """Begin the month of NOW if it has not begun; drop the months that no backup of BACKUP_DAYS can lack."""
@@ -190,11 +194,12 @@ class Journal:
                 raise BadJournal("missing: there is no journal in its folder")
             self._follow()
 
-    def _append(self, record: Callable[[int], Record], now: datetime) -> None:
+    def _append(self, records: Callable[[int], Sequence[Record]], now: datetime) -> None:
+        """Write what RECORDS makes of the number of the last no."""
         with self._mutex, _explained(), self._locked():
             self._follow()
             self._begin_month(_month(now))
-            self._write(record(self._tail.number))
+            self._write(records(self._tail.number))
 
     def _turn(self, now: datetime, backup_days: int) -> None:
         with self._mutex, _explained(), self._locked():
@@ -266,21 +271,27 @@ class Journal:
 
     def _start(self, month: str, begin: Begin) -> None:
         self._tail.segment, self._tail.offset, self._tail.seal = month, 0, opening(self._key, month)
-        self._write(begin)
+        self._write([begin])
         self._sync_folder()
 
-    def _write(self, record: Record) -> None:
+    def _write(self, records: Sequence[Record]) -> None:
         tail = self._tail
-        line, seal = written(self._key, tail.seal, record)
+        seals, texts = [tail.seal], []
+        for record in records:
+            text, seal = written(self._key, seals[-1], record)
+            seals.append(seal)
+            texts.append(text)
+        text = b"".join(texts)
         descriptor = os.open(self._path(tail.segment), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         with open(descriptor, "r+b", buffering=0) as file:
             file.truncate(tail.offset)  # takes away a last line that was cut
             file.seek(tail.offset)
-            if file.write(line) != len(line):
+            if file.write(text) != len(text):
                 raise BadJournal("the disk is full")
             os.fsync(descriptor)
-        tail.offset += len(line)
-        tail.take(Line(record, seal, 0))
+        tail.offset += len(text)
+        for record, seal in zip(records, seals[1:], strict=True):
+            tail.take(Line(record, seal, 0))
 
     def _segments(self) -> list[str]:
         return sorted(

@@ -10,8 +10,9 @@ from typing import Final
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from tracker.core.ledger import instant_text
-from tracker.model import Day, Language, LedgerEvent, No, NoKind, Pseudonym, Purpose
+from tracker.core.consent import BY_OUR_MAIL
+from tracker.core.ledger import evidence_of, instant_text
+from tracker.model import Day, Language, LedgerEvent, Method, No, NoKind, Pseudonym, Purpose
 from tracker.store import notes
 from tracker.store.expiry import GRANTS, expire
 from tracker.store.journal import Mark
@@ -23,7 +24,12 @@ from tracker.store.subjects import SubjectBook
 JOURNAL: Final = "journal:"
 RESTORED: Final = "restored"
 SEEN: Final = "restored:"
-NOES: Final = (LedgerEvent.WITHDRAWN, LedgerEvent.REFUSED)
+NOES: Final = {
+    LedgerEvent.WITHDRAWN: NoKind.WITHDRAWAL,
+    LedgerEvent.REFUSED: NoKind.REFUSAL,
+    LedgerEvent.ERASED: NoKind.ERASURE,
+}
+"""Entries of the ledger that say no, and what the journal calls them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +112,8 @@ class RestoreBook(SubjectBook):
         return await last_entry(self._connection)
 
     async def knows(self, no: No) -> bool:
-        """Whether the ledger has an entry about NO."""
+        """Whether the ledger has an entry about NO; about an erasure one that says so."""
+        events = [LedgerEvent.ERASED] if no.kind is NoKind.ERASURE else list(NOES)
         recipient = await recipient_of(self._connection, no.pseudonym)
         if recipient is None:
             return False
@@ -114,22 +121,39 @@ class RestoreBook(SubjectBook):
             select(ledger_contents.c.entry).where(
                 ledger_contents.c.recipient == recipient,
                 ledger_contents.c.recorded_at == instant_text(no.at),
-                ledger_contents.c.event.in_(NOES),
+                ledger_contents.c.event.in_(events),
             )
         )
         return found.first() is not None
+
+    async def agreed_since(self, pseudonym: Pseudonym, at: datetime) -> frozenset[Purpose]:
+        """What the person agreed to after AT behind a link that we mailed to them: nothing else takes back a no."""
+        recipient = await recipient_of(self._connection, pseudonym)
+        rows = await self._connection.execute(
+            select(ledger_contents.c.recorded_at, ledger_contents.c.purposes, ledger_contents.c.evidence).where(
+                ledger_contents.c.recipient == recipient,
+                ledger_contents.c.event == LedgerEvent.GIVEN,
+                ledger_contents.c.method == Method.PAGE,
+            )
+        )
+        return frozenset(
+            Purpose(name)
+            for row in rows
+            if datetime.fromisoformat(row.recorded_at) > at and evidence_of(row.evidence).confirmed_by == BY_OUR_MAIL
+            for name in row.purposes.split(",")
+        )
 
     async def nos_since(self, entry: int) -> tuple[No, ...]:
         """The nos that the ledger has after ENTRY, oldest first."""
         rows = await self._connection.execute(
             select(ledger_contents, recipients.c.pseudonym)
             .join(recipients, recipients.c.id == ledger_contents.c.recipient)
-            .where(ledger_contents.c.entry > entry, ledger_contents.c.event.in_(NOES))
+            .where(ledger_contents.c.entry > entry, ledger_contents.c.event.in_(list(NOES)))
             .order_by(ledger_contents.c.entry)
         )
         return tuple(
             No(
-                kind=NoKind.WITHDRAWAL if row.event == LedgerEvent.WITHDRAWN else NoKind.REFUSAL,
+                kind=NOES[LedgerEvent(row.event)],
                 pseudonym=Pseudonym(row.pseudonym),
                 purposes=frozenset(Purpose(name) for name in row.purposes.split(",")),
                 at=datetime.fromisoformat(row.recorded_at),

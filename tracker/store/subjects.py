@@ -13,7 +13,7 @@ from typing import Any, Final
 from sqlalchemy import Select, delete, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tracker.core.calendar import day_of
+from tracker.core.calendar import day_of, hour_of
 from tracker.core.held import Held, HeldCall, HeldDelivery, HeldEvent, HeldMailing, HeldReference
 from tracker.core.ledger import Statement
 from tracker.model import (
@@ -23,6 +23,8 @@ from tracker.model import (
     Hour,
     Language,
     LedgerEvent,
+    No,
+    NoKind,
     Pseudonym,
     Purpose,
     Standing,
@@ -70,31 +72,38 @@ class SubjectBook(ConsentBook):
         now: datetime,
         actor: str,
         language: Language | None,
-        last_day: Day,
+        content_last_day: Day,
+        suppression_last_day: Day,
         tell_until: Day,
+        spared: frozenset[Purpose] = frozenset(),
+        on_record: bool = False,
     ) -> bool:
-        """Erase the person; refusals and the entry about it stay until LAST_DAY. True when there was something.
+        """Erase the person, but for what the law keeps; True when there was something.
 
+        The refusals stay until SUPPRESSION_LAST_DAY, the entry about it until CONTENT_LAST_DAY.
         Until TELL_UNTIL the systems that know the person can read that their reference was erased.
-        Of a person never heard of, and of one on whom nothing but our own throttle hangs, nothing is written.
+        Of a person never heard of, and of one on whom nothing but our own throttle hangs, nothing is written, unless
+        the erasure is to be ON_RECORD all the same. SPARED is what the person agreed to again after NOW; it stays, and
+        so do the messages that were sent since.
         """
         connection, today = self._connection, day_of(now)
-        recipient = await recipient_of(connection, pseudonym)
+        recipient = await (self._recipient(pseudonym) if on_record else recipient_of(connection, pseudonym))
         if recipient is None:
             return False
         await connection.execute(delete(mailings).where(mailings.c.recipient == recipient))
         standing = await self.standing(pseudonym, today)
         purposes = await self._concerned(recipient, standing)
         unsaid = standing.suppressed and purposes - standing.suppressed.keys()
-        if not unsaid and not await self._has_rows(recipient):
+        if not on_record and not unsaid and not await self._has_rows(recipient):
             return False
-        ended = await self._delete(recipient)
-        await self._suppress(recipient, purposes, today, last_day)
+        await self._delete(recipient, spared, hour_of(now))
+        if purposes - spared:
+            await self._suppress(recipient, purposes - spared, today, suppression_last_day)
         statement = Statement(
             recipient=recipient,
-            event=LedgerEvent.WITHDRAWN if ended else LedgerEvent.REFUSED,
+            event=LedgerEvent.ERASED,
             purposes=purposes,
-            last_day=last_day,
+            last_day=content_last_day,
             recorded_at=now,
             actor=actor,
             language=language,
@@ -102,6 +111,7 @@ class SubjectBook(ConsentBook):
         )
         entry = await append(connection, self._ledger_key, statement)
         await remember_erased(connection, recipient, entry, tell_until)
+        self.nos.append(No(NoKind.ERASURE, pseudonym, purposes, now, actor, language))
         return True
 
     async def _concerned(self, recipient: int, standing: Standing) -> frozenset[Purpose]:
@@ -117,14 +127,17 @@ class SubjectBook(ConsentBook):
                 return True
         return False
 
-    async def _delete(self, recipient: int) -> int:
-        """Delete what goes; the number of grants that ended."""
+    async def _delete(self, recipient: int, spared: frozenset[Purpose], hour: Hour) -> None:
+        """Delete what goes: all but the grants for SPARED, and where there are any what was sent after HOUR."""
         theirs = select(deliveries.c.message).where(deliveries.c.recipient == recipient).distinct()
         sent = (await self._connection.execute(theirs)).scalars().all()
-        ended = 0
         for table in ERASED:
-            gone = await self._connection.execute(delete(table).where(table.c.recipient == recipient))
-            ended = gone.rowcount if table is grants else ended
+            gone = delete(table).where(table.c.recipient == recipient)
+            if table is grants:
+                gone = gone.where(grants.c.purpose.not_in(spared))
+            elif table is deliveries and spared:
+                gone = gone.where(deliveries.c.sent_hour <= hour)
+            await self._connection.execute(gone)
         # A message that went to nobody else would tell of the person by its label alone.
         for message in sent:
             await self._connection.execute(
@@ -134,7 +147,6 @@ class SubjectBook(ConsentBook):
                     ~exists().where(message_untouched.c.message == message),
                 )
             )
-        return ended
 
 
 async def read_held(connection: AsyncConnection, pseudonym: Pseudonym, today: Day) -> Held:
