@@ -15,10 +15,10 @@ import pytest
 from tests.flows.asking_world import ANNA, World, world_on
 from tests.flows.conftest import NOW, RING, TOKENS, Flows, reported
 from tracker.core.calendar import day_of
-from tracker.core.consent import ConsentPolicy
+from tracker.core.consent import SIX_MONTHS, ConsentPolicy
 from tracker.core.pseudonym import pseudonym
 from tracker.flows.bulk import Bulk
-from tracker.flows.consent import ReportedConsent
+from tracker.flows.consent import Consents, ReportedConsent
 from tracker.flows.subject import Request, Subjects
 from tracker.model import (
     MAIL_PURPOSES,
@@ -118,3 +118,56 @@ async def test_r51_a_call_that_is_posted_again_after_an_erasure_brings_nothing_b
         except TrackerError as error:
             assert isinstance(error, Suppressed)  # noqa: PT017 - some are told so, others have nothing to tell
     assert counts(tmp_path, *ERASED) == nothing
+
+
+# --- a restore that lost the no ---------------------------------------------------------------------
+
+
+async def test_after_a_restore_that_lost_nos_an_invitation_from_before_needs_the_persons_own_mail(
+    world: World,
+) -> None:
+    """Nobody knows any more who said no behind the link, or otherwise, since it was made."""
+    token = await world.invited()
+    restored = NOW + timedelta(days=1)
+    async with world.flows.store.restoring() as book:
+        await book.vouched(restored)
+    with pytest.raises(NeedsOwnMail):
+        await world.answers.yes(token, MAIL_PURPOSES, Language.DE, restored)
+    await world.answers.yes(await world.asked(now=restored), MAIL_PURPOSES, Language.DE, restored)
+    bert = await world.invited("bert@example.org", now=restored + timedelta(hours=1))
+    await world.answers.yes(bert, MAIL_PURPOSES, Language.DE, restored + timedelta(hours=1))
+
+
+# --- how long a no holds ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", ["the session", "an erasure", "a call"])
+async def test_r12_a_no_holds_six_months_at_least_however_soon_proofs_go(flows: Flows, by: str) -> None:
+    """R12: also where `proof_days` is less."""
+    policy = ConsentPolicy(proof_days=30)
+    asked = Subjects(flows.store, lambda: TOKENS, policy, flows.in_step)
+    await flows.grant(ANNA)
+    purpose = Purpose.OPEN
+    if by == "the session":
+        await asked.withdraw(PERSON, MAIL_PURPOSES, Language.DE, NOW)
+    elif by == "an erasure":
+        await asked.forget(PERSON, Language.DE, NOW)
+    else:
+        purpose = Purpose.PHONE
+        await Consents(flows.store, lambda: TOKENS, policy, flows.in_step).report(call(again=False), NOW)
+    standing = await flows.store.standing(PERSON, day_of(NOW))
+    assert standing.suppressed[purpose] == day_of(NOW) + SIX_MONTHS
+
+
+async def test_r12_an_attempt_to_grant_again_prolongs_a_no_by_six_months_at_least(flows: Flows) -> None:
+    policy = ConsentPolicy(proof_days=30)
+    consents = Consents(flows.store, lambda: TOKENS, policy, flows.in_step)
+    await consents.withdraw(ANNA, MAIL_PURPOSES, "shop", NOW)
+    again = NOW + timedelta(days=100)
+    with pytest.raises(Suppressed):
+        await consents.report(reported(ANNA), again)
+    many = Bulk(flows.store, consents, policy)
+    await many.record([reported(ANNA)], again + timedelta(days=1))
+    await many.note_attempts([reported(ANNA)], again + timedelta(days=2))
+    standing = await flows.store.standing(PERSON, day_of(again))
+    assert standing.suppressed[Purpose.OPEN] == day_of(again) + 2 + SIX_MONTHS

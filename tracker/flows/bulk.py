@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final, TypeAlias
 
-from tracker.core.calendar import day_of, later
-from tracker.core.consent import ConsentPolicy
+from tracker.core.calendar import day_of
+from tracker.core.consent import ConsentPolicy, suppression_last_day
 from tracker.flows.consent import Consents, ReportedConsent, refusal
 from tracker.flows.recording import Outcome, Recorder
 from tracker.model import (
@@ -94,7 +94,7 @@ class Bulk:
         For a list of which nothing else is written. Raises StoreUnavailable.
         """
         today = day_of(now)
-        ends = later(today, self._policy.proof_days)
+        ends = suppression_last_day(today, self._policy)
         reports = [report for report in await self._understood(lines) if isinstance(report, ConsentReport)]
         async with self._store.consents_of_many() as book:
             await book.look_up({report.pseudonym for report in reports}, today)

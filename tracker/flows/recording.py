@@ -18,6 +18,7 @@ from tracker.core.consent import (
     decide_calls,
     grant_last_day,
     proof_of_calls_ends,
+    suppression_last_day,
 )
 from tracker.core.ledger import notice_hash
 from tracker.model import (
@@ -103,7 +104,7 @@ class Recorder:
         proof_ends = later(today, self._policy.proof_days)
         if decision.state is ConsentState.SUPPRESSED:
             refused = report.purposes & standing.suppressed.keys()
-            await book.prolong_suppression(report.pseudonym, refused, proof_ends)
+            await book.prolong_suppression(report.pseudonym, refused, suppression_last_day(today, self._policy))
             return None
         if decision.state is ConsentState.WITHDRAWN:
             news = await book.withdraw(
@@ -113,7 +114,7 @@ class Recorder:
                 actor=report.actor,
                 language=report.language,
                 content_last_day=proof_ends,
-                suppression_last_day=proof_ends,
+                suppression_last_day=suppression_last_day(today, self._policy),
             )
             return proof_ends if news else None
         text_hash = "" if notice is None else notice_hash(notice.text)
