@@ -254,5 +254,4 @@ def test_every_reason_has_its_test() -> None:
     assert set(Left) == {
         Left.VISIBLE_URL, Left.ADDRESS_IN_TARGET, Left.NO_TRACK_MARK, Left.UNSUBSCRIBE, Left.PLACEHOLDER,
         Left.TRACKER_LINK, Left.TOO_LONG, Left.EXCLUDED, Left.UNREADABLE, Left.NO_GRANT,
-        Left.QUOTED,
     }  # fmt: skip

@@ -92,7 +92,8 @@ async def test_somebody_erased_is_told_under_every_reference_for_thirty_days(flo
 async def test_a_reference_that_was_given_after_an_erasure_is_not_told_as_erased(flows: Flows) -> None:
     """The system that gave it anew would delete what it has just been allowed to keep."""
     await flows.consents.report(reported(ANNA), NOW)
-    assert await Subjects(flows.store, lambda: TOKENS, ConsentPolicy(), flows.in_step).erase(ANNA, Request("cli"), NOW)
+    person = pseudonym(RING.pseudonym_keys, normalise(ANNA))
+    await Subjects(flows.store, lambda: TOKENS, ConsentPolicy(), flows.in_step).forget(person, Language.DE, NOW)
     async with flows.store.consents() as book:
         await book.remember_reference("shop", "new", pseudonym(TOKENS.ring.pseudonym_keys, ANNA), later(day_of(NOW), 9))
     assert [(change.reference, change.event, change.purposes) for change in await told(flows)] == [

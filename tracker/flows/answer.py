@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from tracker.core.ask import AskToken, token_digest
@@ -17,6 +17,7 @@ from tracker.core.consent import BY_OUR_MAIL, ConsentPolicy, grant_last_day, nee
 from tracker.core.ledger import notice_hash
 from tracker.core.tokens import Tokens
 from tracker.core.versions import in_language
+from tracker.flows.asking import OPEN_DAYS
 from tracker.flows.in_step import InStep
 from tracker.model import (
     AskExpired,
@@ -92,7 +93,8 @@ class Answers:
         Raises:
             BadToken, AskRetired, AskExpired, AskSpent: the link is good for no answer.
             InvalidField: PURPOSES are none, or others than were asked.
-            NeedsOwnMail: the link is a sender's, and the person said no before or somebody reported their yes.
+            NeedsOwnMail: the link is a sender's, and the person said no before or somebody reported their yes; or
+                nos were lost by a restore after it was made.
             StoreUnavailable.
             Whatever is raised, nothing was written and the link stays as it was.
         """
@@ -107,7 +109,7 @@ class Answers:
             if notice is None or notice.superseded_day is not None:
                 raise AskExpired
             standing = await book.standing(token.pseudonym, today)
-            if not token.mailed and needs_own_mail(purposes, standing):
+            if not token.mailed and (needs_own_mail(purposes, standing) or await _is_in_doubt(book, token)):
                 raise NeedsOwnMail
             await book.lift(token.pseudonym, purposes)
             report = self._report(token, purposes, notice, now)
@@ -163,6 +165,12 @@ class Answers:
             ),
             actor=OwnActor.RECIPIENT,
         )
+
+
+async def _is_in_doubt(book: ConsentBook, token: AskToken) -> bool:
+    """Whether a no that is lost may have followed the sender's link with TOKEN; it may be younger than it looks."""
+    vouched_since = await book.vouched_since()
+    return vouched_since is not None and token.expires - timedelta(days=OPEN_DAYS) <= vouched_since
 
 
 async def _spend(book: ConsentBook, text: str, token: AskToken) -> None:

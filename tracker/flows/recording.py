@@ -79,7 +79,8 @@ class Recorder:
             about_calls = replace(report, purposes=_PHONE)
             days.append(await self._write(book, about_calls, phone, standing, notice, now))
         call = call_of(report, self._policy)
-        if call is not None and not (phone and phone.state is ConsentState.SUPPRESSED):
+        # A call is not kept of who said no to calls: that it is told again must not undo an erasure (LAW.md R51).
+        if call is not None and Purpose.PHONE not in standing.suppressed:
             days.append(await self._note(book, report, call, standing, now))
         if mail is not None:
             days.append(await self._write(book, about_mail, mail, standing, notice, now))
@@ -107,7 +108,7 @@ class Recorder:
             await book.prolong_suppression(report.pseudonym, refused, no_ends)
             return None
         if decision.state is ConsentState.WITHDRAWN:
-            await book.withdraw(
+            news = await book.withdraw(
                 report.pseudonym,
                 report.purposes,
                 now=now,
@@ -116,7 +117,7 @@ class Recorder:
                 content_last_day=proof_ends,
                 suppression_last_day=no_ends,
             )
-            return no_ends
+            return no_ends if news else None
         text_hash = "" if notice is None else notice_hash(notice.text)
         if decision.give:
             last_day = grant_last_day(report, self._policy)

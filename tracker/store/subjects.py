@@ -10,7 +10,7 @@ from collections import defaultdict
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Select, delete, exists, select
+from sqlalchemy import Select, delete, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.core.calendar import day_of, hour_of
@@ -40,6 +40,7 @@ from tracker.store.schema import (
     external_ids,
     grants,
     is_live,
+    ledger_contents,
     links,
     mailings,
     message_untouched,
@@ -82,18 +83,20 @@ class SubjectBook(ConsentBook):
 
         The refusals stay until SUPPRESSION_LAST_DAY, the entry about it until CONTENT_LAST_DAY.
         Until TELL_UNTIL the systems that know the person can read that their reference was erased.
-        Of a person never heard of, and of one on whom nothing but our own throttle hangs, nothing is written, unless
-        the erasure is to be ON_RECORD all the same. SPARED is what the person agreed to again after NOW; it stays, and
-        so do the messages that were sent since.
+        Who was only invited, or is only in the ledger any more, says no by it. Of a person never heard of, and of one
+        who got nothing but the mail that was asked for on our own pages, nothing is written, unless the erasure is to
+        be ON_RECORD all the same. SPARED is what the person agreed to again after NOW; it stays, and so do the
+        messages that were sent since.
         """
         connection, today = self._connection, day_of(now)
         recipient = await (self._recipient(pseudonym) if on_record else recipient_of(connection, pseudonym))
         if recipient is None:
             return False
-        await connection.execute(delete(mailings).where(mailings.c.recipient == recipient))
         standing = await self.standing(pseudonym, today)
         purposes = await self._concerned(recipient, standing)
-        unsaid = standing.suppressed and purposes - standing.suppressed.keys()
+        known = bool(standing.suppressed) or await self._is_known(recipient, today)
+        unsaid = known and purposes - standing.suppressed.keys()
+        await connection.execute(delete(mailings).where(mailings.c.recipient == recipient))
         if not on_record and not unsaid and not await self._has_rows(recipient):
             return False
         await self._delete(recipient, spared, hour_of(now))
@@ -126,6 +129,14 @@ class SubjectBook(ConsentBook):
             if found.scalar():
                 return True
         return False
+
+    async def _is_known(self, recipient: int, today: Day) -> bool:
+        """Whether the ledger tells of RECIPIENT, or a sender had leave to ask them or had us ask them."""
+        told = exists().where(ledger_contents.c.recipient == recipient, ledger_contents.c.last_day >= today)
+        asked = exists().where(
+            mailings.c.recipient == recipient, mailings.c.source.is_not(None), mailings.c.last_day >= today
+        )
+        return bool((await self._connection.execute(select(or_(told, asked)))).scalar())
 
     async def _delete(self, recipient: int, spared: frozenset[Purpose], hour: Hour) -> None:
         """Delete what goes: all but the grants for SPARED, and where there are any what was sent after HOUR."""
