@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -63,6 +67,15 @@ class Installation:
         scopes = ("rewrite", "consent", "stats")
         made.key = made.run("key", "create", "tests", *(word for name in scopes for word in ("--scope", name))).strip()
         return made
+
+    @classmethod
+    def copied(cls, folder: Path, **settings: str) -> Self:
+        """The same in a moment: a copy of one that was made once for this process, with the same keys."""
+        first = _first()
+        shutil.copytree(first.folder, folder)
+        copy = cls(folder, **settings)
+        copy.key = first.key
+        return copy
 
     def run(self, *words: str, stdin: bytes = b"", status: int = 0) -> str:
         """What `tracker WORDS` prints; it must exit with STATUS."""
@@ -187,6 +200,13 @@ def ask(base: str, method: str, path: str, body: bytes | None, headers: Mapping[
         return Reply(answer.status, answer.headers, answer.read())
     finally:
         connection.close()
+
+
+@cache
+def _first() -> Installation:
+    folder = tempfile.mkdtemp(prefix="tracker-")
+    atexit.register(shutil.rmtree, folder)
+    return Installation.made(Path(folder) / "tracker")
 
 
 def free_port() -> int:

@@ -30,7 +30,7 @@ def mails() -> Iterator[MailServer]:
 @pytest.fixture(scope="module")
 def tracker(tmp_path_factory: pytest.TempPathFactory, mails: MailServer) -> Iterator[Installation]:
     folder = tmp_path_factory.mktemp("asking") / "tracker"
-    with Installation.made(folder, TRACKER_SMTP_NEXT_HOP=mails.next_hop) as running:
+    with Installation.copied(folder, TRACKER_SMTP_NEXT_HOP=mails.next_hop) as running:
         yield running
 
 

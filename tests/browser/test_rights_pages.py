@@ -38,7 +38,7 @@ _CONTRAST = """() => {
 
 @pytest.fixture
 def tracker(tmp_path: Path, mail_server: MailServer) -> Iterator[Installation]:
-    installation = Installation.made(tmp_path / "tracker", TRACKER_SMTP_NEXT_HOP=mail_server.next_hop)
+    installation = Installation.copied(tmp_path / "tracker", TRACKER_SMTP_NEXT_HOP=mail_server.next_hop)
     with installation:
         yield installation
     installation.kill()

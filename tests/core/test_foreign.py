@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tests.fuzz.rewriting import bodies
 from tests.linear import assert_linear
 from tracker.core import mime
-from tracker.core.foreign import find, is_ours
-from tracker.core.foreign_trackers import KNOWN
+from tracker.core.foreign import find
+from tracker.core.foreign_trackers import KNOWN, OURSELVES
 from tracker.flows.audit import Totals, audit
 from tracker.model import Reason
 
@@ -148,7 +148,7 @@ def test_this_trackers_own_urls_are_not_foreign_and_another_installations_say_so
     assert find(ported, own=("http://old.example", "http://127.0.0.1:8080/t/")) == ()
     found = find(pixel + link, own=("https://t.example.co",))
     assert [one.kind for one in found] == ["pixel", "link"]
-    assert all(map(is_ours, found))
+    assert {one.vendor for one in found} == {OURSELVES}
 
 
 def test_every_entry_names_its_source_and_can_be_read() -> None:

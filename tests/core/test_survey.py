@@ -55,7 +55,7 @@ HTML_PART = b"Content-Type: text/html\r\n\r\n<p>" + LINK
 def test_a_newsletter_is_surveyed_whole() -> None:
     found = seen(HTML)
     assert [link.target for link in found.links] == ["https://shop.example/a?b=1&c=2"]
-    assert (found.links_found, found.left, found.can_pixel) == (1, {}, True)
+    assert (found.links_found, found.left, len(found.bodies)) == (1, {}, 1)
     assert (found.identity, found.message_id) == (b"<1@shop.example>", b"<1@shop.example>")
     assert (found.from_address, found.named_recipients) == ("news@shop.example", 1)
     assert pickle.loads(pickle.dumps(found)) == found
@@ -182,7 +182,7 @@ def test_what_cannot_be_touched_safely_is_refused(message: bytes, expected: Reas
 )
 def test_parts_that_are_no_html_body_are_not_looked_at(part: bytes) -> None:
     found = seen(multipart(b"mixed", TEXT_PART, part))
-    assert (found.links_found, found.can_pixel) == (0, False)
+    assert (found.links_found, found.bodies) == (0, ())
 
 
 def test_all_html_bodies_have_their_links_found() -> None:

@@ -1,4 +1,4 @@
-"""The recipient's page in a real browser: without scripts, on a narrow screen, in the dark."""
+"""The recipient's pages in a real browser: without scripts, narrow, enlarged, in the dark, in every language."""
 
 from __future__ import annotations
 
@@ -6,18 +6,33 @@ import shutil
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
+from tests.doors.disclosed import TOLD
 from tests.doors.public_fakes import STOP, public_door
 from tracker.model import MAIL_PURPOSES, Language
 
 CHROMIUM = shutil.which("chromium")
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")]
-SCALES = ((1280, 1), (320, 1), (320, 4))
-"""Width in CSS pixels and pixel ratio; 320 is also what 400 % zoom leaves of 1280 (WCAG 2.2, 1.4.10)."""
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
+    pytest.mark.asyncio(loop_scope="module"),
+]
+PRIVACY, NOTICE = f"/privacy/{STOP}", "/notice"
+PAGES = [PRIVACY, NOTICE]
+TEXTS = {
+    PRIVACY: ("h1", "main p", ".who", ".act p", "li", "button", "section a", "footer p", "footer a", "nav a"),
+    NOTICE: ("h1", "h2", "main p", "li", "dt", "dd", "section a", "footer p", "nav a"),
+}
+COLOURS = """selector => {
+    let element = document.querySelector(selector), ground = element;
+    while (getComputedStyle(ground).backgroundColor === "rgba(0, 0, 0, 0)") ground = ground.parentElement;
+    return [getComputedStyle(element).color, getComputedStyle(ground).backgroundColor];
+}"""
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         flags = ["--no-sandbox", "--disable-quic"]
@@ -30,7 +45,7 @@ async def test_one_press_of_the_button_withdraws_without_scripts(browser: Browse
     """R6: without JavaScript; nothing happens before the press."""
     async with public_door() as door:
         page = await browser.new_page(java_script_enabled=False, locale="de-DE")
-        await page.goto(f"http://127.0.0.1:{door.wire.port}/privacy/{STOP}")
+        await page.goto(f"http://127.0.0.1:{door.wire.port}{PRIVACY}")
         assert not door.consents.withdrawn
         await page.keyboard.press("Tab")
         await page.keyboard.press("Enter")
@@ -40,15 +55,19 @@ async def test_one_press_of_the_button_withdraws_without_scripts(browser: Browse
     assert [purposes for purposes, _ in door.consents.withdrawn] == [MAIL_PURPOSES]
 
 
-@pytest.mark.parametrize(("width", "ratio"), SCALES)
-async def test_the_page_fits_loads_nothing_else_and_breaks_no_policy(browser: Browser, width: int, ratio: int) -> None:
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize(("width", "ratio"), [(1280, 1), (320, 1), (320, 4)])
+async def test_a_page_fits_loads_nothing_else_and_breaks_no_policy(
+    browser: Browser, path: str, width: int, ratio: int
+) -> None:
+    """320 CSS pixels are also what 400 % zoom leaves of 1280 (WCAG 2.2, 1.4.10)."""
     said: list[str] = []
     loaded: list[str] = []
-    async with public_door() as door:
+    async with public_door(told=TOLD) as door:
         page = await browser.new_page(viewport={"width": width, "height": 640}, device_scale_factor=ratio)
         page.on("console", lambda message: said.append(message.text))
         page.on("request", lambda request: loaded.append(request.url))
-        address = f"http://127.0.0.1:{door.wire.port}/privacy/{STOP}"
+        address = f"http://127.0.0.1:{door.wire.port}{path}"
         for language in Language:
             await page.goto(f"{address}?lang={language}")
             assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), language
@@ -57,32 +76,27 @@ async def test_the_page_fits_loads_nothing_else_and_breaks_no_policy(browser: Br
     assert loaded == [f"{address}?lang={language}" for language in Language]
 
 
+@pytest.mark.parametrize("path", PAGES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_text_and_button_stand_out_from_their_ground(browser: Browser, scheme: str) -> None:
+async def test_every_text_stands_out_from_its_ground(browser: Browser, path: str, scheme: str) -> None:
     """WCAG 2.2, 1.4.3: a contrast of at least 4.5 to 1."""
-    async with public_door() as door:
+    async with public_door(told=TOLD) as door:
         page = await browser.new_page(color_scheme="dark" if scheme == "dark" else "light")
-        await page.goto(f"http://127.0.0.1:{door.wire.port}/privacy/{STOP}")
-        colours = """selector => {
-            let element = document.querySelector(selector), ground = element;
-            while (getComputedStyle(ground).backgroundColor === "rgba(0, 0, 0, 0)") ground = ground.parentElement;
-            return [getComputedStyle(element).color, getComputedStyle(ground).backgroundColor];
-        }"""
-        for selector in (
-            "h1",
-            "main p",
-            ".who",
-            ".act p",
-            "li",
-            "button",
-            "section a",
-            "footer p",
-            "footer a",
-            "nav a",
-        ):
-            ink, ground = (luminance(colour) for colour in await page.evaluate(colours, selector))
-            lighter, darker = max(ink, ground), min(ink, ground)
-            assert (lighter + 0.05) / (darker + 0.05) >= 4.5, selector
+        await page.goto(f"http://127.0.0.1:{door.wire.port}{path}")
+        for selector in TEXTS[path]:
+            ink, ground = (luminance(colour) for colour in await page.evaluate(COLOURS, selector))
+            assert (max(ink, ground) + 0.05) / (min(ink, ground) + 0.05) >= 4.5, selector
+        await page.close()
+
+
+async def test_other_pages_lead_to_the_notice_by_keyboard_in_the_language_chosen(browser: Browser) -> None:
+    async with public_door(told=TOLD) as door:
+        page = await browser.new_page(java_script_enabled=False, locale="en-GB")
+        await page.goto(f"http://127.0.0.1:{door.wire.port}{PRIVACY}?lang=it")
+        await page.focus('footer a[href^="/notice"]')
+        await page.keyboard.press("Enter")
+        await page.wait_for_url("**/notice?lang=it")
+        assert (await page.inner_text("h1")).startswith("Informativa")
         await page.close()
 
 

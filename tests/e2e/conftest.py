@@ -13,7 +13,7 @@ from tests.harness import Installation
 @pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[Installation]:
     """An installation of this test's own, not yet started; whatever happens, its server does not outlive the test."""
-    installation = Installation.made(tmp_path / "tracker")
+    installation = Installation.copied(tmp_path / "tracker")
     yield installation
     installation.kill()
 
@@ -21,5 +21,5 @@ def fresh(tmp_path: Path) -> Iterator[Installation]:
 @pytest.fixture(scope="module")
 def tracker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     folder: Path = tmp_path_factory.mktemp("installation") / "tracker"
-    with Installation.made(folder) as running:
+    with Installation.copied(folder) as running:
         yield running

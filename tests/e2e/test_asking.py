@@ -72,7 +72,7 @@ class Tracker:
 
 def made(folder: Path, mails: MailServer, **settings: str) -> Tracker:
     named = {"TRACKER_SMTP_NEXT_HOP": mails.next_hop, "TRACKER_CONFIRMATIONS_PER_DAY": str(A_DAY), **settings}
-    installation = Installation.made(folder, **named)
+    installation = Installation.copied(folder, **named)
     scopes = ("--scope", "consent", "--scope", "invite", "--scope", "rewrite")
     return Tracker(installation, mails, installation.run("key", "create", "crm", *scopes).strip())
 

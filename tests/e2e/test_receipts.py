@@ -24,7 +24,7 @@ pytestmark = pytest.mark.e2e
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with Anna's receipt and the public key, and nothing else."""
-    installation = Installation.made(tmp_path_factory.mktemp("tracker") / "tracker")
+    installation = Installation.copied(tmp_path_factory.mktemp("tracker") / "tracker")
     day = (datetime.now(UTC) - timedelta(days=9)).strftime("%Y-%m-%d")
     words = f"--purpose open --method web-form --given-at {day} --language de --source form"
     words += f" --confirmed-at {day} --confirmed-by link"

@@ -27,7 +27,7 @@ PAGE = '<p><a href="https://shop.example/">x</a></p>'
 def tracker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     folder: Path = tmp_path_factory.mktemp("installation") / "tracker"
     settings = {"TRACKER_TEXT_LINKS": "true", "TRACKER_FOREIGN_TRACKERS": "remove"}
-    with Installation.made(folder, **settings) as running:
+    with Installation.copied(folder, **settings) as running:
         yield running
 
 

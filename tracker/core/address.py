@@ -13,7 +13,6 @@ from typing import Final
 from urllib.parse import unquote
 
 from tracker.core.decoding import HEXADECIMAL, from_base64, from_hexadecimal, layers
-from tracker.core.traces import Traces, read
 
 MASK: Final = "[address]"
 
@@ -81,13 +80,6 @@ def contains_address_in_url(url: str) -> bool:
     host = authority["host"]
     parts = (name, password, host, host.replace(".", ""), url[authority.end() :])
     return any(part and contains_address(part) for part in parts)
-
-
-def reveals(text: str, normalised: str) -> bool:
-    """Whether TEXT shows the one address NORMALISED (see `pseudonym.normalise`) in any way that is known: local part
-    and domain near each other, in clear or encoded, backwards, or a digest of it.
-    """
-    return Traces(normalised).shown(read([text]))
 
 
 def mask_addresses(text: str) -> str:

@@ -17,7 +17,7 @@ from typing import Final, Literal
 
 from tracker.core.address import contains_address
 from tracker.core.attribute import attribute_text
-from tracker.core.foreign_trackers import KNOWN, OURSELVES, STATIC_HOSTS, Known
+from tracker.core.foreign_trackers import KNOWN, STATIC_HOSTS, Known
 from tracker.core.html import Anchor, Image, scan
 from tracker.core.markup import ATTRIBUTE
 
@@ -304,8 +304,3 @@ def _attributes(html: bytes, image: Image) -> dict[str, str]:
 
 def _is_own(url: str, own: tuple[str, ...]) -> bool:
     return bool(own) and url.partition("//")[2].startswith(own)
-
-
-def is_ours(tracker: ForeignTracker) -> bool:
-    """Whether TRACKER was made by this program, in whichever installation: it asked first."""
-    return tracker.vendor == OURSELVES

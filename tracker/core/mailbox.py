@@ -22,8 +22,6 @@ from tracker.core.keys import KEY_IDS, KeyRing, SigningKey, derive
 from tracker.core.pseudonym import rewrap
 from tracker.model import Language, Pseudonym
 
-MAILBOX_TOKEN_SIZE: Final = 92
-"""Characters: key id, generation, language (the open four), then 88 of base64url."""
 NONCE_SIZE: Final = 12
 VALID: Final = timedelta(minutes=15)
 """How long a token opens a session, and how long that lasts."""

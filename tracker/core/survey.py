@@ -109,11 +109,6 @@ class Survey:
     foreign: Mapping[str, int] = field(default_factory=dict)
     """Other people's trackers in it: how many of which kind (core/foreign)."""
 
-    @property
-    def can_pixel(self) -> bool:
-        """Whether there is an HTML body for the notice and the pixel."""
-        return bool(self.bodies)
-
 
 def survey(message: bytes, policy: SurveyPolicy) -> Survey | Refused:
     """What could be tracked in MESSAGE (RFC 5322 with MIME), or why it must leave as it came."""

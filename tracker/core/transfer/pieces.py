@@ -22,10 +22,6 @@ class Slot(Enum):
     STOP = 84
 
 
-Content = Sequence[bytes | Slot]
-"""Decoded text with slots in it."""
-
-
 @dataclass(frozen=True, slots=True)
 class Form:
     """One way a token is written; the few that a message needs are made once for each copy. This one: as it is."""
