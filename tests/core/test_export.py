@@ -51,7 +51,7 @@ HELD = Held(
     ),
     references=(HeldReference("crm", "17", DAY),),
     calls=(HeldCall("jonas", NOW, 90, True, None, DAY),),
-    mailings=(HeldMailing("confirm", DAY, 1, DAY),),
+    mailings=(HeldMailing("confirmation", DAY, 1, DAY),),
 )  # fmt: skip
 
 

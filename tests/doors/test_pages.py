@@ -136,11 +136,14 @@ def spoken() -> set[str]:
 
 @pytest.mark.parametrize("language", [language for language in Language if language is not Language.EN])
 def test_each_catalogue_is_complete_and_has_nothing_left_over(language: Language) -> None:
-    with (FOLDER / "locale" / f"{language}.po").open("rb") as stream:
+    file = FOLDER / "locale" / f"{language}.po"
+    with file.open("rb") as stream:
         catalogue = read_po(stream, abort_invalid=True)
     translated = {str(message.id): str(message.string) for message in catalogue if message.id and not message.fuzzy}
     assert set(translated) == texts()
     assert not catalogue.obsolete
+    entries = len(re.findall(r"^msgid ", file.read_text(encoding="utf-8"), re.MULTILINE))
+    assert entries == len(translated) + 1, "a text stands there twice"  # one more is the catalogue's own head
     for english, translation in translated.items():
         assert translation.strip()
         assert sorted(PLACEHOLDER.findall(translation)) == sorted(PLACEHOLDER.findall(english)), english

@@ -9,9 +9,9 @@ from typing import Final
 from babel.dates import format_date
 
 from tracker.core.calendar import date_of, day_of, instant_of
-from tracker.core.held import Held, HeldCall
+from tracker.core.held import Held, HeldCall, HeldMailing
 from tracker.doors.languages import Languages
-from tracker.model import Agent, Day, Hour, Language, LedgerContent, LedgerEvent, OwnActor, Purpose
+from tracker.model import Agent, Day, Hour, Language, LedgerContent, LedgerEvent, MailKind, OwnActor, Purpose
 
 MOST_ROWS: Final = 200
 """Rows of one table on the page; the files have them all."""
@@ -59,10 +59,7 @@ class HeldView:
                 for one in held.references
             ],
             "calls": [{"said": self._call(one)} for one in held.calls],
-            "mailings": [
-                {"day": self._day(one.day), "count": one.count, "until": self._day(one.last_day)}
-                for one in held.mailings
-            ],
+            "mailings": [{"said": self._mailing(one)} for one in held.mailings],
             "history": [self._entry(one) for one in reversed(held.history)],
         }
 
@@ -142,6 +139,21 @@ class HeldView:
             again=self._answer(call.call_again),
             tracking=self._answer(call.tracking_agreed),
             until=self._day(call.last_day),
+        )
+
+    def _mailing(self, mailing: HeldMailing) -> str:
+        said = self._said
+        kinds: dict[str, str] = {
+            MailKind.ASK: said("the link to the question"),
+            MailKind.CONFIRMATION: said("the request to confirm your consent"),
+            MailKind.MAILBOX: said("the link to what is stored about you"),
+        }
+        return said(
+            "That we mailed you %(what)s on %(day)s (%(count)s×); kept until %(until)s.",
+            what=kinds.get(mailing.kind, mailing.kind),
+            day=self._day(mailing.day),
+            count=str(mailing.count),
+            until=self._day(mailing.last_day),
         )
 
     @property
