@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker.core.calendar import day_of, later
-from tracker.core.consent import SIX_MONTHS, ConsentPolicy, Decision, decide, needs_own_mail, suppression_last_day
+from tracker.core.consent import ConsentPolicy, Decision, decide, needs_own_mail, suppression_last_day
+from tracker.core.periods import SIX_MONTHS
 from tracker.model import (
     ConsentReport,
     ConsentState,

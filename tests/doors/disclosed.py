@@ -10,7 +10,9 @@ TOLD = Disclosure(
     contact="privacy@example.com",
     public_url="https://t.example.com",
     language=Language.EN,
-    periods=Periods(95, 742, 33, 1096, 38, erased_days=27, calls_days=1829, mailings_days=184, audit_days=371),
+    periods=Periods(
+        95, 742, 33, 1096, 38, erased_days=27, calls_days=1829, mailings_days=184, audit_days=371, invitations_days=217
+    ),
     controller_address="1 Harbour Street, Kiel",
     data_protection_officer="Dr. Vera Klug, dpo@example.com",
     supervisory_authority="ULD, Holstenstraße 98, Kiel",

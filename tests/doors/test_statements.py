@@ -85,6 +85,7 @@ def test_the_record_holds_every_item_of_article_30(language: Language) -> None:
 @pytest.mark.parametrize("language", list(Language))
 def test_every_category_is_told_with_its_period_and_the_record_names_its_columns(language: Language) -> None:
     days = {name.removesuffix("_days"): getattr(TOLD.periods, name) for name in Periods.__dataclass_fields__}
+    days["refusals"] = TOLD.periods.refusals_days
     periods = {name: spoken(number, language) for name, number in days.items()}
     for category in CATEGORIES:
         kept = translated(category.kept, language) % periods

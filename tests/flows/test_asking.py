@@ -14,10 +14,10 @@ import pytest
 from tests.flows.asking_world import ANNA, CLICK, NOBODY, OPEN, World, by_rep, token_of, world_on
 from tests.flows.conftest import NOW, PUBLIC, RING, TOKENS, Flows, locked
 from tracker.core.calendar import day_of, later
-from tracker.core.consent import SIX_MONTHS, ConsentPolicy
+from tracker.core.consent import ConsentPolicy
+from tracker.core.periods import OPEN_DAYS, SIX_MONTHS
 from tracker.core.pseudonym import pseudonym
 from tracker.core.tokens import Tokens
-from tracker.flows.asking import OPEN_DAYS
 from tracker.model import (
     MAIL_PURPOSES,
     AddressInValue,

@@ -16,7 +16,7 @@ from sqlalchemy import event
 
 from tests.flows.conftest import NOW, RING, Flows
 from tracker.core.calendar import day_of, later
-from tracker.core.consent import SIX_MONTHS
+from tracker.core.periods import SIX_MONTHS
 from tracker.core.pseudonym import pseudonym
 from tracker.flows.mailing import A_DAY, Mailings, MailPolicy
 from tracker.model import Language, Letter, MailKind, MailNotSent, MailRefused, Pseudonym, Purpose, StoreUnavailable

@@ -12,17 +12,21 @@ from typing import Any
 
 import pytest
 
-from tests.flows.conftest import NOW, RING, TOKENS, counted_bytes, hit, kept_in_step, reported
+from tests.flows.asking_world import world_on
+from tests.flows.conftest import NOW, RING, TOKENS, Flows, counted_bytes, hit, kept_in_step, reported
 from tests.flows.test_send import ANNA, envelope, mail
 from tracker.config import Settings
 from tracker.core.calendar import day_of
 from tracker.core.disclosure import Periods
 from tracker.core.inventory import CATEGORIES
+from tracker.core.pseudonym import pseudonym
 from tracker.core.survey import Refused, Survey, survey
+from tracker.doors.languages import period
 from tracker.flows.consent import Consents
 from tracker.flows.hit import Hits
 from tracker.flows.send import Sender
-from tracker.model import Agent, Language, Method, Notice, Purpose
+from tracker.flows.subject import Request, Subjects
+from tracker.model import Agent, Evidence, Language, Letter, MailKind, Method, Notice, Purpose
 from tracker.service import consent_policy, disclosure, send_policy, survey_policy
 from tracker.store.store import Store
 
@@ -88,6 +92,46 @@ def test_the_proof_of_a_consent_ends_with_its_period_after_the_consent(database:
         "requested": day_of(NOW) + told.proof_days,
         "refused": day_of(NOW) + told.proof_days,
     }
+
+
+async def test_what_no_setting_changes_is_told_as_it_is_written(flows: Flows, tmp_path: Path) -> None:
+    """R12, R17, R42, R43: the periods in the notice and in the record of processing are those of the rows."""
+    told = disclosure(SETTINGS).periods
+    policy = consent_policy(SETTINGS)
+    subjects = Subjects(flows.store, lambda: TOKENS, policy, flows.in_step)
+    await flows.grant(ANNA, reference="crm-1")
+    assert await subjects.erase(ANNA, Request("cli"), NOW)
+    said = Evidence(source="call", call_started_at=NOW, call_again=True)
+    await flows.consents.report(
+        reported("bert@example.org", Purpose.PHONE, method=Method.PHONE, given_at=NOW, evidence=said), NOW
+    )
+    async with world_on(flows, policy) as world:
+        await world.asking.invite("cleo@example.org", frozenset({Purpose.OPEN}), Language.DE, "shop", NOW)
+        person = pseudonym(RING.pseudonym_keys, "dora@example.org")
+        letter = Letter(MailKind.CONFIRMATION, "dora@example.org", Language.DE, "https://x.example", timedelta(days=1))
+        await world.mailings.send_soon(letter, person, NOW, source="shop")
+    database = tmp_path / "tracker.db"
+    for query, days in (
+        ("SELECT last_day FROM erased_ids", told.erased_days),
+        ("SELECT last_day FROM audit", told.audit_days),
+        ("SELECT last_day FROM mailings WHERE kind = 'invitation'", told.invitations_days),
+        ("SELECT last_day FROM mailings WHERE kind = 'confirmation'", told.mailings_days),
+    ):
+        assert rows(database, query) == [(day_of(NOW) + days,)], query
+    assert rows(database, "SELECT last_day FROM calls") == [(day_of(NOW.replace(year=NOW.year + 5)),)]
+    assert period(told.calls_days, Language.EN) == "5 years"
+
+
+@pytest.mark.parametrize("proof_days", [7, 1097])
+async def test_r12_a_no_is_told_to_hold_as_long_as_it_does(flows: Flows, tmp_path: Path, proof_days: int) -> None:
+    """R12: also where its proof goes sooner."""
+    settings = SETTINGS.model_copy(update={"proof_days": proof_days})
+    consents = Consents(flows.store, lambda: TOKENS, consent_policy(settings), flows.in_step)
+    await consents.withdraw(ANNA, frozenset({Purpose.OPEN}), "cli", NOW)
+    told = disclosure(settings).periods
+    assert rows(tmp_path / "tracker.db", "SELECT last_day FROM suppressions") == [(day_of(NOW) + told.refusals_days,)]
+    (kept,) = [category.kept for category in CATEGORIES if category.name == "refusals"]
+    assert "%(refusals)s" in kept
 
 
 def test_every_period_of_the_settings_is_told() -> None:

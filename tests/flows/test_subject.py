@@ -13,10 +13,9 @@ import pytest
 from tests.flows.conftest import NOW, RING, TOKENS, Flows, hit, locked, reported
 from tests.flows.replies import OFFER
 from tracker.core.calendar import day_of
-from tracker.core.consent import TELL_DAYS, ConsentPolicy
-from tracker.core.disclosure import Periods
+from tracker.core.consent import ConsentPolicy
 from tracker.core.pseudonym import pseudonym
-from tracker.flows.subject import AUDIT_DAYS, Request, Subjects
+from tracker.flows.subject import Request, Subjects
 from tracker.model import (
     MAIL_PURPOSES,
     AddressInValue,
@@ -159,11 +158,6 @@ async def test_r45_an_erasure_outlives_a_database_that_went_back(flows: Flows, t
         held = await subjects(flows).held(person, NOW)
         assert held.is_only_lawful_rest
         assert set(held.standing.suppressed) == MAIL_PURPOSES
-
-
-def test_periods_are_those_that_the_notice_names() -> None:
-    periods = Periods(retention_days=90, consent_days=730, pending_days=30, proof_days=1095, backup_days=35)
-    assert (periods.erased_days, periods.audit_days) == (TELL_DAYS, AUDIT_DAYS)
 
 
 async def test_r52_of_a_stranger_nothing_is_known(flows: Flows) -> None:

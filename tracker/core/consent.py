@@ -20,6 +20,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from tracker.core.calendar import day_of, later, years_later
+from tracker.core.periods import PROOF_OF_CALLS, SIX_MONTHS
 from tracker.model import (
     MAIL_PURPOSES,
     Call,
@@ -42,19 +43,12 @@ from tracker.model import (
 CLOCK_SKEW = timedelta(minutes=5)
 """How far ahead another system's clock may be."""
 
-SIX_MONTHS = 183
-"""Days without another question after a no or after silence (LAW.md R12)."""
-
 BY_OUR_MAIL: Final = "link-in-mail"
 """How a yes was confirmed that came behind a link which we mailed, in the evidence of its entry."""
 
 CONFIRMABLE = frozenset({Method.WEB_FORM, Method.WRITTEN, Method.IMPORTED, Method.PAGE})
 """Methods by which a report can show that the person confirmed it."""
 
-TELL_DAYS: Final = 30
-"""How long a mail system has to read that somebody it knows was erased (GDPR Art. 19)."""
-PROOF_OF_CALLS: Final = 5
-"""Years for which a yes to calls is kept, from the yes and from each call that rests on it (UWG section 7a)."""
 _PHONE: Final = frozenset({Purpose.PHONE})
 
 

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Final
 
-from tracker.model import IncompleteNotice, Language
+from tracker.core.consent import ConsentPolicy, suppression_last_day
+from tracker.core.periods import AUDIT_DAYS, OPEN_DAYS, PROOF_OF_CALLS, SIX_MONTHS, TELL_DAYS
+from tracker.model import Day, IncompleteNotice, Language
 
 NONE: Final = "none"
 """What a controller writes who has no data protection officer, or sends nothing to third countries."""
@@ -46,10 +48,17 @@ class Periods:
     pending_days: int
     proof_days: int
     backup_days: int
-    erased_days: int = 30
-    calls_days: int = 5 * 365
-    mailings_days: int = 183
-    audit_days: int = 365
+    erased_days: int = TELL_DAYS
+    calls_days: int = PROOF_OF_CALLS * 365
+    """Told as years, and meant as such."""
+    mailings_days: int = SIX_MONTHS
+    audit_days: int = AUDIT_DAYS
+    invitations_days: int = OPEN_DAYS + SIX_MONTHS
+
+    @property
+    def refusals_days(self) -> int:
+        """For how long a no holds."""
+        return suppression_last_day(Day(0), ConsentPolicy(proof_days=self.proof_days))
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,8 +67,8 @@ CATEGORIES: Final = (
         About.RECIPIENT,
         "The proof of each request, consent, refusal and withdrawal: when, how and by whom it was recorded, "
         "to which text and in which language.",
-        "of a consent for %(proof)s after it ended or was withdrawn; "
-        "of anything else for %(proof)s after it was recorded",
+        "of a consent for %(proof)s after it ended or was withdrawn; of anything else for %(proof)s after it was "
+        "recorded; that somebody agreed to calls stands with the calls, and is kept as long as they are",
         {
             "ledger_contents": "entry last_day salt recipient event purposes method given_at notice_version "
             "notice_hash language recorded_at actor evidence",
@@ -79,7 +79,7 @@ CATEGORIES: Final = (
         "refusals",
         About.RECIPIENT,
         "The note that somebody does not want to be measured.",
-        "for %(proof)s after it was made, or after the last attempt to enter a consent against it",
+        "for %(refusals)s after it was made, or after the last attempt to enter a consent against it",
         {"suppressions": "recipient purpose since_day last_day"},
     ),
     Category(
@@ -106,14 +106,16 @@ CATEGORIES: Final = (
         "calls",
         About.RECIPIENT,
         "Telephone calls: when, how long, and whether the person agreed to further calls and to being measured.",
-        "for %(calls)s where the person agreed to further calls, otherwise for %(retention)s",
+        "for %(calls)s where the person agreed to further calls, counted from the last call that rests on it; "
+        "otherwise for %(retention)s",
         {"calls": "recipient started_at seconds call_again tracking_agreed last_day"},
     ),
     Category(
         "mailings",
         About.RECIPIENT,
-        "How many mails this software itself sent to the recipient on a day, and of which kind.",
-        "for %(mailings)s",
+        "How many mails this software itself sent to the recipient on a day, and of which kind; and when a sender "
+        "was given a link with which to ask the recipient.",
+        "for up to %(mailings)s; that a sender was given a link, for up to %(invitations)s",
         {"mailings": "recipient kind day count source last_day"},
     ),
     Category(
@@ -134,7 +136,8 @@ CATEGORIES: Final = (
         "callers",
         About.STAFF,
         "Who made a telephone call.",
-        "for %(calls)s where the person agreed to further calls, otherwise for %(retention)s",
+        "for %(calls)s where the person agreed to further calls, counted from the last call that rests on it; "
+        "otherwise for %(retention)s",
         {"calls": "rep"},
     ),
     Category(

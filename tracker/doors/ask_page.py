@@ -12,13 +12,14 @@ from typing import Final
 
 from aiohttp import web
 
+from tracker.core.periods import OPEN_DAYS
 from tracker.core.pseudonym import normalise
 from tracker.doors.forms import read_form
 from tracker.doors.languages import period
 from tracker.doors.pages import Pages
 from tracker.doors.raw_routes import Captured, RawHandler, RawRoute
 from tracker.flows.answer import Answers, Question
-from tracker.flows.asking import OPEN_DAYS, Asking
+from tracker.flows.asking import Asking
 from tracker.model import (
     MAIL_PURPOSES,
     AskClosed,

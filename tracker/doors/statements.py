@@ -96,6 +96,8 @@ class Statements:
             "calls": periods.calls_days,
             "mailings": periods.mailings_days,
             "audit": periods.audit_days,
+            "invitations": periods.invitations_days,
+            "refusals": periods.refusals_days,
         }
         kept = text(language, category.kept) % {name: period(number, language) for name, number in days.items()}
         fields = tuple(f"{table}.{column}" for table, columns in category.columns.items() for column in columns.split())

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
 
 from tracker.core.ask import ASK_NONCE_SIZE, AskToken
 from tracker.core.calendar import date_of, day_of, later
-from tracker.core.consent import SIX_MONTHS
+from tracker.core.periods import OPEN_DAYS, SIX_MONTHS
 from tracker.core.pseudonym import normalise, pseudonym
 from tracker.core.tokens import Tokens
 from tracker.core.versions import in_language, newest_version
@@ -33,9 +32,6 @@ from tracker.model import (
     UnknownNotice,
 )
 from tracker.store.store import Store
-
-OPEN_DAYS: Final = 30
-"""For which a question waits for its answer."""
 
 
 @dataclass(frozen=True, slots=True)

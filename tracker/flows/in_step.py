@@ -14,8 +14,9 @@ from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from tracker.core.calendar import day_of, later
-from tracker.core.consent import TELL_DAYS, ConsentPolicy, everything_of, suppression_last_day
+from tracker.core.consent import ConsentPolicy, everything_of, suppression_last_day
 from tracker.core.journal import Anchor, Noted, Restored
+from tracker.core.periods import TELL_DAYS
 from tracker.core.pseudonym import rewrap
 from tracker.core.tokens import Tokens
 from tracker.model import BadJournal, No, NoKind, StoreUnavailable

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from tracker.core.calendar import day_of, later
-from tracker.core.consent import SIX_MONTHS
+from tracker.core.periods import SIX_MONTHS
 from tracker.model import Letter, MailKind, MailNotSent, MailRefused, Pseudonym
 from tracker.store.mailings import MailLimit
 from tracker.store.store import Store

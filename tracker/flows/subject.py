@@ -10,8 +10,9 @@ from typing import Final
 
 from tracker.core.address import contains_address
 from tracker.core.calendar import day_of, later
-from tracker.core.consent import TELL_DAYS, ConsentPolicy, suppression_last_day
+from tracker.core.consent import ConsentPolicy, suppression_last_day
 from tracker.core.held import Held
+from tracker.core.periods import AUDIT_DAYS, TELL_DAYS
 from tracker.core.pseudonym import normalise, pseudonym
 from tracker.core.tokens import Tokens
 from tracker.core.traces import Traces, read
@@ -35,8 +36,6 @@ from tracker.store.subjects import SubjectBook
 
 CASE: Final = re.compile(r"[\w .:/#-]{1,64}")
 """A controller's own number of a letter or a call."""
-AUDIT_DAYS: Final = 365
-"""How long the audit trail is kept."""
 
 
 @dataclass(frozen=True, slots=True)
