@@ -315,6 +315,16 @@ async def test_r7_an_invitation_does_not_confirm_what_a_rep_reported(world: Worl
     assert (await world.standing()).pending == {}
 
 
+async def test_an_import_mails_nobody_even_where_it_says_that_they_asked_for_it(world: World) -> None:
+    imported = by_rep(method=Method.IMPORTED, requested=True)
+    assert (await world.flows.consents.report(imported, NOW))[0] is ConsentState.PENDING
+    await world.asking.confirm(imported, NOW)
+    await world.mailings._queue.join()
+    assert world.letters == []
+    await world.asking.confirm(by_rep(requested=True), NOW)  # and it used up nothing
+    assert await world.mailed()
+
+
 async def test_a_report_never_mails_by_itself_so_that_what_comes_in_masses_mails_nobody(world: World) -> None:
     for number in range(200):
         await world.flows.consents.report(by_rep(address=f"person{number}@example.org", requested=True), NOW)
@@ -353,9 +363,9 @@ async def test_a_link_that_we_mailed_takes_back_the_no_and_the_ledger_says_so(wo
     assert await world.events() == [(LedgerEvent.REFUSED, "shop"), (LedgerEvent.GIVEN, "recipient")]
 
 
-@pytest.mark.parametrize("purposes", [OPEN, MAIL_PURPOSES])
+@pytest.mark.parametrize("purposes", [OPEN, CLICK, MAIL_PURPOSES])
 async def test_r12_after_a_no_there_is_no_invitation(world: World, purposes: frozenset[Purpose]) -> None:
-    """R12: no re-asking after refusal."""
+    """R12: no re-asking after refusal, not about the other box either."""
     await world.flows.consents.withdraw(ANNA, OPEN, "shop", NOW)
     with pytest.raises(Suppressed):
         await world.asking.invite(ANNA, purposes, Language.DE, "shop", NOW)
@@ -373,6 +383,20 @@ async def test_r12_a_no_holds_six_months_even_where_proofs_are_short(flows: Flow
         over = NOW + timedelta(days=OPEN_DAYS + SIX_MONTHS + 1)
         await flows.store.sweep(day_of(over), over, 7)
         assert await world.invited(now=over)
+
+
+async def test_r12_a_no_that_is_said_again_holds_from_then_on(world: World) -> None:
+    """R12: clock; who says no on the day before the first one ends is not asked, nor tracked, on the day after."""
+    await world.flows.consents.withdraw(ANNA, MAIL_PURPOSES, "shop", NOW)
+    again = NOW + timedelta(days=1_095)
+    assert not await world.flows.consents.withdraw(ANNA, frozenset(), "shop", again)
+    assert await world.events() == [(LedgerEvent.REFUSED, "shop")]
+    after = again + timedelta(days=SIX_MONTHS)
+    await world.flows.store.sweep(day_of(after), after, 1095)
+    with pytest.raises(Suppressed):
+        await world.invited(now=after)
+    with pytest.raises(Suppressed):
+        await world.flows.consents.report(by_rep(given_at=after), after)
 
 
 async def test_r12_after_silence_there_is_no_invitation_for_six_months(world: World) -> None:

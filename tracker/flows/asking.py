@@ -25,6 +25,7 @@ from tracker.model import (
     Language,
     Letter,
     MailKind,
+    Method,
     Notice,
     Pseudonym,
     Purpose,
@@ -85,9 +86,11 @@ class Asking:
     async def confirm(self, reported: ReportedConsent, now: datetime) -> None:
         """Mail the question about what was REPORTED and waits, since the person asked for that.
 
-        For a single report only: what comes in masses never mails anybody (DESIGN.md, Consent).
+        For a single report only: what comes in masses never mails anybody, nor does an import (DESIGN.md, Consent).
         Raises InvalidAddress, InvalidField, StoreUnavailable.
         """
+        if reported.method is Method.IMPORTED:
+            return
         normalised, person = self._person(reported.address)
         await self._mail(
             MailKind.CONFIRMATION,
@@ -126,7 +129,7 @@ class Asking:
         today = day_of(now)
         async with self._store.consents() as book:
             standing = await book.standing(person, today)
-            suppressed = standing.suppressed.keys() & purposes
+            suppressed = standing.suppressed.keys() & MAIL_PURPOSES  # a no is to being asked, not to one box of it
             ends = None
             if not suppressed:
                 ends = await book.invite(person, today, lasts=OPEN_DAYS, quiet=SIX_MONTHS, source=actor)

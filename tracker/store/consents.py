@@ -117,12 +117,15 @@ class ConsentBook:
     ) -> bool:
         """End PURPOSES and suppress them until SUPPRESSION_LAST_DAY, also for a person never heard of.
 
-        True when it was news; a second no writes nothing.
+        True when it was news; a second no only lets the first one last until SUPPRESSION_LAST_DAY too.
         """
         today = day_of(now)
         standing = await self.standing(pseudonym, today)
         open_for = standing.grants.keys() | standing.pending.keys()
-        purposes = frozenset(purposes - (standing.suppressed.keys() - open_for))  # the ledger says what is news
+        said_before = purposes & (standing.suppressed.keys() - open_for)
+        if said_before:
+            await self.prolong_suppression(pseudonym, said_before, suppression_last_day)
+        purposes = purposes - said_before  # the ledger says what is news
         if not purposes:
             return False
         recipient = await self._recipient(pseudonym)
