@@ -439,10 +439,18 @@ async def test_r7_a_confirmation_is_mailed_only_for_what_waits_and_was_requested
         api.consents.error = Suppressed("purposes")
     body = {**BODY, "method": "rep", "requested": requested}
     reply = await api.ask("POST", "/v1/consents", json=body, key="consent")
-    expected = {ConsentState.LIVE: 201, ConsentState.PENDING: 202, ConsentState.UNCHANGED: 200}
-    assert reply.status == expected.get(state, 409)
+    expected = {ConsentState.SUPPRESSED: 409, ConsentState.LIVE: 201, ConsentState.PENDING: 202}
+    assert reply.status == expected.get(state, 200)
     mails = requested and state is ConsentState.PENDING
     assert [one.address for one in api.asking.asked] == ["anna@example.org"] * mails
+
+
+async def test_r7_what_was_imported_mails_nobody_whatever_it_asks_for(api: Api) -> None:
+    """R7: a nightly sync that posts its list line by line is an import, too."""
+    api.consents.outcome = (ConsentState.PENDING, Day(21_000))
+    body = {**BODY, "method": "imported", "requested": True}
+    assert (await api.ask("POST", "/v1/consents", json=body, key="consent")).status == 202
+    assert api.asking.asked == []
 
 
 INVITATION: dict[str, Any] = {"address": CANARY, "purposes": ["open"]}
