@@ -445,6 +445,14 @@ async def test_r7_a_confirmation_is_mailed_only_for_what_waits_and_was_requested
     assert [one.address for one in api.asking.asked] == ["anna@example.org"] * mails
 
 
+async def test_r7_what_was_imported_mails_nobody_whatever_it_asks_for(api: Api) -> None:
+    """R7: a nightly sync that posts its list line by line is an import, too."""
+    api.consents.outcome = (ConsentState.PENDING, Day(21_000))
+    body = {**BODY, "method": "imported", "requested": True}
+    assert (await api.ask("POST", "/v1/consents", json=body, key="consent")).status == 202
+    assert api.asking.asked == []
+
+
 INVITATION: dict[str, Any] = {"address": CANARY, "purposes": ["open"]}
 
 

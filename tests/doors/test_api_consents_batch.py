@@ -108,6 +108,27 @@ async def test_more_lines_than_a_call_may_hold_are_not_read(api: Api, monkeypatc
     assert told[3]["detail"].startswith("at most 3 lines")
 
 
+@pytest.mark.parametrize("piece", [b"\n" * 4_000, b"x" * 4_000], ids=["blank lines", "one line"])
+async def test_a_body_without_a_length_is_not_read_for_ever(
+    api: Api, monkeypatch: pytest.MonkeyPatch, piece: bytes
+) -> None:
+    monkeypatch.setattr(api_consents_batch, "LARGEST_BATCH", 50_000)
+    gone = asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield lines(BODY)
+        while not gone.is_set():
+            yield piece
+            await asyncio.sleep(0)
+
+    headers = {"Authorization": "Bearer all", "Content-Type": NDJSON}
+    async with asyncio.timeout(20), api.client.post(PATH, data=body(), headers=headers) as response:
+        first, last = [json.loads(line) for line in (await response.read()).splitlines()]
+        gone.set()
+    assert first["state"] == "live"
+    assert last["detail"].startswith("at most 50000 octets")
+
+
 async def test_answers_come_while_the_caller_still_sends(api: Api) -> None:
     """A caller may wait for the answer to one line before it sends the next."""
     answered = asyncio.Event()

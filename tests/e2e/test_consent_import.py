@@ -168,6 +168,11 @@ def test_a_list_that_cannot_be_read_changes_nothing_and_says_why(fresh: Installa
         in fresh.process("consent", "import", str(path), "--references-of", "crm", status=1).stderr
     )
     assert b"the list itself" in fresh.process("consent", "import", str(path), "--report", str(path), status=1).stderr
+    (fresh.folder / "elsewhere").mkdir()
+    (fresh.folder / "link.csv").symlink_to(path)
+    for same in ("elsewhere/../customers.csv", "link.csv"):
+        report = str(fresh.folder / same)
+        assert b"itself" in fresh.process("consent", "import", str(path), "--report", report, status=1).stderr
     assert path.read_text(encoding="utf-8-sig").startswith(HEAD)
     assert count(fresh, "recipients") == 0
 

@@ -123,10 +123,12 @@ async def test_codes_of_every_generation_of_keys_are_searched_for(flows: Flows, 
 
 
 async def test_a_log_that_cannot_be_read_is_no_proof(flows: Flows, tmp_path: Path) -> None:
-    (tmp_path / "x.gz").write_bytes(b"no gzip")
-    proof = await prove(flows, tmp_path, tmp_path / "x.gz")
-    assert not proof.holds
-    assert "x.gz could not be read to its end." in said(proof)
+    packed = gzip.compress(bytes(range(256)) * 9)
+    for octets in (b"no gzip", packed[:-9], packed[:12] + b"\xff" * 30 + packed[42:]):
+        (tmp_path / "x.gz").write_bytes(octets)
+        proof = await prove(flows, tmp_path, tmp_path / "x.gz")
+        assert not proof.holds
+        assert "x.gz could not be read to its end." in said(proof)
 
 
 async def test_bad_input_is_refused(flows: Flows, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def import_list(
     status is then 1.
     """
     wish = Wish(file, report or file.with_suffix(".report.csv"), references_of, all_or_nothing, dry_run)
-    if wish.report.absolute() == file.absolute():
+    if wish.report.exists() and wish.report.samefile(file):
         raise BadList("--report names the list itself")
     counts = run(_import(context.settings(), wish))
     click.echo(f"{counts}; report: {wish.report}")

@@ -49,7 +49,8 @@ class ConsentsDoor:
             outcome = await self._consents.report_all(reported, now)
         else:
             outcome = Outcome(mail=await self._consents.report(reported, now), phone=None)
-        if reported.requested and outcome.mail is not None and outcome.mail[0] is ConsentState.PENDING:
+        waits = outcome.mail is not None and outcome.mail[0] is ConsentState.PENDING
+        if reported.requested and waits and reported.method is not Method.IMPORTED:
             await self._asking.confirm(reported, now)  # here alone: what comes in masses mails nobody
         phone = {} if outcome.mail is None or outcome.phone is None else {"phone": said_of(outcome.phone)}
         return web.json_response({**said_of(outcome.answer), **phone}, status=STATUS[outcome.answer[0]])

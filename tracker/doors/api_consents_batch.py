@@ -90,9 +90,7 @@ class ConsentsBatchDoor:
                 answers.put_nowait(
                     b"".join(_answer(number, result) for (number, _), result in zip(chunk, results, strict=True))
                 )
-            if lines and lines[-1][0] > MOST_LINES:
-                return False
-        return True
+        return request.content.at_eof()
 
     async def _written(self, writer: asyncio.Task[None], answers: asyncio.Queue[bytes | None]) -> None:
         """Wait until all answers have left. Raises what the writer met, TimeoutError when nothing is read any more."""
@@ -110,11 +108,17 @@ async def _write(response: web.StreamResponse, answers: asyncio.Queue[bytes | No
 
 
 async def _lines(request: web.Request, actor: str) -> AsyncIterator[list[Numbered]]:
-    """The lines of REQUEST, as many at a time as have come; none after the first that is one too many."""
-    number = 0
+    """The lines of REQUEST, as many at a time as have come; none after the first that is one too many or too far."""
+    number = size = 0
     rest = b""
     too_long = False
     async for chunk in body_chunks(request):
+        size += len(chunk)
+        if size > LARGEST_BATCH:  # one that names no length is not known to be too large before
+            yield [
+                (number + 1, BadRequest(f"at most {LARGEST_BATCH} octets; this line and what follows were not read"))
+            ]
+            return
         *whole, rest = (rest + chunk).split(b"\n")
         lines: list[Numbered] = []
         for text in whole:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from tracker.core.ask import ASK_NONCE_SIZE, AskToken
 from tracker.core.calendar import date_of, day_of, later
+from tracker.core.inbox import inbox_of
 from tracker.core.periods import OPEN_DAYS, SIX_MONTHS
 from tracker.core.pseudonym import normalise, pseudonym
 from tracker.core.tokens import Tokens
@@ -162,6 +163,8 @@ class Asking:
         lasts = timedelta(days=OPEN_DAYS)
         token = AskToken(person, purposes, language, now + lasts, version, mailed=True)
         letter = Letter(kind, address, language, self._url(token, now), lasts)
+        if kind is MailKind.ASK:
+            _, person = self._person(inbox_of(address))
         await self._mailings.send_soon(letter, person, now, source=source)
 
     def _url(self, token: AskToken, now: datetime) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -135,7 +136,7 @@ def search(kind: Kind, path: Path, addresses: Sequence[Spelling], codes: Sequenc
                 text = rest + chunk.lower()
                 found |= {spelling for spelling in (*addresses, *codes) if spelling.octets in text}
                 rest = text[-overlap:]
-    except (OSError, EOFError, lzma.LZMAError):
+    except (OSError, EOFError, lzma.LZMAError, zlib.error):
         return Searched(kind, path.name, octets, unreadable=True)
     return Searched(kind, path.name, octets, _names(found, addresses), _names(found, codes))
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Final
 
 from tracker.core.calendar import day_of
+from tracker.core.inbox import inbox_of
 from tracker.core.mailbox import NONCE_SIZE, VALID, ProofTokens, Proven, token_digest
 from tracker.core.pseudonym import normalise, pseudonym
 from tracker.core.tokens import Tokens
@@ -62,7 +63,8 @@ class Mailbox:
         person = pseudonym(self._tokens().ring.pseudonym_keys, normalised)
         token = self._links().seal(person, language, self._random_bytes(NONCE_SIZE), now)
         letter = Letter(MailKind.MAILBOX, normalised, language, f"{self._public_url}{LINK}{token}", VALID)
-        await self._mailings.send_soon(letter, person, now)
+        inbox = pseudonym(self._tokens().ring.pseudonym_keys, inbox_of(normalised))
+        await self._mailings.send_soon(letter, inbox, now)
 
     def read_link(self, token: str, now: datetime) -> Proven | None:
         """Whose mailbox TOKEN proves; None when it is altered or over. Needs no database and spends nothing."""

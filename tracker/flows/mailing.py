@@ -74,6 +74,7 @@ class Mailings:
     async def send_soon(self, letter: Letter, person: Pseudonym, now: datetime, *, source: str | None = None) -> None:
         """Let LETTER go to PERSON soon, unless they got enough of its kind; nobody is told which.
 
+        PERSON: of what somebody typed, whoever has that mailbox (core/inbox.py), which has many spellings.
         SOURCE: the API key that a confirmation goes out for. Without a next hop nothing happens.
         Raises StoreUnavailable, and then nothing is sent.
         """
