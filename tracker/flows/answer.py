@@ -15,9 +15,9 @@ from tracker.core.ask import AskToken, token_digest
 from tracker.core.calendar import day_of, later
 from tracker.core.consent import BY_OUR_MAIL, ConsentPolicy, grant_last_day, needs_own_mail, suppression_last_day
 from tracker.core.ledger import notice_hash
+from tracker.core.periods import OPEN_DAYS
 from tracker.core.tokens import Tokens
 from tracker.core.versions import in_language
-from tracker.flows.asking import OPEN_DAYS
 from tracker.flows.in_step import InStep
 from tracker.model import (
     AskExpired,

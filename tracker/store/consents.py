@@ -12,8 +12,8 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.core.calendar import day_of, later
-from tracker.core.consent import SIX_MONTHS
 from tracker.core.ledger import Statement, instant_text
+from tracker.core.periods import SIX_MONTHS
 from tracker.model import (
     Call,
     ConsentReport,
