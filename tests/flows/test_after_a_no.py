@@ -15,7 +15,8 @@ import pytest
 from tests.flows.asking_world import ANNA, World, world_on
 from tests.flows.conftest import NOW, RING, TOKENS, Flows, reported
 from tracker.core.calendar import day_of
-from tracker.core.periods import SIX_MONTHS, ConsentPolicy
+from tracker.core.consent import ConsentPolicy
+from tracker.core.periods import SIX_MONTHS
 from tracker.core.pseudonym import pseudonym
 from tracker.flows.bulk import Bulk
 from tracker.flows.consent import Consents, ReportedConsent
