@@ -12,9 +12,10 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from glob import escape
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,9 @@ from tracker.core.journal import ID_SIZE, NOTHING, Anchor, Begin, Line, Noted, R
 from tracker.model import BadJournal, No
 
 SUFFIX: Final = ".journal"
+ASIDE: Final = ".aside-"
+"""What is put after the name of a folder whose journal is of no use any more, before the time."""
+ASIDE_TIME: Final = "%Y%m%dT%H%M%SZ"
 SEGMENT: Final = re.compile(r"\d{4}-\d{2}")
 
 
@@ -110,7 +114,7 @@ class Journal:
         with self._mutex, _explained():
             if not self.folder.exists() or not any(self.folder.iterdir()):
                 return None
-            aside = self.folder.with_name(f"{self.folder.name}.aside-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
+            aside = self.folder.with_name(f"{self.folder.name}{ASIDE}{now.astimezone(UTC):{ASIDE_TIME}}")
             self.folder.rename(aside)
             return aside
 
@@ -178,7 +182,10 @@ class Journal:
         await asyncio.to_thread(self._append, lambda _: [record], now)
 
     async def turn(self, now: datetime, backup_days: int) -> None:
-        """Begin the month of NOW if it has not begun; drop the months that no backup of BACKUP_DAYS can lack."""
+        """Begin the month of NOW if it has not begun; drop the months that no backup of BACKUP_DAYS can lack.
+
+        Journals that were put aside longer ago go, too.
+        """
         await asyncio.to_thread(self._turn, now, backup_days)
 
     async def copy_to(self, folder: Path) -> None:
@@ -211,6 +218,9 @@ class Journal:
                     break  # what the database has not applied yet stays, whatever its age
                 self._path(segment).unlink()
             self._sync_folder()
+            for aside, since in put_aside(self.folder):
+                if later(day_of(since), backup_days) < day_of(now):
+                    _delete(aside)
 
     def _copy_to(self, folder: Path) -> None:
         with self._mutex, _explained(), self._locked():
@@ -312,6 +322,21 @@ class Journal:
         with _opened(self.folder) as folder:
             fcntl.flock(folder, fcntl.LOCK_EX)
             yield
+
+
+def put_aside(folder: Path) -> Iterator[tuple[Path, datetime]]:
+    """The journals that were put aside from FOLDER, oldest first, and since when."""
+    for path in sorted(folder.parent.glob(f"{escape(folder.name)}{ASIDE}*")):
+        with suppress(ValueError):  # somebody else's folder
+            yield path, datetime.strptime(path.name.removeprefix(folder.name + ASIDE), ASIDE_TIME).replace(tzinfo=UTC)
+
+
+def _delete(aside: Path) -> None:
+    """Delete the journal in ASIDE, and the folder unless somebody put something else there."""
+    for path in aside.glob(f"*{SUFFIX}"):
+        path.unlink()
+    with suppress(OSError):
+        aside.rmdir()
 
 
 @contextmanager
