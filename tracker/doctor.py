@@ -15,7 +15,8 @@ from tracker.core.keys import KeyRing
 from tracker.keyfile import KeyFile
 from tracker.model import Day, TrackerError
 from tracker.store.engine import database_path
-from tracker.store.journal import SUFFIX, Journal, put_aside
+from tracker.store.journal import Journal
+from tracker.store.journal_files import SUFFIX, put_aside
 from tracker.store.store import Store
 
 

@@ -24,7 +24,7 @@ from tracker.flows.forgotten import CHUNK, Forgetting, Kind, Place, Proof
 from tracker.flows.subject import Request, Subjects
 from tracker.flows.sweep import sweep, vacuum
 from tracker.model import AddressInValue, InvalidAddress, Language
-from tracker.store.journal import put_aside
+from tracker.store.journal_files import put_aside
 
 ANNA = "anna@example.org"
 SITE = Site("Example Ltd", "privacy@example.com", "https://t.example.com", 90, 730, 1095)

@@ -9,7 +9,9 @@ import pytest
 
 from tracker.core.journal import NOTHING, Anchor
 from tracker.model import MAIL_PURPOSES, BadJournal, Language, No, NoKind, Pseudonym
-from tracker.store.journal import Journal, Mark, put_aside
+from tracker.store.journal import Journal
+from tracker.store.journal_files import put_aside
+from tracker.store.journal_tail import Mark
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 KEY = b"k" * 32

@@ -16,7 +16,7 @@ from tracker.flows.subject import Request
 from tracker.model import Language, OwnActor
 from tracker.service import built, site, utc_now
 from tracker.store.engine import database_path
-from tracker.store.journal import put_aside
+from tracker.store.journal_files import put_aside
 
 
 @click.command("prove-forgotten")
