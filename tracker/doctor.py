@@ -15,7 +15,8 @@ from tracker.core.keys import KeyRing
 from tracker.keyfile import KeyFile
 from tracker.model import Day, TrackerError
 from tracker.store.engine import database_path
-from tracker.store.journal import SUFFIX, Journal
+from tracker.store.journal import Journal
+from tracker.store.journal_files import SUFFIX, put_aside
 from tracker.store.store import Store
 
 
@@ -108,7 +109,9 @@ def _apart(key_file: Path, backup: Path | None) -> Finding:
 def _private_files(settings: Settings) -> list[Path]:
     database = database_path(settings.database_url)
     siblings = [Path(f"{database}{suffix}") for suffix in ("", "-wal", "-shm")]
-    return [path for path in (*siblings, *sorted(settings.journal.glob(f"*{SUFFIX}"))) if path.exists()]
+    journals = (settings.journal, *(aside for aside, _ in put_aside(settings.journal)))
+    segments = (path for journal in journals for path in sorted(journal.glob(f"*{SUFFIX}")))
+    return [path for path in (*siblings, *segments) if path.exists()]
 
 
 def _mode(path: Path) -> Finding:

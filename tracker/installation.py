@@ -17,7 +17,8 @@ from tracker.doors.pages import templates_folder
 from tracker.keyfile import KeyFile
 from tracker.model import Language, Notice, SetupError
 from tracker.store.engine import database_path
-from tracker.store.journal import SUFFIX, Journal
+from tracker.store.journal import Journal
+from tracker.store.journal_files import SUFFIX
 from tracker.store.store import Store
 
 FIRST_NOTICE: Final = "2026-1"

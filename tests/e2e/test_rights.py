@@ -9,7 +9,9 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
+from shutil import copytree
 from urllib.parse import urlencode, urlsplit
 
 import pytest
@@ -196,11 +198,20 @@ def test_the_proof_that_somebody_was_forgotten(tracker: Installation) -> None:
     address = f"{ANNA}\n".encode()
     tracker.run("subject", "erase", stdin=address)
     tracker.run("sweep")
+    aside = tracker.folder / f"journal.aside-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    copytree(tracker.folder / "journal", aside)
     file = tracker.folder / "answer.txt"
     words = ("prove-forgotten", "--log", str(tracker.log_file), "--language", "de", "--output", str(file))
     told = tracker.run(*words, stdin=address)
     assert file.read_text() == told
-    for said in ("Bericht vom", "tracker.db", "server.log", "Ihre Adresse wurde nirgends gefunden.", "35 Tage"):
+    for said in (
+        "Bericht vom",
+        "tracker.db",
+        "server.log",
+        "Ihre Adresse wurde nirgends gefunden.",
+        "35 Tage",
+        aside.name,
+    ):
         assert said in told
     assert ANNA not in told
     tracker.process(*words, stdin=address, status=2)

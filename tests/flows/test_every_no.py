@@ -208,7 +208,7 @@ async def test_the_nos_of_a_chunk_share_one_fsync(
         synced.append(file)
         real(file)
 
-    monkeypatch.setattr("tracker.store.journal.os.fsync", fsync)
+    monkeypatch.setattr("tracker.store.journal_files.os.fsync", fsync)
     await people.bulk.record([no_to_calls(f"p{number}@example.org") for number in range(100)], THEN)
     assert len(synced) == 1
     journal = Journal(tmp_path / "journal", RING.journal_key)

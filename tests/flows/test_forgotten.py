@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import gzip
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
@@ -22,6 +24,7 @@ from tracker.flows.forgotten import CHUNK, Forgetting, Kind, Place, Proof
 from tracker.flows.subject import Request, Subjects
 from tracker.flows.sweep import sweep, vacuum
 from tracker.model import AddressInValue, InvalidAddress, Language
+from tracker.store.journal_files import put_aside
 
 ANNA = "anna@example.org"
 SITE = Site("Example Ltd", "privacy@example.com", "https://t.example.com", 90, 730, 1095)
@@ -63,7 +66,7 @@ async def test_r51_after_it_only_the_refusal_and_the_proof_are_left(flows: Flows
     proof = await prove(flows, tmp_path)
     assert proof.holds
     assert {one.name for one in proof.searched} >= {"tracker.db", "tracker.db-wal"}
-    assert {one.name for one in proof.searched if one.code} == {"tracker.db", "2026-11.journal"}
+    assert {one.name for one in proof.searched if one.code} == {"tracker.db", "journal/2026-11.journal"}
     assert proof.vacuum_day == day_of(NOW)
     text = said(proof)
     assert "Your address was found nowhere." in text
@@ -107,7 +110,7 @@ async def test_a_code_in_the_journal_is_explained_but_not_in_a_log(flows: Flows,
     await erase(flows)
     proof = await prove(flows, tmp_path)
     assert proof.holds
-    assert "2026-11.journal" in {one.name for one in proof.searched if one.code}
+    assert "journal/2026-11.journal" in {one.name for one in proof.searched if one.code}
     assert "a backup that is put back cannot undo it" in said(proof)
     (tmp_path / "x.log").write_bytes(pseudonym(RING.pseudonym_keys, ANNA).hex().encode())
     leaked = await prove(flows, tmp_path, tmp_path / "x.log")
@@ -120,6 +123,29 @@ async def test_codes_of_every_generation_of_keys_are_searched_for(flows: Flows, 
     rekeyed = Tokens(KeyRing((*RING.pseudonym_keys, b"2" * 32), RING.ledger_key, RING.signing))
     proof = await prove(flows, tmp_path, tmp_path / "x.log", tokens=rekeyed)
     assert [one.name for one in proof.searched if one.code] == ["x.log"]
+
+
+async def test_the_journal_is_searched_for_the_code_of_before_a_rekey(flows: Flows, tmp_path: Path) -> None:
+    """R51: and so is one that was put aside; both keep it for a while, as the report explains."""
+    await flows.grant(ANNA)
+    await erase(flows)
+    old = pseudonym(RING.pseudonym_keys, ANNA).hex()
+    rekeyed = Tokens(replace(RING, pseudonym_keys=(*RING.pseudonym_keys, b"2" * 32)))
+    await flows.store.use_keys(rekeyed.ring.fingerprint, rekeyed.ring.former)
+    assert old in (tmp_path / "journal" / "2026-11.journal").read_text()
+    await vacuum(flows.store, NOW)
+    aside = tmp_path / "journal.aside-20261123T120000Z"
+    copytree(tmp_path / "journal", aside)
+    (tmp_path / "journal.aside-mine").mkdir()
+    places = [Place(Kind.JOURNAL, tmp_path / "journal")]
+    places += [Place(Kind.JOURNAL, path) for path, _ in put_aside(tmp_path / "journal")]
+    proof = await Forgetting(flows.store, lambda: rekeyed).prove(ANNA, places, Request("cli"), NOW)
+    assert [one.name for one in proof.searched if one.code] == [
+        "journal/2026-11.journal",
+        f"{aside.name}/2026-11.journal",
+    ]
+    assert proof.holds
+    assert f"The code stands in {aside.name}/2026-11.journal: that you said no is kept there" in said(proof)
 
 
 async def test_a_log_that_cannot_be_read_is_no_proof(flows: Flows, tmp_path: Path) -> None:

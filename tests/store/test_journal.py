@@ -9,7 +9,9 @@ import pytest
 
 from tracker.core.journal import NOTHING, Anchor
 from tracker.model import MAIL_PURPOSES, BadJournal, Language, No, NoKind, Pseudonym
-from tracker.store.journal import Journal, Mark
+from tracker.store.journal import Journal
+from tracker.store.journal_files import put_aside
+from tracker.store.journal_tail import Mark
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 KEY = b"k" * 32
@@ -135,6 +137,23 @@ async def test_a_month_stays_while_the_database_has_not_applied_it(folder: Path,
     await journal.note_nos([no(1)], 1, NOW)
     await journal.turn(NOW + timedelta(days=100), 35)
     assert [noted.no for noted in (await loaded(folder)).waiting] == [no(1)]
+
+
+async def test_a_journal_that_was_put_aside_goes_with_the_backups_of_its_time(folder: Path, journal: Journal) -> None:
+    """R43: nobody has to remember to delete it."""
+    await journal.note_nos([no(1)], 1, NOW)
+    aside = journal.put_aside(NOW)
+    assert aside is not None
+    mine = folder.with_name("journal.aside-mine")
+    mine.mkdir()
+    assert list(put_aside(folder)) == [(aside, NOW)]
+    Journal(folder, KEY).create(NOW, lambda size: b"x" * size)
+    again = await loaded(folder)
+    await again.turn(NOW + timedelta(days=35), 35)
+    assert (aside / "2026-11.journal").exists()
+    await again.turn(NOW + timedelta(days=36), 35)
+    assert not aside.exists()
+    assert mine.exists(), "somebody else's"
 
 
 async def test_a_month_in_the_middle_is_missed(folder: Path, journal: Journal) -> None:

@@ -16,6 +16,7 @@ from tracker.flows.subject import Request
 from tracker.model import OwnActor
 from tracker.service import built, site, utc_now
 from tracker.store.engine import database_path
+from tracker.store.journal_files import put_aside
 
 
 @click.command("prove-forgotten")
@@ -41,6 +42,7 @@ def prove_forgotten(
     places = (
         Place(Kind.DATABASE, database_path(settings.database_url)),
         Place(Kind.JOURNAL, settings.journal),
+        *(Place(Kind.JOURNAL, aside) for aside, _ in put_aside(settings.journal)),
         *(Place(Kind.LOG, path) for path in logs),
     )
     proof = run(_prove(settings, address_given(None), places, Request(OwnActor.CLI, case)))

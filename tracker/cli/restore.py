@@ -52,7 +52,7 @@ def restore_check(context: Context, journals: tuple[Path, ...], end_grants: bool
     if done.begun:
         click.echo("a new journal was begun")
     if done.aside is not None:
-        click.echo(f"the old one lies in {done.aside.name}: delete it when you need it no more")
+        click.echo(f"the old one lies in {done.aside.name}; it goes by itself, as the months of a journal do")
 
 
 async def _backup(settings: Settings, config: Path | None, folder: Path) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import gzip
 import lzma
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -114,7 +114,11 @@ class Forgetting:
         async with self._store.subjects() as book:
             await book.audit(at=now, actor=request.actor, action="prove forgotten", case=request.case, last_day=ends)
             held = await book.held(generations[-1], today)
-        searched = tuple(search(place.kind, path, addresses, codes) for place in places for path in _files(place))
+        searched = tuple(
+            replace(search(place.kind, path, addresses, codes), name=_name(place, path))
+            for place in places
+            for path in _files(place)
+        )
         return Proof(now, len(addresses) + len(codes), searched, held, await self._store.vacuum_day())
 
 
@@ -148,6 +152,11 @@ def _files(place: Place) -> Iterator[Path]:
         yield from (path for path in sorted(place.path.rglob("*")) if path.is_file())
     elif place.path.exists():
         yield place.path
+
+
+def _name(place: Place, path: Path) -> str:
+    """What PATH is called in the report; the segments of every journal, those put aside too, are called alike."""
+    return f"{place.path.name}/{path.name}" if place.kind is Kind.JOURNAL else path.name
 
 
 def _opened(path: Path) -> IO[bytes]:

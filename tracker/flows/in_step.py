@@ -13,16 +13,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from tracker.core.calendar import day_of, later
-from tracker.core.consent import ConsentPolicy, everything_of, suppression_last_day
-from tracker.core.journal import Anchor, Noted, Restored
-from tracker.core.periods import TELL_DAYS
-from tracker.core.pseudonym import rewrap
+from tracker.core.consent import ConsentPolicy
+from tracker.core.journal import Anchor, Restored
 from tracker.core.tokens import Tokens
-from tracker.model import BadJournal, No, NoKind, StoreUnavailable
+from tracker.flows.replay import Replayer
+from tracker.model import BadJournal, No, StoreUnavailable
 from tracker.store.consents import ConsentBook
 from tracker.store.engine import RowRefused
-from tracker.store.journal import Journal, Mark
+from tracker.store.journal import Journal
+from tracker.store.journal_tail import Mark
 from tracker.store.restore import Marks, RestoreBook
 from tracker.store.store import Store
 
@@ -30,8 +29,6 @@ log = logging.getLogger(__name__)
 
 Book = TypeVar("Book", bound=ConsentBook)
 
-AT_ONCE: Final = 100
-"""The most nos that are replayed in one transaction."""
 OFTEN: Final = timedelta(minutes=1)
 """How often the database is looked at while nothing waits."""
 DRAWN_SIZE: Final = 16
@@ -59,7 +56,7 @@ class InStep:
         self._journal = journal
         self._tokens = tokens
         self._random_bytes = random_bytes
-        self._policy = ConsentPolicy(proof_days=proof_days)
+        self._replayer = Replayer(store, tokens, ConsentPolicy(proof_days=proof_days))
         self._backup_days = backup_days
         self._looked: datetime | None = None
         self._read = False
@@ -215,53 +212,8 @@ class InStep:
         return OTHERS if missing else ""
 
     async def replay(self, journal: Journal) -> int:
-        """Apply all that waits in JOURNAL; how much of it was news to the database.
-
-        Raises StoreUnavailable; what was applied before stays so.
-        """
-        news = 0
-        while waiting := journal.waiting[:AT_ONCE]:
-            number = waiting[-1].number
-            nos = [self._current(noted) for noted in waiting]
-            async with self._store.restoring() as book:
-                for no in nos:
-                    news += await self._apply(book, no)
-                await book.set_mark(journal.id, journal.mark(number))
-            journal.applied(number)
-        return news
-
-    async def _apply(self, book: RestoreBook, no: No) -> bool:
-        """Let NO be in the database; False when it is there, or when the person took it back themselves since."""
-        if await book.knows(no):
-            return False
-        today = day_of(no.at)
-        agreed = await book.agreed_since(no.pseudonym, no.at)
-        proof_ends = later(today, self._policy.proof_days)
-        no_ends = suppression_last_day(today, self._policy)
-        if no.kind is NoKind.ERASURE:
-            return await book.erase(
-                no.pseudonym,
-                now=no.at,
-                actor=no.actor,
-                language=no.language,
-                content_last_day=proof_ends,
-                suppression_last_day=no_ends,
-                tell_until=later(today, TELL_DAYS),
-                spared=agreed,
-                on_record=True,
-            )
-        purposes = (no.purposes or everything_of(await book.standing(no.pseudonym, today))) - agreed
-        if not purposes:
-            return False
-        return await book.withdraw(  # also of somebody whom an older database does not know: a no stays a no
-            no.pseudonym,
-            purposes,
-            now=no.at,
-            actor=no.actor,
-            language=no.language,
-            content_last_day=proof_ends,
-            suppression_last_day=no_ends,
-        )
+        """Apply all that waits in JOURNAL; how much of it was news to the database. Raises StoreUnavailable."""
+        return await self._replayer.replay(journal)
 
     async def _follow(self, now: datetime) -> None:
         """Note the nos of other servers, and the ledger's head."""
@@ -272,7 +224,7 @@ class InStep:
             if last is not None and last.entry == head[0] and isinstance(last, Anchor) and journal.anchored:
                 return
             theirs = await book.nos_since(last.entry if last else 0)
-        own = {(no.pseudonym, no.at) for no in map(self._current, journal.since_anchor)}
+        own = {(no.pseudonym, no.at) for no in map(self._replayer.current, journal.since_anchor)}
         missing = [no for no in theirs if (no.pseudonym, no.at) not in own]
         if missing:
             await journal.note_nos(missing, self.generation, now)
@@ -305,11 +257,6 @@ class InStep:
         """The number of the last no that the database is known to have applied."""
         waiting = self._journal.waiting
         return waiting[0].number - 1 if waiting else self._journal.number
-
-    def _current(self, noted: Noted) -> No:
-        """What was NOTED, with the pseudonym of today's generation."""
-        later_keys = self._tokens().ring.pseudonym_keys[noted.generation :]
-        return replace(noted.no, pseudonym=rewrap(later_keys, noted.no.pseudonym))
 
     @property
     def generation(self) -> int:

@@ -15,7 +15,7 @@ from tracker.core.ledger import evidence_of, instant_text
 from tracker.model import Day, Language, LedgerEvent, Method, No, NoKind, Pseudonym, Purpose
 from tracker.store import notes
 from tracker.store.expiry import GRANTS, expire
-from tracker.store.journal import Mark
+from tracker.store.journal_tail import Mark
 from tracker.store.ledger import head as last_entry
 from tracker.store.schema import grants, installation, ledger, ledger_contents, recipients
 from tracker.store.standing import recipient_of
