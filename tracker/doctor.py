@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -12,21 +11,14 @@ from tracker.config import Settings
 from tracker.core.calendar import day_of
 from tracker.core.journal import Anchor
 from tracker.core.keys import KeyRing
+from tracker.findings import Finding
 from tracker.keyfile import KeyFile
 from tracker.model import Day, TrackerError
 from tracker.store.engine import database_path
 from tracker.store.journal import Journal
 from tracker.store.journal_files import SUFFIX, put_aside
 from tracker.store.store import Store
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    what: str
-    fine: bool
-    why: str = ""
+from tracker.told import told
 
 
 async def examine(settings: Callable[[], Settings], now: datetime) -> tuple[Finding, ...]:
@@ -50,6 +42,7 @@ async def examine(settings: Callable[[], Settings], now: datetime) -> tuple[Find
         found += [Finding("database", fine=True), *await _ledger(store, day_of(now))]
         found += [await _journal(store, Journal(effective.journal, ring.journal_key))]
         found += [_apart(effective.key_file, await store.backup_folder())]
+        found += told(await store.notices(), effective)
         overdue = {table: rows for table, rows in (await store.overdue(day_of(now))).items() if rows}
         why = "; ".join(
             f"{rows} rows of {table} are past their day: is `tracker serve` running?" for table, rows in overdue.items()

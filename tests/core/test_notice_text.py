@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tracker.core.notice_text import LONGEST, checked_text, checked_version
+from tracker.core.notice_text import LONGEST, checked_text, checked_version, kept_longer
 from tracker.model import BadNotice
 
 CONTROLLER = "Müller & Söhne GmbH"
@@ -48,3 +48,18 @@ def test_a_version_is_a_short_name(version: str) -> None:
 def test_what_is_no_version_is_refused(version: str) -> None:
     with pytest.raises(BadNotice):
         checked_version(version)
+
+
+@pytest.mark.parametrize(
+    ("text", "ours", "longer"),
+    [
+        ("kept 90 days, proof 1095", "kept 90 days, proof 1095", None),
+        ("kept 90 days, proof 1095", "kept 91 days, proof 1095", (90, 91)),
+        ("kept 90 days, proof 1095", "kept 31 days, proof 1096", (1095, 1096)),
+        ("kept 90 days, proof 1095", "kept 31 days, proof 1000", None),
+        ("kept three months", "kept 91 days", None),
+        ("see https://t.example:8080/ 90 days", "see https://t.example:9999/x 90 days", None),
+    ],
+)
+def test_a_period_that_grew_is_found_in_a_text_of_ours(text: str, ours: str, longer: tuple[int, int] | None) -> None:
+    assert kept_longer(text, ours) == longer

@@ -52,9 +52,7 @@ def doctor(context: Context) -> None:
     """
     findings = run(examine(context.settings, utc_now()))
     for finding in findings:
-        click.echo(
-            f"{'ok   ' if finding.fine else 'WRONG'} {finding.what}" + (f": {finding.why}" if finding.why else "")
-        )
+        click.echo(str(finding))
     if not all(finding.fine for finding in findings):
         sys.exit(1)
 

@@ -10,6 +10,8 @@ from tracker.model import BadNotice
 LONGEST: Final = 100_000
 """Octets."""
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
+_URL: Final = re.compile(r"https?://\S+")
+_NUMBER: Final = re.compile(r"[0-9]+")
 
 
 def checked_version(version: str) -> str:
@@ -31,9 +33,26 @@ def checked_text(octets: bytes, controller: str) -> str:
         raise BadNotice("the text is empty")
     if not all(character.isprintable() or character in "\r\n\t" for character in text):
         raise BadNotice("the text holds characters that cannot be printed")
-    if _words(controller) not in _words(text):
+    if not names(text, controller):
         raise BadNotice("the text does not name the controller as the setting `controller` does")
     return text
+
+
+def names(text: str, controller: str) -> bool:
+    """Whether TEXT says that the CONTROLLER asks, whatever the case and the blanks in between."""
+    return _words(controller) in _words(text)
+
+
+def kept_longer(text: str, ours: str) -> tuple[int, int] | None:
+    """The first period that TEXT promises and OURS, the same text made from today's settings, exceeds: both in days.
+
+    None when there is none, or when TEXT is another text than ours, whose periods only people can compare.
+    """
+    text, ours = _URL.sub("", text), _URL.sub("", ours)
+    if _NUMBER.sub("#", text) != _NUMBER.sub("#", ours):
+        return None
+    periods = zip(map(int, _NUMBER.findall(text)), map(int, _NUMBER.findall(ours)), strict=True)
+    return next(((said, now) for said, now in periods if now > said), None)
 
 
 def _words(text: str) -> str:
