@@ -40,6 +40,10 @@ class Statement:
     """Entries that nothing rests on since this one."""
 
 
+ERASURE: Final = Evidence(source="erasure")
+"""Of the entry about an erasure: every journal that follows the ledger knows by it that more went than a grant."""
+
+
 def notice_hash(text: str) -> str:
     """SHA-256 of a notice's TEXT in UTF-8, in hex: which words a person agreed to."""
     return sha256(text.encode()).hexdigest()

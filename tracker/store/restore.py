@@ -10,8 +10,8 @@ from typing import Final
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from tracker.core.ledger import instant_text
-from tracker.model import Day, Language, LedgerEvent, No, NoKind, Pseudonym, Purpose
+from tracker.core.ledger import ERASURE, evidence_of, instant_text
+from tracker.model import Day, Evidence, Language, LedgerEvent, No, NoKind, Pseudonym, Purpose
 from tracker.store import notes
 from tracker.store.expiry import GRANTS, expire
 from tracker.store.journal import Mark
@@ -129,7 +129,7 @@ class RestoreBook(SubjectBook):
         )
         return tuple(
             No(
-                kind=NoKind.WITHDRAWAL if row.event == LedgerEvent.WITHDRAWN else NoKind.REFUSAL,
+                kind=_kind(row.event, evidence_of(row.evidence)),
                 pseudonym=Pseudonym(row.pseudonym),
                 purposes=frozenset(Purpose(name) for name in row.purposes.split(",")),
                 at=datetime.fromisoformat(row.recorded_at),
@@ -148,3 +148,9 @@ class RestoreBook(SubjectBook):
         for recipient, purposes in theirs.items():
             await expire(self._connection, self._ledger_key, recipient, frozenset(purposes), now, last_day)
         return len(rows)
+
+
+def _kind(event: str, evidence: Evidence) -> NoKind:
+    if evidence == ERASURE:
+        return NoKind.ERASURE
+    return NoKind.WITHDRAWAL if event == LedgerEvent.WITHDRAWN else NoKind.REFUSAL

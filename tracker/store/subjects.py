@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.core.calendar import day_of
 from tracker.core.held import Held, HeldCall, HeldDelivery, HeldEvent, HeldMailing, HeldReference
-from tracker.core.ledger import Statement
+from tracker.core.ledger import ERASURE, Statement
 from tracker.model import (
     MAIL_PURPOSES,
     Agent,
@@ -101,6 +101,7 @@ class SubjectBook(ConsentBook):
             recorded_at=now,
             actor=actor,
             language=language,
+            evidence=ERASURE,
             ends=await unsupported(connection, recipient),
         )
         entry = await append(connection, self._ledger_key, statement)
