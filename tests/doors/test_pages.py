@@ -149,6 +149,14 @@ def test_each_catalogue_is_complete_and_has_nothing_left_over(language: Language
         assert sorted(PLACEHOLDER.findall(translation)) == sorted(PLACEHOLDER.findall(english)), english
 
 
+def test_no_french_line_begins_with_a_sign() -> None:
+    """French puts a space before these signs, and it must be one at which no line is broken."""
+    with (FOLDER / "locale" / "fr.po").open("rb") as stream:
+        texts = [str(message.string) for message in read_po(stream) if message.id]
+    assert any("\u00a0:" in text for text in texts)
+    assert not [text for text in texts if re.search(r" [:;?!»]|« ", text)]
+
+
 class Outline(HTMLParser):
     """The elements of a page, and what they point at."""
 
