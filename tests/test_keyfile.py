@@ -15,7 +15,7 @@ import pytest
 
 from tracker.core.keys import KeyRing, SigningKey
 from tracker.keyfile import KeyFile
-from tracker.model import BadKeyFile
+from tracker.model import BadKeyFile, CannotRetire
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -205,7 +205,7 @@ def test_a_retired_key_is_read_as_such(file: KeyFile) -> None:
 
 def test_a_leaked_key_is_retired_when_another_one_signs(file: KeyFile, random_bytes: Callable[[int], bytes]) -> None:
     for moment in (NOW, NOW + timedelta(minutes=59)):
-        with pytest.raises(BadKeyFile, match="no other key signs yet"):
+        with pytest.raises(CannotRetire, match="no other key signs yet"):
             file.retire("A", moment)
         if moment == NOW:
             file.rotate(NOW, random_bytes)
@@ -213,9 +213,9 @@ def test_a_leaked_key_is_retired_when_another_one_signs(file: KeyFile, random_by
     assert file.retire("A", later)
     assert not file.retire("A", later), "it was before"
     assert [(key.id, key.retired) for key in file.load().signing] == [("A", True), ("B", False)]
-    with pytest.raises(BadKeyFile, match="no other key signs yet"):
+    with pytest.raises(CannotRetire, match="no other key signs yet"):
         file.retire("B", later)
-    with pytest.raises(BadKeyFile, match="no signing key with that id"):
+    with pytest.raises(CannotRetire, match="no signing key with that id"):
         file.retire("C", later)
     assert file.path.stat().st_mode & 0o777 == 0o600
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from tracker.config import Settings
-from tracker.model import SetupError
+from tracker.model import BadBackupFolder
 from tracker.store.engine import database_path
 from tracker.store.journal import Journal
 from tracker.store.store import Store
@@ -27,7 +27,7 @@ async def make(
     """Copy database, journal and CONFIG into FOLDER, which is made; the names of what was copied.
 
     The journal is copied last, so that it is never behind the copied database. Made whole or not at all.
-    Raises SetupError when FOLDER is not empty or cannot be written, BadJournal, StoreUnavailable.
+    Raises BadBackupFolder when FOLDER is not empty or cannot be written, BadJournal, StoreUnavailable.
     """
     with ExitStack() as undo:
         _make(folder)
@@ -41,7 +41,7 @@ async def make(
                 names.append(config.name)
             await journal.copy_to(folder / JOURNAL)
         except OSError as error:
-            raise SetupError(f"the backup cannot be written: {error.strerror}") from None
+            raise BadBackupFolder(f"the backup cannot be written: {error.strerror}") from None
         undo.pop_all()
         await store.note_backup(folder)
         return (*names, JOURNAL)
@@ -51,9 +51,9 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise SetupError("DIR is not empty; nothing was overwritten")
+            raise BadBackupFolder("DIR is not empty; nothing was overwritten")
     except OSError as error:
-        raise SetupError(f"DIR cannot be made: {error.strerror}") from None
+        raise BadBackupFolder(f"DIR cannot be made: {error.strerror}") from None
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -20,7 +20,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from tracker.core.keys import KEY_IDS, KEY_SIZE, KeyRing, SigningKey
-from tracker.model import BadKeyFile
+from tracker.model import BadKeyFile, CannotRetire
 
 SIGNS_AFTER: Final = timedelta(hours=1)
 """How long a new key waits before it signs: until then every server has read it."""
@@ -90,7 +90,7 @@ class KeyFile:
             ring = self.load()
             leaked = ring.by_id(key_id)
             if leaked is None:
-                raise BadKeyFile("key_file: there is no signing key with that id")
+                raise CannotRetire("there is no signing key with that id")
             if leaked.retired:
                 return False
             kept = replace(
@@ -99,8 +99,8 @@ class KeyFile:
             try:
                 kept.signing_key(now)
             except BadKeyFile:
-                raise BadKeyFile(
-                    "key_file: no other key signs yet; `tracker secret rotate`, and an hour later retire this one"
+                raise CannotRetire(
+                    "no other key signs yet; `tracker secret rotate`, and an hour later retire this one"
                 ) from None
             self._replace(kept)
         return True

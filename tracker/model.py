@@ -892,6 +892,24 @@ class BadKeyFile(SetupError):
     remedy = "Put the right key file in place with mode 0600 (`chmod 600`); without it old links cannot be verified."
 
 
+class CannotRetire(BadKeyFile):
+    """The signing key that is to be retired is not there, or is the only one that signs; `detail` says which."""
+
+    slug = "cannot-retire"
+    title = "The signing key cannot be retired."
+    meaning = "Nothing was changed: every key is as it was."
+    remedy = "Name the id of a key in the key file, when another one signs already (`tracker secret rotate`)."
+
+
+class BadBackupFolder(SetupError):
+    """The folder for a backup holds something, or cannot be written; `detail` says which."""
+
+    slug = "bad-backup-folder"
+    title = "No backup was made."
+    meaning = "Nothing was overwritten, and nothing of it is left; the server goes on as before."
+    remedy = "Name a folder that is new or empty, and that this user can write."
+
+
 class WrongKey(SetupError):
     """The key file does not belong to this database."""
 
@@ -936,6 +954,15 @@ class BadNotice(BadRequest):
     slug = "bad-notice"
     title = "The text cannot be put on file."
     remedy = "Correct what is named and add the notice again."
+
+
+class NoSuchNotice(BadNotice):
+    """The version that is to be superseded is not on file, or was superseded before."""
+
+    slug = "no-such-notice"
+    title = "There is no such version in force."
+    meaning = "Nothing was changed: every consent is as it was."
+    remedy = "`tracker notice list` names the versions and says which are in force."
 
 
 class BadJournal(SetupError):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from tracker.core.notice_text import checked_text, checked_version
-from tracker.model import BadNotice, Feature, Language, Notice
+from tracker.model import BadNotice, Feature, Language, NoSuchNotice, Notice
 from tracker.store.store import Store
 
 
@@ -39,6 +39,6 @@ class Notices:
         return await self._store.notices()
 
     async def supersede(self, version: str, now: datetime) -> None:
-        """End VERSION in all languages, and every grant that rests on it. Raises BadNotice when it is not in force."""
+        """End VERSION in all languages, and every grant that rests on it. Raises NoSuchNotice when it is not."""
         if not await self._store.supersede(version, now, self._proof_days):
-            raise BadNotice("no such version is in force")
+            raise NoSuchNotice
