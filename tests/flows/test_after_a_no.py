@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.flows.asking_world import ANNA, World, world_on
-from tests.flows.conftest import NOW, RING, TOKENS, Flows, reported
+from tests.flows.conftest import NOW, RING, TOKENS, Flows, locked, reported
 from tracker.core.calendar import day_of
 from tracker.core.consent import SIX_MONTHS, ConsentPolicy
 from tracker.core.pseudonym import pseudonym
@@ -171,3 +171,15 @@ async def test_r12_an_attempt_to_grant_again_prolongs_a_no_by_six_months_at_leas
     await many.note_attempts([reported(ANNA)], again + timedelta(days=2))
     standing = await flows.store.standing(PERSON, day_of(again))
     assert standing.suppressed[Purpose.OPEN] == day_of(again) + 2 + SIX_MONTHS
+
+
+# --- while the store is away ------------------------------------------------------------------------
+
+
+async def test_a_no_to_calls_is_not_lost_behind_a_no_to_everything(flows: Flows, tmp_path: Path) -> None:
+    """A no to everything says nothing about calls where there is no yes to them, so it does not stand for both."""
+    with locked(tmp_path):
+        assert await flows.consents.withdraw(ANNA, frozenset(), "shop", NOW)
+        assert await flows.consents.withdraw(ANNA, frozenset({Purpose.PHONE}), "shop", NOW + timedelta(seconds=1))
+    await flows.in_step.keep(NOW + timedelta(seconds=2))
+    assert (await flows.store.standing(PERSON, day_of(NOW))).suppressed.keys() == {*MAIL_PURPOSES, Purpose.PHONE}
