@@ -22,6 +22,7 @@ from tracker.flows.consent import Consents, ReportedConsent
 from tracker.flows.subject import Request, Subjects
 from tracker.model import (
     MAIL_PURPOSES,
+    ConsentState,
     Evidence,
     Language,
     Method,
@@ -183,3 +184,15 @@ async def test_a_no_to_calls_is_not_lost_behind_a_no_to_everything(flows: Flows,
         assert await flows.consents.withdraw(ANNA, frozenset({Purpose.PHONE}), "shop", NOW + timedelta(seconds=1))
     await flows.in_step.keep(NOW + timedelta(seconds=2))
     assert (await flows.store.standing(PERSON, day_of(NOW))).suppressed.keys() == {*MAIL_PURPOSES, Purpose.PHONE}
+
+
+async def test_after_a_restore_that_lost_nos_an_old_call_makes_no_yes_to_calls(flows: Flows) -> None:
+    """A sync that tells of the call again must not undo a no to calls that is lost; a call after it counts."""
+    old, restored = call(Purpose.PHONE, again=True), NOW + timedelta(hours=1)
+    async with flows.store.restoring() as book:
+        await book.vouched(restored)
+    assert (await flows.consents.report(old, restored))[0] is ConsentState.PENDING
+    later = restored + timedelta(days=1)
+    asked = call(Purpose.PHONE, again=True, given_at=later, evidence=Evidence(call_started_at=later, call_again=True))
+    assert (await flows.consents.report(asked, later))[0] is ConsentState.LIVE
+    assert not (await flows.store.standing(PERSON, day_of(later))).pending
