@@ -11,10 +11,10 @@ import pytest
 
 from tests.flows.conftest import NOW, RING, TOKENS, Flows, locked, reported
 from tracker.core.calendar import day_of
-from tracker.core.consent import TELL_DAYS, ConsentPolicy
+from tracker.core.consent import AUDIT_DAYS, TELL_DAYS, ConsentPolicy
 from tracker.core.disclosure import Periods
 from tracker.core.pseudonym import pseudonym
-from tracker.flows.subject import AUDIT_DAYS, Request, Subjects
+from tracker.flows.subject import Request, Subjects
 from tracker.model import (
     MAIL_PURPOSES,
     AddressInValue,
@@ -129,6 +129,16 @@ async def test_an_erasure_while_the_store_is_away_is_made_up_for(flows: Flows, t
     held = await subjects(flows).held(PERSON, NOW)
     assert held.is_only_lawful_rest
     assert set(held.standing.suppressed) == MAIL_PURPOSES
+
+
+async def test_r54_an_erasure_that_waited_for_the_store_leaves_its_line_too(flows: Flows, tmp_path: Path) -> None:
+    """R54: the case number is not in the journal, but who did what and when is."""
+    await flows.grant(ANNA)
+    with locked(tmp_path):
+        assert await subjects(flows).erase(ANNA, CLI, NOW)
+    for _ in range(2):
+        await flows.in_step.look(NOW)
+    assert trail(tmp_path) == [("cli", "subject erase", None, day_of(NOW) + AUDIT_DAYS)]
 
 
 async def test_r45_an_erasure_outlives_a_database_that_went_back(flows: Flows, tmp_path: Path) -> None:

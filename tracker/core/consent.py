@@ -48,6 +48,8 @@ SIX_MONTHS = 183
 CONFIRMABLE = frozenset({Method.WEB_FORM, Method.WRITTEN, Method.IMPORTED, Method.PAGE})
 """Methods by which a report can show that the person confirmed it."""
 
+AUDIT_DAYS: Final = 365
+"""How long the audit trail is kept."""
 TELL_DAYS: Final = 30
 """How long a mail system has to read that somebody it knows was erased (GDPR Art. 19)."""
 PROOF_OF_CALLS: Final = 5

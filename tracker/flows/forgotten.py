@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import IO, Any, Final, cast
 
 from tracker.core.calendar import day_of, later
+from tracker.core.consent import AUDIT_DAYS
 from tracker.core.held import Held
 from tracker.core.pseudonym import normalise, pseudonym
 from tracker.core.spellings import Spelling, of_address, of_pseudonyms
 from tracker.core.tokens import Tokens
-from tracker.flows.subject import AUDIT_DAYS, Request, check_case
+from tracker.flows.subject import Request, check_case
 from tracker.model import Day
 from tracker.store.store import Store
 

@@ -14,11 +14,11 @@ from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from tracker.core.calendar import day_of, later
-from tracker.core.consent import TELL_DAYS, everything_of
+from tracker.core.consent import AUDIT_DAYS, TELL_DAYS, everything_of
 from tracker.core.journal import Anchor, Noted, Restored
 from tracker.core.pseudonym import rewrap
 from tracker.core.tokens import Tokens
-from tracker.model import MAIL_PURPOSES, BadJournal, No, NoKind, StoreUnavailable
+from tracker.model import MAIL_PURPOSES, BadJournal, No, NoKind, OwnActor, StoreUnavailable
 from tracker.store.consents import ConsentBook
 from tracker.store.engine import RowRefused
 from tracker.store.journal import Journal, Mark
@@ -34,6 +34,8 @@ AT_ONCE: Final = 100
 OFTEN: Final = timedelta(minutes=1)
 """How often the database is looked at while nothing waits."""
 DRAWN_SIZE: Final = 16
+ERASE: Final = "subject erase"
+"""What the audit trail calls an erasure after a letter or a call."""
 NOT_COMPARED: Final = "not compared with the database yet"
 WAITS: Final = "a withdrawal waits for the database and is applied before anything is tracked"
 UNKNOWN: Final = "missing: the database does not know the journal in this folder; run `tracker restore-check`"
@@ -220,6 +222,9 @@ class InStep:
             last_day=ends,
             tell_until=later(day_of(no.at), TELL_DAYS),
         ):
+            if no.actor != OwnActor.RECIPIENT:  # the trail was lost with the database, or not written while it was away
+                ends = later(day_of(no.at), AUDIT_DAYS)
+                await book.audit(at=no.at, actor=no.actor, action=ERASE, case=None, last_day=ends)
             return True
         purposes = no.purposes or everything_of(await book.standing(no.pseudonym, day_of(no.at)))
         return await book.withdraw(  # also of somebody whom an older database does not know: a no stays a no

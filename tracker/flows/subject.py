@@ -10,12 +10,12 @@ from typing import Final
 
 from tracker.core.address import contains_address
 from tracker.core.calendar import day_of, later
-from tracker.core.consent import TELL_DAYS, ConsentPolicy
+from tracker.core.consent import AUDIT_DAYS, TELL_DAYS, ConsentPolicy
 from tracker.core.held import Held
 from tracker.core.pseudonym import normalise, pseudonym
 from tracker.core.tokens import Tokens
 from tracker.core.traces import Traces, read
-from tracker.flows.in_step import InStep
+from tracker.flows.in_step import ERASE, InStep
 from tracker.model import (
     MAIL_PURPOSES,
     AddressInValue,
@@ -35,8 +35,6 @@ from tracker.store.subjects import SubjectBook
 
 CASE: Final = re.compile(r"[\w .:/#-]{1,64}")
 """A controller's own number of a letter or a call."""
-AUDIT_DAYS: Final = 365
-"""How long the audit trail is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +145,7 @@ class Subjects:
 
         async def write(book: SubjectBook) -> bool:
             if request is not None:
-                await self._audit(book, request, "subject erase", now)
+                await self._audit(book, request, ERASE, now)
             return await book.erase(
                 person,
                 now=now,
