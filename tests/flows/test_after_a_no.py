@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.flows.asking_world import ANNA, World, world_on
-from tests.flows.conftest import NOW, RING, TOKENS, Flows, reported
+from tests.flows.conftest import NOW, RING, TOKENS, Flows, locked, reported
 from tracker.core.calendar import day_of
 from tracker.core.consent import ConsentPolicy
 from tracker.core.periods import SIX_MONTHS
@@ -23,6 +23,7 @@ from tracker.flows.consent import Consents, ReportedConsent
 from tracker.flows.subject import Request, Subjects
 from tracker.model import (
     MAIL_PURPOSES,
+    ConsentState,
     Evidence,
     Language,
     Method,
@@ -172,3 +173,27 @@ async def test_r12_an_attempt_to_grant_again_prolongs_a_no_by_six_months_at_leas
     await many.note_attempts([reported(ANNA)], again + timedelta(days=2))
     standing = await flows.store.standing(PERSON, day_of(again))
     assert standing.suppressed[Purpose.OPEN] == day_of(again) + 2 + SIX_MONTHS
+
+
+# --- while the store is away ------------------------------------------------------------------------
+
+
+async def test_a_no_to_calls_is_not_lost_behind_a_no_to_everything(flows: Flows, tmp_path: Path) -> None:
+    """A no to everything says nothing about calls where there is no yes to them, so it does not stand for both."""
+    with locked(tmp_path):
+        assert await flows.consents.withdraw(ANNA, frozenset(), "shop", NOW)
+        assert await flows.consents.withdraw(ANNA, frozenset({Purpose.PHONE}), "shop", NOW + timedelta(seconds=1))
+    await flows.in_step.keep(NOW + timedelta(seconds=2))
+    assert (await flows.store.standing(PERSON, day_of(NOW))).suppressed.keys() == {*MAIL_PURPOSES, Purpose.PHONE}
+
+
+async def test_after_a_restore_that_lost_nos_an_old_call_makes_no_yes_to_calls(flows: Flows) -> None:
+    """A sync that tells of the call again must not undo a no to calls that is lost; a call after it counts."""
+    old, restored = call(Purpose.PHONE, again=True), NOW + timedelta(hours=1)
+    async with flows.store.restoring() as book:
+        await book.vouched(restored)
+    assert (await flows.consents.report(old, restored))[0] is ConsentState.PENDING
+    later = restored + timedelta(days=1)
+    asked = call(Purpose.PHONE, again=True, given_at=later, evidence=Evidence(call_started_at=later, call_again=True))
+    assert (await flows.consents.report(asked, later))[0] is ConsentState.LIVE
+    assert not (await flows.store.standing(PERSON, day_of(later))).pending

@@ -14,6 +14,7 @@ from tests.flows.conftest import NOW, RING, TOKENS, Flows, hit, locked, reported
 from tests.flows.replies import OFFER
 from tracker.core.calendar import day_of
 from tracker.core.consent import ConsentPolicy
+from tracker.core.periods import AUDIT_DAYS
 from tracker.core.pseudonym import pseudonym
 from tracker.flows.subject import Request, Subjects
 from tracker.model import (
@@ -138,6 +139,16 @@ async def test_an_erasure_while_the_store_is_away_is_made_up_for(flows: Flows, t
     held = await subjects(flows).held(PERSON, NOW)
     assert held.is_only_lawful_rest
     assert set(held.standing.suppressed) == MAIL_PURPOSES
+
+
+async def test_r54_an_erasure_that_waited_for_the_store_leaves_its_line_too(flows: Flows, tmp_path: Path) -> None:
+    """R54: the case number is not in the journal, but who did what and when is."""
+    await flows.grant(ANNA)
+    with locked(tmp_path):
+        assert await subjects(flows).erase(ANNA, CLI, NOW)
+    for _ in range(2):
+        await flows.in_step.look(NOW)
+    assert trail(tmp_path) == [("cli", "subject erase", None, day_of(NOW) + AUDIT_DAYS)]
 
 
 async def test_r45_an_erasure_outlives_a_database_that_went_back(flows: Flows, tmp_path: Path) -> None:

@@ -104,7 +104,10 @@ def decide_calls(report: ConsentReport, standing: Standing, now: datetime, polic
     if Purpose.PHONE in standing.suppressed:
         return Decision(ConsentState.SUPPRESSED, until=None)
     _examine(report, now, policy)
-    return _grant(replace(report, purposes=_PHONE), standing, policy)
+    about_calls = replace(report, purposes=_PHONE)
+    if _in_doubt(report, policy):
+        return _hold(about_calls, standing, now, policy)
+    return _grant(about_calls, standing, policy)
 
 
 def call_of(report: ConsentReport, policy: ConsentPolicy) -> Call | None:

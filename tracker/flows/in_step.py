@@ -17,7 +17,7 @@ from tracker.core.consent import ConsentPolicy
 from tracker.core.journal import Anchor, Restored
 from tracker.core.tokens import Tokens
 from tracker.flows.replay import Replayer
-from tracker.model import BadJournal, No, StoreUnavailable
+from tracker.model import MAIL_PURPOSES, BadJournal, No, StoreUnavailable
 from tracker.store.consents import ConsentBook
 from tracker.store.engine import RowRefused
 from tracker.store.journal import Journal
@@ -246,10 +246,13 @@ class InStep:
         return True
 
     def _waits(self, no: No) -> bool:
-        """Whether the same no was noted already while the store is away: pressing again writes nothing."""
+        """Whether the same no was noted already while the store is away: pressing again writes nothing.
+
+        One to everything is sure to be one to mail alone: whether there is a yes to calls to be ended is not known.
+        """
         return any(
             (one.kind, one.pseudonym) == (no.kind, no.pseudonym)
-            and (not one.purposes or (no.purposes and one.purposes >= no.purposes))
+            and ((no.purposes and one.purposes >= no.purposes) or (not one.purposes and no.purposes <= MAIL_PURPOSES))
             for one in self._away
         )
 

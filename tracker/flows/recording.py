@@ -68,7 +68,7 @@ class Recorder:
         about_mail = replace(report, purposes=report.purposes & MAIL_PURPOSES)
         policy = replace(self._policy, vouched_since=await book.vouched_since())
         mail = decide(about_mail, standing, now, policy) if about_mail.purposes else None
-        phone = decide_calls(report, standing, now, self._policy)
+        phone = decide_calls(report, standing, now, policy)
         notice = None
         if any(part and part.state not in (ConsentState.SUPPRESSED, ConsentState.WITHDRAWN) for part in (mail, phone)):
             notice = await book.notice(report.notice_version, report.language)

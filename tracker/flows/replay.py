@@ -13,16 +13,18 @@ from typing import Final
 from tracker.core.calendar import day_of, later
 from tracker.core.consent import ConsentPolicy, everything_of, suppression_last_day
 from tracker.core.journal import Noted
-from tracker.core.periods import TELL_DAYS
+from tracker.core.periods import AUDIT_DAYS, TELL_DAYS
 from tracker.core.pseudonym import rewrap
 from tracker.core.tokens import Tokens
-from tracker.model import No, NoKind
+from tracker.model import No, NoKind, OwnActor
 from tracker.store.journal import Journal
 from tracker.store.restore import RestoreBook
 from tracker.store.store import Store
 
 AT_ONCE: Final = 100
 """The most nos that are replayed in one transaction."""
+ERASE: Final = "subject erase"
+"""What the audit trail calls an erasure after a letter or a call."""
 
 
 class Replayer:
@@ -58,6 +60,9 @@ class Replayer:
         proof_ends = later(today, self._policy.proof_days)
         no_ends = suppression_last_day(today, self._policy)
         if no.kind is NoKind.ERASURE:
+            if no.actor != OwnActor.RECIPIENT:  # the trail was lost with the database, or not written while it was away
+                ends = later(today, AUDIT_DAYS)
+                await book.audit(at=no.at, actor=no.actor, action=ERASE, case=None, last_day=ends)
             return await book.erase(
                 no.pseudonym,
                 now=no.at,

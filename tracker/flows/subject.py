@@ -17,6 +17,7 @@ from tracker.core.pseudonym import normalise, pseudonym
 from tracker.core.tokens import Tokens
 from tracker.core.traces import Traces, read
 from tracker.flows.in_step import InStep
+from tracker.flows.replay import ERASE
 from tracker.model import (
     MAIL_PURPOSES,
     AddressInValue,
@@ -146,7 +147,7 @@ class Subjects:
 
         async def write(book: SubjectBook) -> bool:
             if request is not None:
-                await self._audit(book, request, "subject erase", now)
+                await self._audit(book, request, ERASE, now)
             return await book.erase(
                 person,
                 now=now,
