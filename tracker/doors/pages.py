@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from aiohttp import web
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
 import tracker
@@ -40,7 +40,7 @@ class Site:
 
 
 class Pages:
-    """Makes the pages of one installation; everything is read and compiled at start."""
+    """Makes the pages of one installation; everything is read at start, so that an upgrade cannot mix old and new."""
 
     def __init__(self, site: Site, folder: Path | None = None) -> None:
         """Read templates and catalogues from FOLDER (default: where this release keeps them).
@@ -51,7 +51,10 @@ class Pages:
         self.site = site
         self.languages = Languages(folder / "locale")
         self._style = (folder / "style.css").read_text(encoding="utf-8")
-        self._environments = {language: self._environment(folder, language) for language in Language}
+        sources = {
+            path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in folder.rglob("*.html")
+        }
+        self._environments = {language: self._environment(sources, language) for language in Language}
         self.headers = MappingProxyType(self._headers())
 
     def language_of(self, request: web.Request, otherwise: Language | None = None) -> Language:
@@ -85,9 +88,9 @@ class Pages:
             "remedy": text(language, error.remedy),
         }
 
-    def _environment(self, folder: Path, language: Language) -> Environment:
+    def _environment(self, sources: Mapping[str, str], language: Language) -> Environment:
         environment = Environment(
-            loader=FileSystemLoader(folder),
+            loader=DictLoader(sources),
             autoescape=True,
             undefined=StrictUndefined,
             extensions=EXTENSIONS,
