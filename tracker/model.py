@@ -563,7 +563,7 @@ class InvalidField(BadRequest):
     status = 422
     slug = "invalid-field"
     title = "A field is missing, unknown or impossible."
-    remedy = "Correct the field that is named and send the request again."
+    remedy = "Correct the field that is named and try again."
 
 
 class InvalidAddress(BadRequest):
