@@ -162,6 +162,12 @@ class Installation:
         while (answer := self.api("GET", "/health/ready")).status != 200:
             assert time.monotonic() < end, answer.body
 
+    def until_written(self) -> None:
+        """Ask until no event waits: a hit is answered before its commit when that takes long."""
+        end = time.monotonic() + PATIENCE
+        while b"\ntracker_events_waiting 0.0\n" not in self.api("GET", "/metrics").body:
+            assert time.monotonic() < end
+
     def rewrite(self, message: bytes, recipient: str, **headers: str) -> Reply:
         """POST /v1/rewrite of one copy that goes to RECIPIENT alone."""
         named = {"content_type": "message/rfc822", "tracker_recipient": recipient, "tracker_copy": "single"}

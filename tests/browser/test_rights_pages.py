@@ -57,6 +57,7 @@ def measured(tracker: Installation, address: str) -> Reply:
     sent = tracker.rewrite(OFFER, address, Tracker_Label="Angebot mit einem recht langen Betreff, wie er vorkommt")
     for path in (pixel(sent), link(sent)):
         tracker.public("GET", path, **FIREFOX)
+    tracker.until_written()
     return sent
 
 

@@ -15,6 +15,8 @@ from tests.e2e.test_batch import resident
 from tests.harness import Installation, consent
 
 PEOPLE = 100_000
+PIECE = 10_000
+"""Octets that are sent at once."""
 ROOM = 60_000
 """Kilobytes: the answers that wait for a caller who sends everything before it reads."""
 
@@ -30,12 +32,23 @@ def lines(numbers: Iterable[int]) -> Iterator[bytes]:
         yield text.replace("ADDRESS", f"n{number}@example.org").replace("REFERENCE", f"N-{number}").encode() + b"\n"
 
 
+def pieces(body: Iterable[bytes]) -> Iterator[bytes]:
+    """BODY as a network cuts it: in pieces that end anywhere in a line."""
+    waiting = bytearray()
+    for line in body:
+        waiting += line
+        if len(waiting) >= PIECE:
+            yield bytes(waiting[:PIECE])
+            del waiting[:PIECE]
+    yield bytes(waiting)
+
+
 def sync(tracker: Installation, body: Iterable[bytes]) -> Iterator[Any]:
     """The answers to BODY, which is sent in pieces and as a whole before the first is read."""
     connection = http.client.HTTPConnection(tracker.private_url.removeprefix("http://"), timeout=300)
     headers = {"Authorization": f"Bearer {tracker.key}", "Content-Type": "application/x-ndjson"}
     try:
-        connection.request("POST", "/v1/consents/batch", body, headers, encode_chunked=True)
+        connection.request("POST", "/v1/consents/batch", pieces(body), headers, encode_chunked=True)
         answer = connection.getresponse()
         assert answer.status == 200
         yield from map(json.loads, answer)

@@ -9,6 +9,7 @@ FIREFOX = {"User_Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/201001
 
 
 def figures(tracker: Installation, reply: Reply) -> dict[str, object]:
+    tracker.until_written()
     answer = tracker.api("GET", f"/v1/stats/messages/{reply.headers['Tracker-Message']}")
     assert answer.status == 200
     told: dict[str, object] = answer.json

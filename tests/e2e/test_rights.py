@@ -72,6 +72,7 @@ def measured(tracker: Installation) -> Reply:
     assert sent.headers["Tracker-Outcome"] == "tracked"
     tracker.public("GET", pixel(sent), **FIREFOX)
     tracker.public("GET", link(sent), **FIREFOX)
+    tracker.until_written()
     return sent
 
 
