@@ -67,6 +67,7 @@ async def test_r47_the_page_shows_everything_with_its_last_day(tmp_path: Path) -
         "a program",
         "Feb 21, 2027",
         "calls you crm-17",
+        "That we mailed you the link to what is stored about you on Nov 23, 2026 (1×); kept until",
         'data-label="What">agreed</td>',
         'data-label="Purposes">Opens, Clicks</td>',
         "closes by itself at 12:15 UTC",
