@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tracker.config import Settings
-from tracker.service import mail_policy, posting, send_policy, survey_policy, utc_now
+from tracker.parts import posting, utc_now
+from tracker.policies import mail_policy, send_policy, survey_policy
 
 
 def test_settings_about_links_and_senders_reach_the_survey() -> None:

@@ -12,7 +12,7 @@ from tracker.core.notice_text import kept_longer, names
 from tracker.findings import Finding
 from tracker.installation import first_notices
 from tracker.model import IncompleteNotice, Notice
-from tracker.service import disclosure
+from tracker.policies import disclosure
 
 
 def told(notices: Sequence[Notice], settings: Settings) -> list[Finding]:

@@ -485,6 +485,7 @@ async def test_r12_an_invitation_that_is_refused_says_where_the_person_can_agree
     reply = await api.ask("POST", "/v1/consents/invitations", json=INVITATION)
     assert (reply.status, reply.slug) == (409, slug)
     assert "/ask" in reply.json["remedy"]
+    assert reply.json["ask"] == f"{PUBLIC_URL}/ask"
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from tracker.flows.hit import Hits
 from tracker.flows.send import Sender
 from tracker.flows.subject import Request, Subjects
 from tracker.model import Agent, Evidence, Language, Letter, MailKind, Method, Notice, Purpose
-from tracker.service import consent_policy, disclosure, send_policy, survey_policy
+from tracker.policies import consent_policy, disclosure, send_policy, survey_policy
 from tracker.store.store import Store
 
 SETTINGS = Settings(

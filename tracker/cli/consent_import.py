@@ -22,7 +22,7 @@ from tracker.cli.customer_list import CustomerList, Row
 from tracker.config import Settings
 from tracker.flows.bulk import CHUNK, Bulk, Line, NotAll, Result, said_no
 from tracker.model import BadList, ConsentState, StoreUnavailable, TrackerError
-from tracker.service import Parts, built, utc_now
+from tracker.parts import Parts, built, utc_now
 
 COLUMNS: Final = ("line", "problem", "what happened", "where", "what to do")
 

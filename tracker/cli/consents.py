@@ -14,7 +14,7 @@ from tracker.core.calendar import date_of
 from tracker.flows.asking import Invitation
 from tracker.flows.consent import Lookup, ReportedConsent
 from tracker.model import MAIL_PURPOSES, ConsentState, Day, Evidence, Language, Method, OwnActor, Purpose
-from tracker.service import built, utc_now
+from tracker.parts import built, utc_now
 
 PURPOSES = click.Choice([purpose.value for purpose in sorted(MAIL_PURPOSES)])
 ANY_PURPOSES = click.Choice([purpose.value for purpose in sorted(Purpose)])

@@ -14,7 +14,8 @@ from tracker.doors.pages import templates_folder
 from tracker.flows.forgotten import Forgetting, Kind, Place, Proof
 from tracker.flows.subject import Request
 from tracker.model import OwnActor
-from tracker.service import built, site, utc_now
+from tracker.parts import built, utc_now
+from tracker.policies import site
 from tracker.store.engine import database_path
 from tracker.store.journal_files import put_aside
 

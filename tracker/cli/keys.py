@@ -12,7 +12,7 @@ from tracker.config import Settings
 from tracker.core.calendar import date_of, day_of
 from tracker.keyfile import KeyFile
 from tracker.model import ApiKey, Scope
-from tracker.service import built, utc_now
+from tracker.parts import built, utc_now
 from tracker.store.reported import Ended
 from tracker.store.store import Store
 

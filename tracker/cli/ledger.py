@@ -11,7 +11,7 @@ from tracker.config import Settings
 from tracker.core.calendar import date_of, day_of
 from tracker.flows import verification
 from tracker.flows.verification import Head, Verification
-from tracker.service import built, utc_now
+from tracker.parts import built, utc_now
 from tracker.store.expiring import Expiring
 
 

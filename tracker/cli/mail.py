@@ -9,7 +9,7 @@ import click
 from tracker.cli.common import Context, run
 from tracker.flows.send import Answer
 from tracker.model import Envelope, OwnActor, Reason
-from tracker.service import built, utc_now
+from tracker.parts import built, utc_now
 
 
 @click.command()

@@ -13,7 +13,7 @@ from tracker.core.calendar import date_of
 from tracker.core.ledger import notice_hash
 from tracker.core.notice_text import LONGEST
 from tracker.model import Feature, Language, Notice
-from tracker.service import built, utc_now
+from tracker.parts import built, utc_now
 
 
 @click.group()

@@ -13,7 +13,7 @@ from tracker.core.pseudonym import normalise
 from tracker.core.receipt import ReceiptKey, is_about, verify
 from tracker.keyfile import KeyFile
 from tracker.model import BadReceipt
-from tracker.service import built, utc_now
+from tracker.parts import built, utc_now
 
 LARGEST = 16 * 2**20
 """Octets of a receipt."""

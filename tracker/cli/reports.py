@@ -10,7 +10,8 @@ from tracker.cli.common import LANGUAGE, Context, spoken
 from tracker.doors.pages import Pages
 from tracker.doors.plain_text import plain_text
 from tracker.doors.statements import Statements
-from tracker.service import disclosure, site, utc_now
+from tracker.parts import utc_now
+from tracker.policies import disclosure, site
 
 FORM: Final = click.option(
     "--format", "form", type=click.Choice(["text", "html"]), default="text", show_default=True, help="How to write it."

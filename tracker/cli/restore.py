@@ -13,7 +13,7 @@ from tracker.cli.common import Context, run
 from tracker.config import Settings, found_config
 from tracker.flows.restore import Decision, Restore, Restored
 from tracker.model import BadJournal
-from tracker.service import built, utc_now
+from tracker.parts import built, utc_now
 from tracker.store.journal import Journal
 
 

@@ -12,7 +12,7 @@ from tracker.config import Settings, effective
 from tracker.core.calendar import date_of, day_of
 from tracker.demo.story import tell
 from tracker.flows import sweep as flow
-from tracker.service import built, utc_now
+from tracker.parts import built, utc_now
 from tracker.service import serve as run_service
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from tracker.cli.common import LANGUAGES, Context, run
 from tracker.doctor import examine
 from tracker.installation import create
 from tracker.model import BadSetting, Language
-from tracker.service import utc_now
+from tracker.parts import utc_now
 
 LOOPBACK_URL = "http://127.0.0.1:8080"
 

@@ -15,7 +15,8 @@ from tracker.doors.languages import Languages
 from tracker.doors.pages import templates_folder
 from tracker.flows.subject import Export, Request
 from tracker.model import OwnActor
-from tracker.service import built, disclosure, utc_now
+from tracker.parts import built, utc_now
+from tracker.policies import disclosure
 
 
 @click.group()

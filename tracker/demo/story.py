@@ -22,7 +22,8 @@ from tracker.flows.access import Access
 from tracker.flows.sweep import sweep
 from tracker.logs import configure
 from tracker.model import Language, Scope
-from tracker.service import built, serve, utc_now
+from tracker.parts import built, utc_now
+from tracker.service import serve
 
 ANNA, BERT, CARA = "anna@example.org", "bert@example.org", "cara@example.org"
 REP: Final = "jonas@werkstatt-nord.example"

@@ -15,7 +15,7 @@ import aiohttp
 from yarl import URL
 
 from tracker.config import Settings
-from tracker.service import utc_now
+from tracker.parts import utc_now
 
 BROWSER: Final = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"}
 

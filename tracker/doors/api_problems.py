@@ -12,7 +12,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
 from tracker.doors.server import place
-from tracker.model import BadRequest, BodyTooLarge, NotAllowed, NotFound, Suppressed, TrackerError
+from tracker.model import AskedAlready, BadRequest, BodyTooLarge, NotAllowed, NotFound, Suppressed, TrackerError
 
 PROBLEM: Final = "application/problem+json"
 TYPE: Final = "urn:tracker:problem:"
@@ -63,6 +63,8 @@ def problems(count: Callable[[str], None], public_url: str) -> Middleware:
         except Suppressed as error:
             page = f"{public_url}/ask"
             problem = Problem(error, ask=page, remedy=f"Only the person can change this, at {page}.")
+        except AskedAlready as error:
+            problem = Problem(error, ask=f"{public_url}/ask")
         except TrackerError as error:
             if error.status >= web.HTTPInternalServerError.status_code:
                 _log.warning("answered %d %s: %s", error.status, error.slug, place(error))

@@ -1,0 +1,184 @@
+"""Builds the parts from the settings, in order, and takes them apart in reverse."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+from tracker.config import Settings
+from tracker.core.tokens import Tokens
+from tracker.doors.courier import Courier
+from tracker.doors.next_hop import NextHop
+from tracker.flows.access import Access
+from tracker.flows.answer import Answers
+from tracker.flows.asking import Asking
+from tracker.flows.bulk import Bulk
+from tracker.flows.changes import Changes
+from tracker.flows.consent import Consents
+from tracker.flows.hit import Hits
+from tracker.flows.in_step import InStep
+from tracker.flows.mailbox import Mailbox
+from tracker.flows.mailing import Mailings
+from tracker.flows.notices import Notices
+from tracker.flows.proof import Proofs
+from tracker.flows.report import Figures
+from tracker.flows.send import Sender
+from tracker.flows.subject import Subjects
+from tracker.flows.surveys import Surveys
+from tracker.keyfile import KeyFile
+from tracker.metrics import EventCounts, Metrics
+from tracker.model import BadKeyFile, Letter
+from tracker.planner import Planner
+from tracker.policies import consent_policy, disclosure, mail_policy, send_policy, site, survey_policy
+from tracker.store.engine import database_path
+from tracker.store.journal import Journal
+from tracker.store.store import Store
+
+Clock = Callable[[], datetime]
+
+LOCK_PATIENCE: Final = 2.0
+"""Seconds that a statement waits for another process; senders wait 5 s before they send what they have."""
+
+
+def utc_now() -> datetime:
+    """The one place where the time of day is read."""
+    return datetime.now(UTC)
+
+
+class KeySource:
+    """The tokens of the key file as it was read last; servers read it again every minute."""
+
+    def __init__(self, file: KeyFile) -> None:
+        self._file = file
+        self._tokens = Tokens(file.load())
+        self.trouble = ""
+
+    def __call__(self) -> Tokens:
+        """The tokens to sign and verify with."""
+        return self._tokens
+
+    async def reload(self, _now: datetime) -> None:
+        """Read the file again; while it cannot be read the old keys stay in use and readiness says so."""
+        try:
+            ring = self._file.load()
+        except BadKeyFile as error:
+            self.trouble = error.detail
+            raise
+        self.trouble = ""
+        if ring != self._tokens.ring:
+            self._tokens = Tokens(ring)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that runs, built once."""
+
+    settings: Settings
+    store: Store
+    keys: KeySource
+    metrics: Metrics
+    surveys: Surveys
+    sender: Sender
+    hits: Hits
+    consents: Consents
+    bulk: Bulk
+    changes: Changes
+    proofs: Proofs
+    notices: Notices
+    figures: Figures
+    subjects: Subjects
+    access: Access
+    journal: Journal
+    mailings: Mailings
+    mailbox: Mailbox
+    in_step: InStep
+    asking: Asking
+    answers: Answers
+
+
+@asynccontextmanager
+async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Parts]:
+    """The parts for SETTINGS, with the store open and in step with the journal.
+
+    On the way out what is queued is written and mailed first, and the ledger's head noted.
+
+    Raises SetupError and StoreUnavailable.
+    """
+    # VACUUM writes a copy of the database: beside it, not to a disk of others.
+    os.environ.setdefault("SQLITE_TMPDIR", str(database_path(settings.database_url).parent))
+    keys = KeySource(KeyFile(settings.key_file))
+    ring = keys().ring
+    metrics = Metrics()
+    async with AsyncExitStack() as stack:
+        store = await Store.open(
+            settings.database_url,
+            ledger_key=ring.ledger_key,
+            fingerprint=ring.fingerprint,
+            former=ring.former,
+            retention_days=settings.retention_days,
+            busy_seconds=LOCK_PATIENCE,
+        )
+        stack.push_async_callback(store.close)
+        metrics.watch_events(partial(_event_counts, store))
+        journal = Journal(settings.journal, ring.journal_key)
+        in_step = InStep(
+            store,
+            journal,
+            keys,
+            secrets.token_bytes,
+            proof_days=settings.proof_days,
+            backup_days=settings.backup_days,
+        )
+        await in_step.start(clock())
+        stack.push_async_callback(in_step.stop, clock)
+        mailings = await stack.enter_async_context(
+            Mailings(store, posting(settings, clock), mail_policy(settings), count=metrics.mailed)
+        )
+        planner = Planner(survey_policy(settings))
+        stack.callback(planner.close)
+        surveys = Surveys(planner, settings.plan_cache)
+        policy = consent_policy(settings)
+        consents = Consents(store, keys, policy, in_step)
+        yield Parts(
+            settings=settings,
+            store=store,
+            keys=keys,
+            metrics=metrics,
+            surveys=surveys,
+            sender=Sender(
+                store, keys, surveys, secrets.token_bytes, send_policy(settings), search=planner.quoted_tokens
+            ),
+            hits=Hits(store, keys, metrics),
+            consents=consents,
+            bulk=Bulk(store, consents, policy, in_step),
+            changes=Changes(store),
+            proofs=Proofs(store, keys, secrets.token_bytes, disclosure(settings)),
+            notices=Notices(store, settings.controller, settings.proof_days),
+            figures=Figures(store, keys),
+            subjects=Subjects(store, keys, policy, in_step),
+            access=Access(store),
+            journal=journal,
+            mailings=mailings,
+            mailbox=Mailbox(store, keys, mailings, secrets.token_bytes, settings.public_url),
+            in_step=in_step,
+            asking=Asking(store, keys, mailings, secrets.token_bytes, settings.public_url),
+            answers=Answers(store, keys, consent_policy(settings), in_step, settings.public_url),
+        )
+
+
+def posting(settings: Settings, clock: Clock) -> Callable[[Letter], Awaitable[None]] | None:
+    """What takes mails of our own to the next hop; None when SETTINGS name none."""
+    if settings.smtp_next_hop is None:
+        return None
+    return Courier(NextHop.of(settings.smtp_next_hop), site(settings), clock, secrets.token_bytes).post
+
+
+def _event_counts(store: Store) -> EventCounts:
+    counters = store.counters
+    return EventCounts(counters.written, counters.dropped, counters.waiting)
