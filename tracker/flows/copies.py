@@ -10,7 +10,7 @@ from functools import cached_property
 
 from tracker.core.calendar import day_of
 from tracker.core.glance import glance
-from tracker.core.identity import campaign_key, delivery_id, digest_of, mail_key, owner_of
+from tracker.core.identity import campaign_key, delivery_id, mail_key, owner_of
 from tracker.core.layout import Plan, PlanUrls, lay_out, render, without_pixels
 from tracker.core.notice import NoticeTexts
 from tracker.core.survey import Refused, Survey
@@ -53,9 +53,14 @@ class Draft:
         seal: Seal,
         look: Callable[[], Awaitable[Survey | Refused]],
         search: Callable[[], Awaitable[frozenset[str]]],
+        digest: bytes,
     ) -> None:
-        """LOOK surveys MESSAGE; SEARCH finds all tokens in it; ENVELOPE is that of any copy."""
+        """LOOK surveys MESSAGE, whose DIGEST is `digest_of` it; SEARCH finds all tokens in it.
+
+        ENVELOPE is that of any copy.
+        """
         self.message = message
+        self._message_digest = digest
         self.envelope = envelope
         self.closing = Closing()
         self.fault_logged = False
@@ -178,10 +183,6 @@ class Draft:
     def _digest(self) -> bytes:
         """By which the message knows its own tokens."""
         return self._seal.tokens.message_digest(self.head.identity)
-
-    @cached_property
-    def _message_digest(self) -> bytes:
-        return digest_of(self.message)
 
     def _laid_out(self, survey: Survey, purposes: frozenset[Purpose]) -> Plan | None:
         common = self._survey if isinstance(self._survey, Survey) else survey

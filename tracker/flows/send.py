@@ -16,6 +16,7 @@ from typing import Final
 
 from tracker.core.address import mask_addresses
 from tracker.core.calendar import day_of, hour_of, later
+from tracker.core.identity import digest_of
 from tracker.core.layout import Plan
 from tracker.core.pseudonym import normalise, pseudonym
 from tracker.core.quotation import quoted_tokens
@@ -25,7 +26,7 @@ from tracker.core.traces import Traces, read
 from tracker.flows.consent import check_reference
 from tracker.flows.copies import Draft, Seal
 from tracker.flows.counted import Counted
-from tracker.flows.surveys import Look, Surveys
+from tracker.flows.surveys import Look, Surveys, read_through
 from tracker.model import (
     MAIL_PURPOSES,
     DeliveryRef,
@@ -161,7 +162,7 @@ class Sender:
         if envelope.reference is not None:
             check_reference(envelope.reference, "Tracker-Reference", address)
         envelope = await _unnamed(_checked(envelope), [person])
-        draft = self._draft(envelope, message, tokens, now)
+        draft = await self._draft(envelope, message, tokens, now)
         if draft is None:
             return Answer(message, Reason.ERROR)
         return self._answer(draft, person, await self._decide(draft, person, now), now)
@@ -191,7 +192,7 @@ class Sender:
         tokens: Tokens,
         clock: Callable[[], datetime],
     ) -> AsyncGenerator[Answer, None]:
-        draft = self._draft(envelope, message, tokens, clock())
+        draft = await self._draft(envelope, message, tokens, clock())
         for at in range(0, len(persons), CHUNK):
             chunk, now = persons[at : at + CHUNK], clock()
             if draft is None:
@@ -203,7 +204,7 @@ class Sender:
             for person, fate in zip(chunk, fates, strict=True):
                 yield self._answer(draft, person, fate, now)
 
-    def _draft(self, envelope: Envelope, message: bytes, tokens: Tokens, now: datetime) -> Draft | None:
+    async def _draft(self, envelope: Envelope, message: bytes, tokens: Tokens, now: datetime) -> Draft | None:
         """What is common to all copies; None when that fails, which is logged."""
         try:
             seal = Seal(
@@ -220,6 +221,7 @@ class Sender:
                 seal,
                 look=partial(self._surveys, message, envelope.source, now),
                 search=partial(self._search, read),
+                digest=await read_through(digest_of, message),
             )
         except Exception:
             log.exception("a message could not be rewritten and left untouched")

@@ -6,15 +6,18 @@ API key, and is gone after KEPT; its number and its octets are bounded.
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from tracker.core.repeats import carried, shape, stripped
 from tracker.core.survey import Refused, Survey
 
+LARGE: Final = 100_000
+"""Octets above which a message is read through in a thread (hashing lets others run): hits wait for nobody's mail."""
 KEPT: Final = timedelta(minutes=5)
 """After which a message is surveyed anew, however often it came."""
 MOST: Final = 64
@@ -23,7 +26,13 @@ LARGEST: Final = 32 * 2**20
 TIMES_MESSAGE: Final = 3
 """The octets of a survey, in those of its message: encoded, decoded, and what leads from one to the other."""
 
+Seen = TypeVar("Seen")
 Look: TypeAlias = Callable[[bytes], Awaitable[Survey | Refused]]
+
+
+async def read_through(look: Callable[[bytes], Seen], message: bytes) -> Seen:
+    """What LOOK, which hashes for most of its time, makes of MESSAGE."""
+    return look(message) if len(message) <= LARGE else await asyncio.to_thread(look, message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +60,7 @@ class Surveys:
     async def __call__(self, message: bytes, source: str, now: datetime) -> Survey | Refused:
         """What there is to track in MESSAGE, which the API key SOURCE sent. Raises what LOOK raises."""
         await self.forget(now)
-        form = shape(message) if self._on else None
+        form = await read_through(shape, message) if self._on else None
         if form is None:
             return await self._look(message)
         place = (source, form.digest)
