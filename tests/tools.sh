@@ -21,6 +21,7 @@ fi
 # never part of a release.
 if command -v npm >/dev/null 2>&1 && ! grep -qs "\"version\": \"$axe\"" "$into/node_modules/axe-core/package.json"; then
     echo "fetching axe-core $axe for the browser tests"
-    npm install --prefix "$into" --no-save --ignore-scripts --no-audit --no-fund --silent "axe-core@$axe" ||
+    npm install --prefix "$into" --no-save --ignore-scripts --no-audit --no-fund --silent \
+        --fetch-retries 1 --fetch-timeout 60000 "axe-core@$axe" ||
         echo "axe-core could not be fetched; the test that needs it is skipped (with CI=true it fails)" >&2
 fi

@@ -453,3 +453,22 @@ async def test_r1_nothing_is_tracked_for_who_was_only_asked(world: World) -> Non
     await world.flows.consents.report(by_rep(), NOW)
     person = pseudonym(RING.pseudonym_keys, ANNA)
     assert await world.flows.store.grants_of(person, day_of(NOW)) == frozenset()
+
+
+# --- keys that lie ---------------------------------------------------------------------------------
+
+
+async def test_what_was_agreed_to_behind_a_lying_keys_links_ends_with_it(world: World) -> None:
+    """Whoever had a link made can press its button as well as the person can."""
+    store, bert, cara = world.flows.store, "bert@example.org", "cara@example.org"
+    await world.answers.yes(await world.invited(by="liar"), MAIL_PURPOSES, Language.DE, NOW)
+    await world.answers.yes(await world.invited(bert, by="liar2"), OPEN, Language.DE, NOW)
+    await world.answers.yes(await world.asked(cara), OPEN, Language.DE, NOW)
+    before = await store.end_reported("liar", NOW + timedelta(seconds=1), NOW, 1095)
+    assert before.people == 0
+    ended = await store.end_reported("liar", NOW - timedelta(days=1), NOW, 1095)
+    assert (ended.grants, ended.people) == (2, 1)
+    assert not (await world.standing()).grants
+    assert not (await world.standing()).suppressed
+    assert (await world.standing(bert)).grants
+    assert (await world.standing(cara)).grants

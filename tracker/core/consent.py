@@ -180,6 +180,11 @@ def _in_doubt(report: ConsentReport, policy: ConsentPolicy) -> bool:
     return policy.vouched_since is not None and since <= policy.vouched_since
 
 
+def invited_by(key: str) -> str:
+    """What the evidence of a yes behind a sender's own link says of it: which API KEY had the link made."""
+    return f"invitation by {key}"
+
+
 def needs_own_mail(purposes: frozenset[Purpose], standing: Standing) -> bool:
     """Whether a yes to PURPOSES of a person who stands at STANDING needs a link that we mailed to them."""
     return bool(purposes & (standing.suppressed.keys() | standing.pending.keys()))

@@ -13,7 +13,14 @@ from typing import Final
 
 from tracker.core.ask import AskToken, token_digest
 from tracker.core.calendar import day_of, later
-from tracker.core.consent import BY_OUR_MAIL, ConsentPolicy, grant_last_day, needs_own_mail, suppression_last_day
+from tracker.core.consent import (
+    BY_OUR_MAIL,
+    ConsentPolicy,
+    grant_last_day,
+    invited_by,
+    needs_own_mail,
+    suppression_last_day,
+)
 from tracker.core.ledger import notice_hash
 from tracker.core.periods import OPEN_DAYS
 from tracker.core.tokens import Tokens
@@ -112,7 +119,8 @@ class Answers:
             if not token.mailed and (needs_own_mail(purposes, standing) or await _is_in_doubt(book, token)):
                 raise NeedsOwnMail
             await book.lift(token.pseudonym, purposes)
-            report = self._report(token, purposes, notice, now)
+            inviter = None if token.mailed else await book.inviter(token.pseudonym, today)
+            report = self._report(token, purposes, notice, inviter, now)
             last_day = grant_last_day(report, self._policy)
             await book.give(
                 report,
@@ -149,7 +157,9 @@ class Answers:
 
         await self._in_step.record(no, self._store.consents(), write)
 
-    def _report(self, token: AskToken, purposes: frozenset[Purpose], notice: Notice, now: datetime) -> ConsentReport:
+    def _report(
+        self, token: AskToken, purposes: frozenset[Purpose], notice: Notice, inviter: str | None, now: datetime
+    ) -> ConsentReport:
         moment = now.replace(microsecond=0)
         return ConsentReport(
             pseudonym=token.pseudonym,
@@ -162,6 +172,7 @@ class Answers:
                 source=self._source,
                 confirmed_at=moment,
                 confirmed_by=BY_OUR_MAIL if token.mailed else BY_A_SENDERS_MAIL,
+                document=None if inviter is None else invited_by(inviter),
             ),
             actor=OwnActor.RECIPIENT,
         )

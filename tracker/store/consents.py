@@ -170,6 +170,10 @@ class ConsentBook:
         recipient = await self._recipient(pseudonym)
         return await invitations.invite(self._connection, recipient, today, lasts=lasts, quiet=quiet, source=source)
 
+    async def inviter(self, pseudonym: Pseudonym, today: Day) -> str | None:
+        """The API key that had the person asked; None when nobody has asked them as far as is known TODAY."""
+        return await invitations.inviter(self._connection, await self._recipient(pseudonym), today)
+
     async def invitation_answered(self, pseudonym: Pseudonym) -> None:
         """Forget that the person was invited: they said yes to all that they were asked."""
         await invitations.answered(self._connection, await self._recipient(pseudonym))

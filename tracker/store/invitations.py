@@ -45,6 +45,14 @@ async def invite(
     return ends
 
 
+async def inviter(connection: AsyncConnection, recipient: int, today: Day) -> str | None:
+    """The API key that had RECIPIENT asked; None when nobody has asked them as far as is known TODAY."""
+    asked = select(mailings.c.source).where(
+        mailings.c.recipient == recipient, mailings.c.kind == KIND, mailings.c.last_day >= today
+    )
+    return (await connection.execute(asked.order_by(mailings.c.day.desc()).limit(1))).scalar_one_or_none()
+
+
 async def answered(connection: AsyncConnection, recipient: int) -> None:
     """Forget that RECIPIENT was asked: they said yes to all of it."""
     await connection.execute(delete(mailings).where(mailings.c.recipient == recipient, mailings.c.kind == KIND))

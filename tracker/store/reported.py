@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Select, Table, delete, select
+from sqlalchemy import Select, Table, and_, delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.core.calendar import day_of, later
-from tracker.core.ledger import Statement, instant_text
-from tracker.model import LedgerEvent, OwnActor, Purpose
+from tracker.core.consent import invited_by
+from tracker.core.ledger import Statement, evidence_text, instant_text
+from tracker.model import Evidence, LedgerEvent, Method, OwnActor, Purpose
 from tracker.store.consents import settle_references
 from tracker.store.engine import Database
 from tracker.store.ledger import append, unsupported
@@ -60,11 +61,21 @@ async def end_reported(
 
 
 def _reported(table: Table, actor: str, since: datetime) -> Select[Any]:
-    """The people with a row in TABLE that rests on what ACTOR reported."""
+    """The people with a row in TABLE that rests on what ACTOR reported, or on a yes behind a link made for ACTOR.
+
+    Who holds such a link can press the button as well as the person can.
+    """
+    invited = evidence_text(Evidence(document=invited_by(actor))).strip("{}")
+    behind_its_link = and_(
+        ledger_contents.c.method == Method.PAGE, ledger_contents.c.evidence.contains(invited, autoescape=True)
+    )
     return (
         select(table.c.recipient)
         .join(ledger_contents, ledger_contents.c.entry == table.c.entry)
-        .where(ledger_contents.c.actor == actor, ledger_contents.c.recorded_at >= instant_text(since))
+        .where(
+            or_(ledger_contents.c.actor == actor, behind_its_link),
+            ledger_contents.c.recorded_at >= instant_text(since),
+        )
     )
 
 
