@@ -168,7 +168,7 @@ async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Par
             mailbox=Mailbox(store, keys, mailings, secrets.token_bytes, settings.public_url),
             in_step=in_step,
             asking=Asking(store, keys, mailings, secrets.token_bytes, settings.public_url),
-            answers=Answers(store, keys, consent_policy(settings), in_step, settings.public_url),
+            answers=Answers(store, keys, policy, in_step, settings.public_url),
         )
 
 

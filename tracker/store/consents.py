@@ -11,9 +11,8 @@ from sqlalchemy import bindparam, delete, func, insert, select, union_all, updat
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tracker.core.calendar import day_of, later
+from tracker.core.calendar import day_of
 from tracker.core.ledger import Statement, instant_text
-from tracker.core.periods import SIX_MONTHS
 from tracker.model import (
     Call,
     ConsentReport,
@@ -217,7 +216,6 @@ class ConsentBook:
         return drawn
 
     async def _suppress(self, recipient: int, purposes: Iterable[Purpose], since: Day, last_day: Day) -> None:
-        last_day = max(last_day, later(since, SIX_MONTHS))  # LAW.md R12: however soon proofs go
         no = upsert(suppressions)
         await self._connection.execute(
             no.on_conflict_do_update(
