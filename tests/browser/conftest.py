@@ -9,6 +9,8 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser.screen import SCREEN, Pictures, Screen
+from tests.mailserver import MailServer
+from tests.mailserver import mail_server as running_mail_server
 
 CHROMIUM = shutil.which("chromium")
 
@@ -22,6 +24,13 @@ def browser() -> Iterator[Browser]:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
         yield running
         running.close()
+
+
+@pytest.fixture(scope="module")
+def mails() -> Iterator[MailServer]:
+    """A real SMTP server for what the tracker mails itself, one for all tests of a module."""
+    with running_mail_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

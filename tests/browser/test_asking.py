@@ -11,7 +11,6 @@ from playwright.sync_api import Browser, Page, ViewportSize
 
 from tests.harness import Installation
 from tests.mailserver import MailServer
-from tests.mailserver import mail_server as running_mail_server
 from tracker.model import Language
 
 pytestmark = pytest.mark.browser
@@ -19,12 +18,6 @@ SIZES: tuple[ViewportSize, ...] = ({"width": 1280, "height": 900}, {"width": 320
 """320 is also what 400 % zoom leaves of 1280 (WCAG 2.2, 1.4.10)."""
 PICTURES = os.environ.get("TRACKER_PICTURES", "")
 """A folder to put pictures of the pages into, for a person to look at."""
-
-
-@pytest.fixture(scope="module")
-def mails() -> Iterator[MailServer]:
-    with running_mail_server() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

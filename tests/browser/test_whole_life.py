@@ -12,7 +12,6 @@ from tests.browser.test_asking import asked, state
 from tests.e2e.mail import OFFER, link, pixel, stop
 from tests.harness import Installation
 from tests.mailserver import MailServer
-from tests.mailserver import mail_server as running_mail_server
 from tracker.doors.languages import Languages
 from tracker.doors.pages import templates_folder
 from tracker.model import Language
@@ -20,12 +19,6 @@ from tracker.model import Language
 pytestmark = pytest.mark.browser
 FIREFOX = {"User_Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"}
 SAID = Languages(templates_folder() / "locale")
-
-
-@pytest.fixture(scope="module")
-def mails() -> Iterator[MailServer]:
-    with running_mail_server() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
