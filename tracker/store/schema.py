@@ -32,7 +32,7 @@ from sqlalchemy.types import TypeDecorator
 
 from tracker.model import Day, Purpose
 
-HEAD: Final = "0002"
+HEAD: Final = "0004"
 """The migration that this release works with."""
 TRIGGERS: Final = frozenset(
     f"{table}_{guard}"
