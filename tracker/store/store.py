@@ -56,6 +56,7 @@ from tracker.store import (
     spent,
 )
 from tracker.store.bulk import BulkBook
+from tracker.store.bursts import Struck, nothing_struck
 from tracker.store.changes import ChangePage, changes_after
 from tracker.store.consents import ConsentBook
 from tracker.store.engine import BUSY_SECONDS, Database, database_path
@@ -109,6 +110,7 @@ class Store:
         retention_days: int = 90,
         capacity: int = CAPACITY,
         pause: float = PAUSE,
+        struck: Struck = nothing_struck,
     ) -> None:
         self._database = database
         self._ledger_key = ledger_key
@@ -119,7 +121,7 @@ class Store:
         self._grants = Group(self._unless_held(partial(deliveries.read_grants, database)))
         self._keys = Group(partial(keys.read_keys, database))
         self._registrations = Group(self._unless_held(partial(deliveries.register_copies, database)))
-        self._events = PatientGroup(self._unless_held(partial(record_events, database)), capacity, pause)
+        self._events = PatientGroup(self._unless_held(partial(record_events, database, struck=struck)), capacity, pause)
         self._untouched = Tally(database, worker, retention_days)
 
     @staticmethod
@@ -143,13 +145,14 @@ class Store:
         busy_seconds: float = BUSY_SECONDS,
         capacity: int = CAPACITY,
         pause: float = PAUSE,
+        struck: Struck = nothing_struck,
     ) -> Self:
         """Open the database that URL names.
 
         One that belongs to a FORMER generation of pseudonym keys, whose fingerprint is a key there, is brought to that
         with FINGERPRINT by the keys that came since. RETENTION_DAYS is how long counts of untouched copies stay; a
         statement waits BUSY_SECONDS for another process; up to CAPACITY events wait for a store that is away, tried
-        again every PAUSE seconds.
+        again every PAUSE seconds. STRUCK tells of bursts over links of a delivery, whose hits become a program's.
         Raises SchemaBehind, WrongKey, BadSetting, StoreUnavailable.
         """
         path = database_path(url)
@@ -170,6 +173,7 @@ class Store:
             retention_days=retention_days,
             capacity=capacity,
             pause=pause,
+            struck=struck,
         )
         store.was_rekeyed = rekeyed
         return store
