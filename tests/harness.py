@@ -23,6 +23,7 @@ from typing import IO, Any, Self
 
 PATIENCE = 60
 """Seconds after which a process that should have answered has failed."""
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
 CONTROLLER, CONTACT = "Werkstatt Nord GmbH", "privacy@werkstatt-nord.example"
 
 
@@ -53,6 +54,7 @@ class Installation:
             "TRACKER_PUBLIC_URL": self.public_url,
             "TRACKER_PUBLIC_LISTEN": f"127.0.0.1:{public}",
             "TRACKER_PRIVATE_LISTEN": f"127.0.0.1:{private}",
+            "TRACKER_MACHINE_SECONDS": "0",  # tests open at once what they sent
             **settings,
         }
         self._server: subprocess.Popen[str] | None = None
@@ -143,8 +145,9 @@ class Installation:
     # --- its doors ---
 
     def public(self, method: str, path: str, body: bytes | None = None, /, **headers: str) -> Reply:
-        """A stranger's request, from the peer address 127.0.0.77."""
-        return ask(self.public_url, method, path, body, _named(headers), source="127.0.0.77")
+        """A stranger's request with a browser, from the peer address 127.0.0.77."""
+        named = {"User-Agent": BROWSER, **_named(headers)}
+        return ask(self.public_url, method, path, body, named, source="127.0.0.77")
 
     def api(self, method: str, path: str, body: object = None, key: str | None = None, **headers: str) -> Reply:
         """A caller's request; BODY is sent as it is when it is bytes, as JSON otherwise."""

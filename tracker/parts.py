@@ -12,6 +12,7 @@ from functools import partial
 from typing import Final
 
 from tracker.config import Settings
+from tracker.core.bursts import Bursts
 from tracker.core.tokens import Tokens
 from tracker.doors.courier import Courier
 from tracker.doors.next_hop import NextHop
@@ -103,9 +104,10 @@ class Parts:
 
 
 @asynccontextmanager
-async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Parts]:
+async def built(settings: Settings, clock: Clock = utc_now, bursts: Bursts | None = None) -> AsyncIterator[Parts]:
     """The parts for SETTINGS, with the store open and in step with the journal.
 
+    BURSTS: in the memory that several workers share; default: of this process alone.
     On the way out what is queued is written and mailed first, and the ledger's head noted.
 
     Raises SetupError and StoreUnavailable.
@@ -116,6 +118,7 @@ async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Par
     keys = KeySource(KeyFile(settings.key_file))
     ring = keys().ring
     metrics = Metrics()
+    bursts = bursts or Bursts.alone()
     async with AsyncExitStack() as stack:
         store = await Store.open(
             settings.database_url,
@@ -124,6 +127,7 @@ async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Par
             former=ring.former,
             retention_days=settings.retention_days,
             busy_seconds=LOCK_PATIENCE,
+            struck=bursts.struck,
         )
         stack.push_async_callback(store.close)
         metrics.watch_events(partial(_event_counts, store))
@@ -155,7 +159,7 @@ async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Par
             sender=Sender(
                 store, keys, surveys, secrets.token_bytes, send_policy(settings), search=planner.quoted_tokens
             ),
-            hits=Hits(store, keys, metrics),
+            hits=Hits(store, keys, metrics, bursts, settings.machine_seconds),
             consents=consents,
             bulk=Bulk(store, consents, policy, in_step),
             changes=Changes(store),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tracker.core.bursts import Bursts
 from tracker.core.consent import ConsentPolicy
 from tracker.core.keys import KeyRing, SigningKey
 from tracker.core.survey import Refused, Survey, SurveyPolicy, survey
@@ -111,7 +112,10 @@ async def flows(tmp_path: Path) -> AsyncIterator[Flows]:
     url = f"sqlite+aiosqlite:///{tmp_path / 'tracker.db'}"
     notices = [Notice("2026-1", language, "text") for language in Language]
     await Store.create(url, fingerprint=RING.fingerprint, notices=notices)
-    store = await Store.open(url, ledger_key=RING.ledger_key, fingerprint=RING.fingerprint, busy_seconds=0.2)
+    bursts = Bursts.alone()
+    store = await Store.open(
+        url, ledger_key=RING.ledger_key, fingerprint=RING.fingerprint, busy_seconds=0.2, struck=bursts.struck
+    )
 
     async def surveyed(message: bytes) -> Survey | Refused:
         await asyncio.sleep(0)
@@ -123,7 +127,7 @@ async def flows(tmp_path: Path) -> AsyncIterator[Flows]:
     yield Flows(
         store=store,
         sender=Sender(store, lambda: TOKENS, surveyed, counted_bytes(), policy),
-        hits=Hits(store, lambda: TOKENS, counted),
+        hits=Hits(store, lambda: TOKENS, counted, bursts, machine_seconds=0),
         consents=Consents(store, lambda: TOKENS, ConsentPolicy(), in_step),
         figures=Figures(store, lambda: TOKENS),
         counted=counted,

@@ -10,6 +10,7 @@ import pytest
 
 from tests.flows.conftest import NOW, TOKENS, Flows, hit, locked
 from tests.flows.test_send import ANNA, envelope, mail, tokens_in
+from tracker.core.bursts import Bursts
 from tracker.core.keys import KeyRing
 from tracker.core.tokens import Tokens
 from tracker.flows.hit import Destination, Hits
@@ -75,7 +76,7 @@ async def test_a_link_of_a_retired_key_asks_and_records_nothing(flows: Flows) ->
     retired = type(key)(key.id, key.secret, key.signs_from, retired=True)
     newer = type(key)("B", b"n" * 32, NOW)
     tokens = Tokens(KeyRing(ring.pseudonym_keys, ring.ledger_key, (retired, newer)))
-    hits = Hits(flows.store, lambda: tokens, flows.counted)
+    hits = Hits(flows.store, lambda: tokens, flows.counted, Bursts.alone(), machine_seconds=0)
     destination = await hits.clicked(token, part, host, hit())
     assert destination is not None
     assert destination.ask

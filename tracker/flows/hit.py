@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from tracker.core.bursts import Bursts
 from tracker.core.calendar import day_of, hour_of
-from tracker.core.classify import classify
+from tracker.core.classify import MACHINE_SECONDS, classify
 from tracker.core.target import report
 from tracker.core.tokens import DeliveryToken, Tokens
 from tracker.model import NO_LINK, Agent, Event, Hit, LinkNumber, Purpose
@@ -36,10 +37,19 @@ class Destination:
 class Hits:
     """Records hits on pixels and links; no failure of the store ever reaches a reader."""
 
-    def __init__(self, store: Store, tokens: Callable[[], Tokens], counter: HitCounter) -> None:
+    def __init__(
+        self,
+        store: Store,
+        tokens: Callable[[], Tokens],
+        counter: HitCounter,
+        bursts: Bursts,
+        machine_seconds: float = MACHINE_SECONDS,
+    ) -> None:
         self._store = store
         self._tokens = tokens
         self._counter = counter
+        self._bursts = bursts
+        self._machine_seconds = machine_seconds
 
     async def opened(self, token: str, hit: Hit) -> None:
         """A pixel with TOKEN was requested. Whatever happens, the pixel is served."""
@@ -61,17 +71,23 @@ class Hits:
         return Destination(target, ask=delivery.retired)
 
     async def _record(self, delivery: DeliveryToken, purpose: Purpose, link: LinkNumber, hit: Hit) -> None:
-        agent = classify(hit)
+        agent = classify(hit, purpose, delivery.issued, self._machine_seconds)
         today = day_of(hit.at)
         if agent is None or delivery.retired or delivery.last_day < today:
             self._counter.hit(purpose, agent, "uncounted")
             return
+        hour = hour_of(hit.at)
+        if agent is Agent.HUMAN:
+            if purpose is Purpose.CLICK:
+                self._bursts.followed(delivery.delivery, link, hit.at)
+            if self._bursts.struck(delivery.delivery, hour):
+                agent = Agent.MACHINE  # and the store moves what was written before that was known
         event = Event(
             last_day=delivery.last_day,
             delivery=delivery.delivery,
             purpose=purpose,
             link=link,
-            hour=hour_of(hit.at),
+            hour=hour,
             agent=agent,
         )
         written = asyncio.ensure_future(self._store.record(event, today))

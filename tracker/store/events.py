@@ -9,6 +9,7 @@ from sqlalchemy import Select, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.model import Day, Event
+from tracker.store.bursts import Struck, mark_bursts, nothing_struck, struck_of
 from tracker.store.engine import Database
 from tracker.store.schema import events, grants, is_live, tracked
 from tracker.store.upsert import upsert
@@ -16,10 +17,13 @@ from tracker.store.upsert import upsert
 _TARGET = (tracked.c.last_day, tracked.c.delivery, tracked.c.purpose)
 
 
-async def record_events(database: Database, items: Sequence[tuple[Event, Day]]) -> list[bool]:
+async def record_events(
+    database: Database, items: Sequence[tuple[Event, Day]], struck: Struck = nothing_struck
+) -> list[bool]:
     """Write events in one transaction, each with the day it came in; whether each found a live grant to hang on.
 
-    One that is there already is accepted and changes nothing. Raises StoreUnavailable.
+    One that is there already is accepted and changes nothing. Where STRUCK knows of a burst, what people seem to have
+    done becomes a program's. Raises StoreUnavailable.
     """
     today = max(day for _, day in items)
     async with database.write() as connection:
@@ -27,6 +31,7 @@ async def record_events(database: Database, items: Sequence[tuple[Event, Day]]) 
         rows = {event for event, _ in items if _key(event) in accepted}
         if rows:
             await connection.execute(_INSERT, [_parameters(event, today) for event in rows])
+            await mark_bursts(connection, struck_of(rows, struck))
     return [_key(event) in accepted for event, _ in items]
 
 

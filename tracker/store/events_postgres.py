@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from tracker.model import Day, Event
+from tracker.store.bursts import Struck, mark_bursts, nothing_struck, struck_of
 from tracker.store.engine import Database
 
 _WRITE: Final = """
@@ -33,10 +34,13 @@ _WRITE: Final = """
 """
 
 
-async def record_events(database: Database, items: Sequence[tuple[Event, Day]]) -> list[bool]:
+async def record_events(
+    database: Database, items: Sequence[tuple[Event, Day]], struck: Struck = nothing_struck
+) -> list[bool]:
     """Write events in one transaction, each with the day it came in; whether each found a live grant to hang on.
 
-    One that is there already is accepted and changes nothing. Raises StoreUnavailable.
+    One that is there already is accepted and changes nothing. Where STRUCK knows of a burst, what people seem to have
+    done becomes a program's. Raises StoreUnavailable.
     """
     found = [event for event, _ in items]
     columns = (
@@ -50,4 +54,6 @@ async def record_events(database: Database, items: Sequence[tuple[Event, Day]]) 
     )
     async with database.write(alone=False) as connection:
         accepted = set((await connection.exec_driver_sql(_WRITE, columns)).scalars())
+        if accepted:
+            await mark_bursts(connection, struck_of(found, struck))
     return [number in accepted for number in range(1, len(items) + 1)]

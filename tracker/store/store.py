@@ -55,6 +55,7 @@ from tracker.store import (
     spent,
 )
 from tracker.store.bulk import BulkBook
+from tracker.store.bursts import Struck, nothing_struck
 from tracker.store.changes import ChangePage, changes_after
 from tracker.store.consents import ConsentBook
 from tracker.store.databases import database_of
@@ -113,6 +114,7 @@ class Store:
         retention_days: int = 90,
         capacity: int = CAPACITY,
         pause: float = PAUSE,
+        struck: Struck = nothing_struck,
     ) -> None:
         self._database = database
         self._ledger_key = ledger_key
@@ -124,7 +126,7 @@ class Store:
         self._keys = Group(partial(keys.read_keys, database))
         self._registrations = Group(self._unless_held(partial(deliveries.register_copies, database)))
         write_events = record_on_postgres if isinstance(database, PostgresDatabase) else record_events
-        self._events = PatientGroup(self._unless_held(partial(write_events, database)), capacity, pause)
+        self._events = PatientGroup(self._unless_held(partial(write_events, database, struck=struck)), capacity, pause)
         self._untouched = Tally(database, worker, retention_days)
 
     @staticmethod
@@ -148,13 +150,14 @@ class Store:
         busy_seconds: float = BUSY_SECONDS,
         capacity: int = CAPACITY,
         pause: float = PAUSE,
+        struck: Struck = nothing_struck,
     ) -> Self:
         """Open the database that URL names.
 
         One that belongs to a FORMER generation of pseudonym keys, whose fingerprint is a key there, is brought to that
         with FINGERPRINT by the keys that came since. RETENTION_DAYS is how long counts of untouched copies stay; a
         statement waits BUSY_SECONDS for another process; up to CAPACITY events wait for a store that is away, tried
-        again every PAUSE seconds.
+        again every PAUSE seconds. STRUCK tells of bursts over links of a delivery, whose hits become a program's.
         Raises SchemaBehind, WrongKey, BadSetting, StoreUnavailable.
         """
         database = database_of(url, busy_seconds)
@@ -172,6 +175,7 @@ class Store:
             retention_days=retention_days,
             capacity=capacity,
             pause=pause,
+            struck=struck,
         )
         store.was_rekeyed = rekeyed
         return store
