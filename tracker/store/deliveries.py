@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tracker.model import Day, DeliveryId, DeliveryRef, Pseudonym, Purpose, Registration
 from tracker.store.engine import Database
 from tracker.store.partitions import ensure_days
+from tracker.store.postgres import passing_over
 from tracker.store.schema import deliveries, grants, is_live, links, messages, recipients, tracked
 from tracker.store.standing import remember_references
 from tracker.store.upsert import upsert
@@ -157,7 +158,8 @@ async def _write(connection: AsyncConnection, copies: Sequence[tuple[Registratio
     ]
     if references:
         references.sort(key=lambda row: (row["source"], row["reference"]))
-        await remember_references(connection, references)
+        async with passing_over(connection):  # the next copy brings them again
+            await remember_references(connection, references)
 
 
 async def _tracked(
