@@ -27,7 +27,7 @@ CONNECT_SECONDS: Final = 1.0
 QUEUE_SECONDS: Final = 1.0
 """How long a transaction waits for a connection, or to be alone."""
 STATEMENT_SECONDS: Final = 2.0
-"""How long a statement may take, waiting for locks included. In all less than the 5 s after which a sender sends what it has."""
+"""How long a statement may take, locks included. In all less than the 5 s after which a sender sends what it has."""
 GRACE_SECONDS: Final = 0.5
 """How much later than the server we give a statement up ourselves: the server is gone, or the network to it."""
 
@@ -57,11 +57,12 @@ class PostgresDatabase(Database):
     def __init__(self, url: str, lock_seconds: float = BUSY_SECONDS, *, patient: bool = False) -> None:
         """PATIENT: for work on the whole database, whose statements may take as long as they need."""
         self.dsn = dsn(url)
+        self._patient = patient
         self.days: set[Day] = set()
         """Last days whose partitions are known to be there."""
         self._turn = asyncio.Lock()
-        self._readers = _Pool(self.dsn, READERS, lock_seconds, patient, reading=True)
-        self._writers = _Pool(self.dsn, WRITERS, lock_seconds, patient, reading=False)
+        self._readers = _Pool(self.dsn, READERS, min(lock_seconds, STATEMENT_SECONDS), patient, reading=True)
+        self._writers = _Pool(self.dsn, WRITERS, min(lock_seconds, STATEMENT_SECONDS), patient, reading=False)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -75,13 +76,20 @@ class PostgresDatabase(Database):
         try:
             async with self._my_turn(alone), self._writers.begin() as connection:
                 if alone:
-                    await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ALONE})")
+                    await self._be_alone(connection)
                 if sweep_day is not None:
                     await connection.exec_driver_sql(f"SET LOCAL tracker.sweep_day = {int(sweep_day)}")
                 yield connection
         except RowRefused:
             self.days.clear()  # perhaps a partition went with a database that went back: look again
             raise
+
+    async def _be_alone(self, connection: AsyncConnection) -> None:
+        if self._patient:  # with whoever is alone, but not with tables, at which hits would queue up behind us
+            await connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+        await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ALONE})")
+        if self._patient:
+            await connection.exec_driver_sql("SET LOCAL lock_timeout TO DEFAULT")
 
     @asynccontextmanager
     async def _my_turn(self, alone: bool) -> AsyncIterator[None]:
