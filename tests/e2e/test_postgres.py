@@ -73,6 +73,19 @@ def test_the_same_database_is_not_made_twice(made: Installation, tmp_path: Path)
     assert not (tmp_path / "other").exists()
 
 
+def test_what_cannot_be_made_whole_is_taken_away_again(url: str, tmp_path: Path) -> None:
+    """Here the journal cannot: the database is as empty as before, and the next try makes everything."""
+    folder = tmp_path / "tracker"
+    blocked = Installation(folder, TRACKER_DATABASE_URL=url, TRACKER_JOURNAL="/dev/null/journal")
+    words = ("init", str(folder), "--controller", "C", "--contact", "c@example.org")
+    blocked.process(*words, status=1)
+    with Plain(url) as plain:
+        assert plain.execute("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace") == []
+        assert plain.execute("SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace") == []
+    Installation(folder, TRACKER_DATABASE_URL=url).run(*words)
+    assert "WRONG" not in Installation(folder, TRACKER_DATABASE_URL=url).run("doctor")
+
+
 def test_a_backup_can_be_put_back_and_holds_no_keys(
     made: Installation, cluster: Cluster, url: str, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from tests.postgres import Plain
 from tests.store.conftest import opened as open_store
 from tests.store.world import ANNA, BERT, PROOF, RETENTION, TODAY, World, at, clicked, copy, on, opened, person
 from tracker.model import Day, Purpose, StoreUnavailable
+from tracker.store import deliveries, events_postgres
 from tracker.store.partitions import AHEAD, ensure_partitions, partitions
 from tracker.store.store import Store
 
@@ -167,6 +169,21 @@ async def test_a_withdrawal_at_one_server_is_effective_at_the_other_at_once(worl
     assert not await world.store.grants_of(ANNA, TODAY)
     assert not await world.store.record(clicked(sent), TODAY)
     assert not await world.store.register(copy(ANNA), TODAY)
+
+
+async def test_each_row_is_looked_for_by_its_key_however_little_the_planner_knows(world: World) -> None:
+    """Whole partitions read for a group of hits would cost more with each of the day's messages."""
+    await world.send(ANNA)
+    events = ([on(90)], [b"d" * 16], ["o"], [0], [1], [3], TODAY)
+    copies = ([on(90)], [b"d" * 16], [1], ["o"], TODAY)
+    async with world.store._database.write(alone=False) as connection:
+        for statement, values in ((events_postgres._WRITE, events), (deliveries._TRACKED_AT_ONCE, copies)):
+            plan = "\n".join((await connection.exec_driver_sql(f"EXPLAIN {statement}", values)).scalars())
+            for table, key in (("tracked", "purpose"), ("deliveries", "id"), ("grants", "purpose")):
+                assert f"Seq Scan on {table}" not in plan
+                scans = re.findall(rf"Scan using {table}_\S+ on {table}[\s\S]*?Index Cond: (.*)", plan)
+                assert all(f"{key} = given.{key}" in condition for condition in scans)
+            assert "Index Cond: ((recipient = " in plan
 
 
 # --- partitions ---

@@ -23,7 +23,7 @@ from tracker.store import notes
 from tracker.store.databases import database_of
 from tracker.store.engine import Database, database_file, make_private_file, table_names, trigger_names
 from tracker.store.notices import add_notice
-from tracker.store.schema import HEAD, TRIGGERS
+from tracker.store.schema import HEAD, TRIGGERS, metadata
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 UPGRADE_SECONDS: Final = 60.0
@@ -48,6 +48,23 @@ async def create(url: str, fingerprint: bytes, notices: Sequence[Notice]) -> Non
             await notes.write(connection, notes.FINGERPRINT, fingerprint)
             for notice in notices:
                 await add_notice(connection, notice)
+    finally:
+        await database.close()
+
+
+async def unmake(url: str) -> None:
+    """Take away what `create` has just made in the database that URL names."""
+    if (path := database_file(url)) is not None:
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        return
+    database = database_of(url, patient=True)
+    try:
+        async with database.write() as connection:
+            await connection.run_sync(metadata.drop_all)
+            await connection.exec_driver_sql("DROP TABLE alembic_version")
+            for function in sorted(TRIGGERS | database.MORE_TRIGGERS | {"tracker_today"}):
+                await connection.exec_driver_sql(f"DROP FUNCTION {function}()")
     finally:
         await database.close()
 

@@ -165,6 +165,8 @@ class _Pool:
             "tcp_keepalives_idle": "10",
             "tcp_keepalives_interval": "5",
             "tcp_keepalives_count": "3",
+            # Every statement here finds its rows by a key, and tables fill up before their statistics are made.
+            "enable_seqscan": "off",
             "jit": "off",
         }
         self._open: WeakSet[asyncpg.Connection] = WeakSet()
