@@ -923,8 +923,25 @@ class SchemaBehind(SetupError):
     """The database has not been made, or was made by another release."""
 
     slug = "schema-behind"
-    title = "The database is missing or belongs to another release."
-    remedy = "Run `tracker init` for a new installation; otherwise run the release that made this database."
+    title = "The database is missing or belongs to an older release."
+    remedy = "Run `tracker init` for a new installation; otherwise make a backup and run `tracker upgrade`."
+
+
+class NotMoved(TrackerError):
+    """An installation could not be copied to another database."""
+
+    slug = "not-moved"
+    title = "The installation was not copied to the other database."
+    meaning = "Nothing was kept of the copy. The file is as it was, and the tracker goes on with it."
+    remedy = "Correct what is named above, stop the server, and run the command again."
+
+
+class SchemaAhead(SetupError):
+    """The database was upgraded for a newer release, and this one cannot work with it any more."""
+
+    slug = "schema-ahead"
+    title = "The database was upgraded for a newer release than this."
+    remedy = "Install the release that the other servers run, and start again."
 
 
 class IncompleteNotice(SetupError):

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tracker.model import Day, DeliveryId, DeliveryRef, Pseudonym, Purpose, Registration
 from tracker.store.engine import Database
 from tracker.store.partitions import ensure_days
+from tracker.store.postgres import passing_over
 from tracker.store.schema import deliveries, grants, is_live, links, messages, recipients, tracked
 from tracker.store.standing import remember_references
 from tracker.store.upsert import upsert
@@ -136,20 +137,12 @@ async def _write(connection: AsyncConnection, copies: Sequence[tuple[Registratio
             for item, person in copies
         ],
     )
-    await connection.execute(
-        _TRACKED,
-        [
-            {
-                "at_day": item.last_day,
-                "at_delivery": item.delivery,
-                "at_recipient": person.id,
-                "at_purpose": purpose,
-                "today": today,
-            }
-            for item, person in copies
-            for purpose in item.purposes & person.purposes
-        ],
-    )
+    wanted = [
+        (item.last_day, item.delivery, person.id, purpose)
+        for item, person in copies
+        for purpose in sorted(item.purposes & person.purposes)
+    ]
+    await _track(connection, wanted, today)
     references: list[dict[str, object]] = [
         {"source": item.source, "reference": item.reference, "recipient": person.id, "last_day": person.last_day}
         for item, person in copies
@@ -157,7 +150,21 @@ async def _write(connection: AsyncConnection, copies: Sequence[tuple[Registratio
     ]
     if references:
         references.sort(key=lambda row: (row["source"], row["reference"]))
-        await remember_references(connection, references)
+        async with passing_over(connection):  # the next copy brings them again
+            await remember_references(connection, references)
+
+
+async def _track(
+    connection: AsyncConnection, wanted: Sequence[tuple[Day, DeliveryId, int, Purpose]], today: Day
+) -> None:
+    """Let events hang on deliveries, for purposes with a live grant."""
+    days, deliveries_, people, purposes = map(list, zip(*wanted, strict=True))
+    if connection.dialect.name == "postgresql":  # where a statement for each row would look at all partitions
+        letters = [purpose.value[0] for purpose in purposes]
+        await connection.exec_driver_sql(_TRACKED_AT_ONCE, (days, deliveries_, people, letters, today))
+        return
+    names = ("at_day", "at_delivery", "at_recipient", "at_purpose")
+    await connection.execute(_TRACKED, [{**dict(zip(names, row, strict=True)), "today": today} for row in wanted])
 
 
 async def _tracked(
@@ -226,3 +233,22 @@ _TRACKED = (
     )
     .on_conflict_do_nothing()
 )
+
+_TRACKED_AT_ONCE = """
+    INSERT INTO tracked (last_day, delivery, purpose, recipient, closed)
+    SELECT given.last_day, given.id, given.purpose, given.recipient, 0
+    FROM unnest($1::integer[], $2::bytea[], $3::bigint[], $4::text[]) AS given(last_day, id, recipient, purpose)
+    CROSS JOIN LATERAL (
+        SELECT FROM deliveries
+        WHERE last_day = given.last_day AND id = given.id AND recipient = given.recipient
+        OFFSET 0  -- so that each is looked for by its key, whatever the planner guesses
+    ) AS sent
+    CROSS JOIN LATERAL (
+        SELECT FROM grants
+        WHERE recipient = given.recipient AND purpose = given.purpose AND last_day >= $5::integer
+          AND notice_version NOT IN (SELECT version FROM notices WHERE superseded_day <= $5::integer)
+        OFFSET 0
+    ) AS allowed
+    ORDER BY 1, 2, 3
+    ON CONFLICT DO NOTHING
+"""

@@ -1,5 +1,8 @@
 """Writes events on PostgreSQL, a group in one statement: the only insert into `events`, which applies the grant again.
 
+Each event looks for its own tracked copy and grant by their keys (LATERAL): whatever the planner guesses of a
+partition that was filled since this morning, it must not read the whole of it.
+
 The law: it waits for nobody. A grant or a tracked copy that somebody is just taking away is passed over, and the rows
 that it keeps are its own until the commit, so that the foreign keys find them without waiting either.
 """
@@ -15,15 +18,21 @@ from tracker.store.engine import Database
 
 _WRITE: Final = """
     WITH found AS (
-        SELECT given.number, tracked.last_day, tracked.delivery, tracked.purpose, given.link, given.hour, given.agent
+        SELECT given.*
         FROM unnest($1::integer[], $2::bytea[], $3::text[], $4::bigint[], $5::integer[], $6::integer[])
              WITH ORDINALITY AS given(last_day, delivery, purpose, link, hour, agent, number)
-        JOIN tracked ON tracked.last_day = given.last_day AND tracked.delivery = given.delivery
-                    AND tracked.purpose = given.purpose
-        JOIN grants ON grants.recipient = tracked.recipient AND grants.purpose = tracked.purpose
-        WHERE tracked.closed = 0 AND tracked.last_day >= $7::integer AND grants.last_day >= $7::integer
-          AND grants.notice_version NOT IN (SELECT version FROM notices WHERE superseded_day <= $7::integer)
-        FOR KEY SHARE OF tracked, grants SKIP LOCKED
+        CROSS JOIN LATERAL (
+            SELECT recipient FROM tracked
+            WHERE last_day = given.last_day AND delivery = given.delivery AND purpose = given.purpose
+              AND closed = 0 AND last_day >= $7::integer
+            FOR KEY SHARE SKIP LOCKED
+        ) AS hanging
+        CROSS JOIN LATERAL (
+            SELECT entry FROM grants
+            WHERE recipient = hanging.recipient AND purpose = given.purpose AND last_day >= $7::integer
+              AND notice_version NOT IN (SELECT version FROM notices WHERE superseded_day <= $7::integer)
+            FOR KEY SHARE SKIP LOCKED
+        ) AS allowed
     ), written AS (
         INSERT INTO events (last_day, delivery, purpose, link, hour, agent)
         SELECT DISTINCT last_day, delivery, purpose, link, hour, agent FROM found

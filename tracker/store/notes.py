@@ -14,6 +14,8 @@ FINGERPRINT: Final = "fingerprint"
 """Of the pseudonym keys that the rows of `recipients` were made with."""
 VOUCHED_SINCE: Final = "vouched since"
 """No consent from before this instant counts, since a no that followed it may be lost."""
+COMPATIBLE_FROM: Final = "compatible from"
+"""The oldest schema whose release may work on the one that is there."""
 BACKUP: Final = "backup"
 """The folder of the last backup."""
 

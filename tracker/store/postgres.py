@@ -15,23 +15,25 @@ from weakref import WeakSet
 
 import asyncpg
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from tracker.model import BadSetting, Day, StoreUnavailable
-from tracker.store.engine import Database, make_private_file, translated
+from tracker.store.engine import BUSY_SECONDS, Database, RowRefused, make_private_file, translated
 
 READERS: Final = 4
 WRITERS: Final = 4
 CONNECT_SECONDS: Final = 1.0
-LOCK_SECONDS: Final = 1.0
-"""How long a statement waits for what another transaction holds."""
 QUEUE_SECONDS: Final = 1.0
 """How long a transaction waits for a connection, or to be alone."""
 STATEMENT_SECONDS: Final = 2.0
-"""How long a statement may take, waiting included. In all less than the 5 s after which a sender sends what it has."""
+"""How long a statement may take, locks included. In all less than the 5 s after which a sender sends what it has."""
 GRACE_SECONDS: Final = 0.5
 """How much later than the server we give a statement up ourselves: the server is gone, or the network to it."""
 
+PASSING_SECONDS: Final = 0.03
+"""How long is waited for a row that can as well be left out."""
+LOCK_NOT_AVAILABLE: Final = "55P03"
 DUMP: Final = "tracker.dump"
 """What the copy in a backup is called; pg_restore reads it."""
 ALONE: Final = 7_272_001
@@ -52,14 +54,15 @@ class PostgresDatabase(Database):
         f"{table}_no_truncate" for table in ("ledger", "ledger_contents", "ledger_ends")
     )
 
-    def __init__(self, url: str, lock_seconds: float = LOCK_SECONDS, *, patient: bool = False) -> None:
+    def __init__(self, url: str, lock_seconds: float = BUSY_SECONDS, *, patient: bool = False) -> None:
         """PATIENT: for work on the whole database, whose statements may take as long as they need."""
         self.dsn = dsn(url)
+        self._patient = patient
         self.days: set[Day] = set()
         """Last days whose partitions are known to be there."""
         self._turn = asyncio.Lock()
-        self._readers = _Pool(self.dsn, READERS, lock_seconds, patient, reading=True)
-        self._writers = _Pool(self.dsn, WRITERS, lock_seconds, patient, reading=False)
+        self._readers = _Pool(self.dsn, READERS, min(lock_seconds, STATEMENT_SECONDS), patient, reading=True)
+        self._writers = _Pool(self.dsn, WRITERS, min(lock_seconds, STATEMENT_SECONDS), patient, reading=False)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -70,12 +73,23 @@ class PostgresDatabase(Database):
     @asynccontextmanager
     async def write(self, sweep_day: Day | None = None, *, alone: bool = True) -> AsyncIterator[AsyncConnection]:
         """A connection in a transaction, ALONE or not. Raises StoreUnavailable."""
-        async with self._my_turn(alone), self._writers.begin() as connection:
-            if alone:
-                await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ALONE})")
-            if sweep_day is not None:
-                await connection.exec_driver_sql(f"SET LOCAL tracker.sweep_day = {int(sweep_day)}")
-            yield connection
+        try:
+            async with self._my_turn(alone), self._writers.begin() as connection:
+                if alone:
+                    await self._be_alone(connection)
+                if sweep_day is not None:
+                    await connection.exec_driver_sql(f"SET LOCAL tracker.sweep_day = {int(sweep_day)}")
+                yield connection
+        except RowRefused:
+            self.days.clear()  # perhaps a partition went with a database that went back: look again
+            raise
+
+    async def _be_alone(self, connection: AsyncConnection) -> None:
+        if self._patient:  # with whoever is alone, but not with tables, at which hits would queue up behind us
+            await connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+        await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ALONE})")
+        if self._patient:
+            await connection.exec_driver_sql("SET LOCAL lock_timeout TO DEFAULT")
 
     @asynccontextmanager
     async def _my_turn(self, alone: bool) -> AsyncIterator[None]:
@@ -151,6 +165,8 @@ class _Pool:
             "tcp_keepalives_idle": "10",
             "tcp_keepalives_interval": "5",
             "tcp_keepalives_count": "3",
+            # Every statement here finds its rows by a key, and tables fill up before their statistics are made.
+            "enable_seqscan": "off",
             "jit": "off",
         }
         self._open: WeakSet[asyncpg.Connection] = WeakSet()
@@ -194,6 +210,25 @@ class _Pool:
         for connection in list(self._open):
             if not connection.is_closed() and not connection.is_in_transaction():
                 connection.terminate()
+
+
+@asynccontextmanager
+async def passing_over(connection: AsyncConnection) -> AsyncIterator[None]:
+    """Leave out what the block writes if that would have to wait for somebody else's transaction.
+
+    For what is brought again anyway. On SQLite nobody else writes meanwhile.
+    """
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    try:
+        async with connection.begin_nested():
+            await connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_milliseconds(PASSING_SECONDS)}ms'")
+            yield
+            await connection.exec_driver_sql("SET LOCAL lock_timeout TO DEFAULT")
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+            raise
 
 
 def dsn(url: str) -> str:

@@ -137,6 +137,11 @@ class Store:
         """
         await migrate.create(url, fingerprint, notices)
 
+    @staticmethod
+    async def unmake(url: str) -> None:
+        """Take away what `create` has just made. Raises StoreUnavailable."""
+        await migrate.unmake(url)
+
     @classmethod
     async def open(
         cls,
