@@ -108,30 +108,34 @@ def series(folder: Path = FOLDER) -> Iterator[Series]:
         yield Series(**{**one, "hits": tuple((second, link) for second, link in one["hits"])})
 
 
+def everything() -> list[Case | Series]:
+    """All that the table counts."""
+    return [*cases(), *series()]
+
+
 def confusion() -> Counter[tuple[str, str]]:
     """How many cases and series of each truth got each verdict."""
-    return Counter((one.truth, one.told()) for one in (*cases(), *series()))
+    return Counter((one.truth, one.told()) for one in everything())
 
 
 def misjudged() -> list[Case | Series]:
     """Those that are taken for something else than they are."""
-    return [one for one in (*cases(), *series()) if one.told() != one.truth]
+    return [one for one in everything() if one.told() != one.truth]
 
 
 def main() -> int:
     """Print the table and what is misjudged; 1 when a verdict is another than its file says."""
-    everything: list[Case | Series] = [*cases(), *series()]
     counts = confusion()
     agents = {case.user_agent for case in cases() if case.real and case.user_agent}
-    print(f"{len(everything)} cases, {len(agents)} different real user agents\n")
-    print(f"{'in truth':<12}" + "".join(f"{word:>10}" for word in ("told as", *WORDS)[1:]) + "   <- told as")
+    print(f"{len(everything())} cases, {len(agents)} different real user agents\n")
+    print(f"{'in truth':<12}" + "".join(f"{word:>10}" for word in WORDS) + "   <- told as")
     for truth in WORDS:
         print(f"{truth:<12}" + "".join(f"{counts[truth, word] or '.':>10}" for word in WORDS))
     print("\nMisjudged")
     for one in misjudged():
         text = f"{one.truth} told as {one.told()}: {one.name} ({one.why})"
         print(textwrap.fill(text, 118, initial_indent="  ", subsequent_indent="      "))
-    wrong = [one for one in everything if one.told() != one.expected]
+    wrong = [one for one in everything() if one.told() != one.expected]
     for one in wrong:
         print(f"NOT AS EXPECTED: {one.name}: {one.told()} instead of {one.expected}")
     return 1 if wrong else 0

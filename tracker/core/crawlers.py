@@ -16,7 +16,6 @@ from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 
 from tracker.core.agents import PROXIES
 
-
 EXCEPTED: Final = frozenset(
     {
         r"AP3A\.240617\.008",  # an Android 15 build of many phones

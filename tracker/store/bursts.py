@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, FromClause, and_, bindparam, delete, literal, select, tuple_
+from sqlalchemy import ColumnElement, FromClause, UpdateBase, and_, bindparam, delete, literal, select, tuple_
 from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -92,9 +92,9 @@ _PEOPLE = delete(events).where(
 )
 
 
-def _compiled(statement: Executable) -> tuple[str, dict[str, Any]]:
+def _compiled(statement: UpdateBase) -> tuple[str, dict[str, Any]]:
     """The text of STATEMENT for SQLite, with the values that always are the same."""
-    compiled = statement.compile(dialect=dialect(paramstyle="named"))  # type: ignore[no-untyped-call]
+    compiled = statement.compile(dialect=dialect(paramstyle="named"))
     return str(compiled), {name: value for name, value in compiled.params.items() if value is not None}
 
 
