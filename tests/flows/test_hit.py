@@ -95,7 +95,8 @@ async def test_links_followed_at_once_are_a_programs_and_still_lead_on(flows: Fl
     assert (swept.opened, swept.opened_by_machines_only) == (0, 1)
     assert (swept.clicked, swept.clicked_by_machines_only) == (0, 1)
     later = NOW + timedelta(hours=1)
-    await flows.hits.clicked(*links[0][:3], hit(later))
+    token, part, host, _ = links[0]
+    await flows.hits.clicked(token, part, host, hit(later))
     (read,) = (await flows.figures.messages(None, later)).messages
     assert (read.clicked, read.clicked_by_machines_only) == (1, 0)
 
