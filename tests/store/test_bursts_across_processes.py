@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import mmap
 import os
 import random
 import shutil
@@ -12,9 +11,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from tests.store.test_bursts import HOUR, opened_store, rows
 from tests.store.world import NOW, TODAY, World, clicked, copy, on, person
-from tracker.core.bursts import Bursts, memory_size
+from tracker.burst_memory import bursts_in, shared_memory
 from tracker.model import Agent, DeliveryId, Link, LinkNumber, Registration
 from tracker.store.bursts import nothing_struck
 
@@ -26,8 +27,7 @@ SWEEPS = (2, 3, 4, 12)
 
 async def work(path: Path, memory: int, worker: int) -> None:
     """What a worker does: it reads who followed which link, one in each line, and writes each down."""
-    shared = mmap.mmap(memory, memory_size(WORKERS))
-    bursts = Bursts(shared, worker, WORKERS)
+    bursts = bursts_in(memory, worker, 2 * WORKERS)
     store = await opened_store(path, bursts.struck)
     print("ready", flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
@@ -36,7 +36,6 @@ async def work(path: Path, memory: int, worker: int) -> None:
         bursts.followed(delivery, link.number, NOW)
         assert await store.record(clicked(replace(copy(), delivery=delivery), link), TODAY)
     await store.close()
-    shared.close()
 
 
 async def prepared(path: Path) -> list[Registration]:
@@ -53,8 +52,8 @@ def test_a_sweep_over_four_processes_ends_as_a_programs(fresh: Path, tmp_path: P
     path = tmp_path / "tracker.db"
     shutil.copy2(fresh, path)
     sent = asyncio.run(prepared(path))
-    memory = os.memfd_create("bursts")
-    os.ftruncate(memory, memory_size(WORKERS))
+    memory = shared_memory(2 * WORKERS)
+    assert memory is not None
     workers = [
         subprocess.Popen(
             [sys.executable, "-m", "tests.store.test_bursts_across_processes", str(path), str(memory), str(number)],
@@ -87,6 +86,28 @@ def test_a_sweep_over_four_processes_ends_as_a_programs(fresh: Path, tmp_path: P
     for registration, links in zip(sent, SWEEPS, strict=False):
         assert rows(path, registration) == {("c", link.number, HOUR, Agent.MACHINE) for link in LINKS[:links]}
     assert rows(path, sent[-1]) == {("c", LINKS[0].number, HOUR, Agent.HUMAN)}
+
+
+def test_where_there_is_no_such_memory_each_process_sees_its_own_hits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "memfd_create")
+    assert shared_memory(8) is None
+    delivery = DeliveryId(bytes(16))
+    one, other = bursts_in(None, 0, 8), bursts_in(None, 1, 8)
+    for link in LINKS[:2]:
+        one.followed(delivery, link.number, NOW)
+    assert (one.struck(delivery, HOUR), other.struck(delivery, HOUR)) == (True, False)
+
+
+def test_a_worker_beyond_the_places_shares_one() -> None:
+    """After several restarts in a row more workers may be leaving than there are places."""
+    memory = shared_memory(2)
+    assert memory is not None
+    first, third = bursts_in(memory, 0, 2), bursts_in(memory, 2, 2)
+    os.close(memory)
+    delivery = DeliveryId(bytes(16))
+    first.followed(delivery, LINKS[0].number, NOW)
+    third.followed(delivery, LINKS[1].number, NOW)
+    assert first.struck(delivery, HOUR)
 
 
 if __name__ == "__main__":
