@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.test_bursts import HOUR, opened_store, rows
+from tests.store.test_bursts import HOUR, opened_store, rows_in
 from tests.store.world import NOW, TODAY, World, clicked, copy, on, person
 from tracker.burst_memory import bursts_in, shared_memory
 from tracker.model import Agent, DeliveryId, Link, LinkNumber, Registration
-from tracker.store.bursts import nothing_struck
 
 WORKERS = 4
 LINKS = tuple(Link(LinkNumber(number + 1), "shop.example.com", f"/{number}") for number in range(12))
@@ -40,7 +39,7 @@ async def work(path: Path, memory: int, worker: int) -> None:
 
 async def prepared(path: Path) -> list[Registration]:
     """One copy for each sweep, and one for a person who follows a single link."""
-    store = await opened_store(path, nothing_struck)
+    store = await opened_store(path)
     world = World(store, path)
     sent = [await world.send(person(number), links=LINKS, last_day=on(90)) for number in range(len(SWEEPS) + 1)]
     await store.close()
@@ -84,8 +83,8 @@ def test_a_sweep_over_four_processes_ends_as_a_programs(fresh: Path, tmp_path: P
             worker.wait()
         os.close(memory)
     for registration, links in zip(sent, SWEEPS, strict=False):
-        assert rows(path, registration) == {("c", link.number, HOUR, Agent.MACHINE) for link in LINKS[:links]}
-    assert rows(path, sent[-1]) == {("c", LINKS[0].number, HOUR, Agent.HUMAN)}
+        assert rows_in(path, registration) == {("c", link.number, HOUR, Agent.MACHINE) for link in LINKS[:links]}
+    assert rows_in(path, sent[-1]) == {("c", LINKS[0].number, HOUR, Agent.HUMAN)}
 
 
 def test_where_there_is_no_such_memory_each_process_sees_its_own_hits(monkeypatch: pytest.MonkeyPatch) -> None:
