@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIN    := -c deploy/constraints.txt
 
-.PHONY: demo test fuzz bench law lint tools clean
+.PHONY: demo test fuzz bench law agents lint tools clean
 
 demo: $(VENV)/.run
 	$(BIN)/tracker demo
@@ -20,6 +20,9 @@ bench: $(VENV)/.bench
 
 law: $(VENV)/.test
 	$(BIN)/python -m tests.law
+
+agents: $(VENV)/.test
+	$(BIN)/python -m tests.agents
 
 tools:
 	@sh tests/tools.sh

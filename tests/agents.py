@@ -11,15 +11,19 @@ import sys
 import textwrap
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from timeit import repeat
 
+from tracker.core.agents import ORDINARY
 from tracker.core.bursts import Bursts
 from tracker.core.calendar import hour_of
 from tracker.core.classify import classify
-from tracker.model import Agent, DeliveryId, Hit, LinkNumber, Purpose
+from tracker.core.keys import KeyRing, SigningKey
+from tracker.core.tokens import DeliveryToken, Tokens
+from tracker.model import Agent, Day, DeliveryId, Hit, LinkNumber, Purpose
 
 FOLDER = Path(__file__).parent / "data" / "agents"
 SERIES = "bursts"
@@ -108,33 +112,59 @@ def series(folder: Path = FOLDER) -> Iterator[Series]:
         yield Series(**{**one, "hits": tuple((second, link) for second, link in one["hits"])})
 
 
+def everything() -> list[Case | Series]:
+    """All that the table counts."""
+    return [*cases(), *series()]
+
+
 def confusion() -> Counter[tuple[str, str]]:
     """How many cases and series of each truth got each verdict."""
-    return Counter((one.truth, one.told()) for one in (*cases(), *series()))
+    return Counter((one.truth, one.told()) for one in everything())
 
 
 def misjudged() -> list[Case | Series]:
     """Those that are taken for something else than they are."""
-    return [one for one in (*cases(), *series()) if one.told() != one.truth]
+    return [one for one in everything() if one.told() != one.truth]
 
 
 def main() -> int:
     """Print the table and what is misjudged; 1 when a verdict is another than its file says."""
-    everything: list[Case | Series] = [*cases(), *series()]
     counts = confusion()
     agents = {case.user_agent for case in cases() if case.real and case.user_agent}
-    print(f"{len(everything)} cases, {len(agents)} different real user agents\n")
-    print(f"{'in truth':<12}" + "".join(f"{word:>10}" for word in ("told as", *WORDS)[1:]) + "   <- told as")
+    print(f"{len(everything())} cases, {len(agents)} different real user agents\n")
+    print(f"{'in truth':<12}" + "".join(f"{word:>10}" for word in WORDS) + "   <- told as")
     for truth in WORDS:
         print(f"{truth:<12}" + "".join(f"{counts[truth, word] or '.':>10}" for word in WORDS))
+    _print_time()
     print("\nMisjudged")
     for one in misjudged():
         text = f"{one.truth} told as {one.told()}: {one.name} ({one.why})"
         print(textwrap.fill(text, 118, initial_indent="  ", subsequent_indent="      "))
-    wrong = [one for one in everything if one.told() != one.expected]
+    wrong = [one for one in everything() if one.told() != one.expected]
     for one in wrong:
         print(f"NOT AS EXPECTED: {one.name}: {one.told()} instead of {one.expected}")
     return 1 if wrong else 0
+
+
+def _print_time() -> None:
+    """What `classify` costs, beside the reading of a delivery token, which comes before it on every hit."""
+    people = [case.situation for case in cases() if ORDINARY.fullmatch(case.user_agent or "")]
+    everybody = [case.situation for case in cases()]
+    tokens = Tokens(KeyRing((b"p" * 32,), b"l" * 32, (SigningKey("A", b"s" * 32, NOW),)))
+    token = tokens.sign_delivery(DeliveryToken(Day(20_000), DeliveryId(bytes(16)), bytes(5), bytes(6), NOW, "A"))
+    print(
+        f"\nclassify takes {_microseconds(classify, people):.1f} us for an ordinary browser, "
+        f"{_microseconds(classify, everybody):.1f} us over all cases; "
+        f"reading the token {_microseconds(tokens.read_delivery, [(token,)] * 50):.1f} us"
+    )
+
+
+def _microseconds(work: Callable[..., object], inputs: Sequence[tuple[object, ...]]) -> float:
+    def run() -> None:
+        for given in inputs:
+            work(*given)
+
+    return min(repeat(run, number=20, repeat=10)) / 20 / len(inputs) * 1e6
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ IN_THE_CONTRACT = [
 BEYOND_IT = [
     "language", "rewrite_visible_urls", "excluded_links", "plan_cache", "confirmations_per_day", "controller_address",
     "data_protection_officer", "supervisory_authority", "purposes", "data_recipients", "hosting", "transfers",
+    "machine_seconds",
 ]  # fmt: skip
 REQUIRED = {"TRACKER_CONTROLLER": "Werkstatt Nord GmbH", "TRACKER_CONTACT": "privacy@werkstatt-nord.example"}
 IMPOSSIBLE = {
@@ -61,6 +62,7 @@ IMPOSSIBLE = {
     "minimum_group": ["1", "0"],
     "max_message": ["", "0", "25 apples", "-1", "999 GiB", "1.5 MiB"],
     "plan_cache": ["", "maybe", "2"],
+    "machine_seconds": ["", "-1", "3601", "10s"],
     "text_links": ["", "maybe", "2"],
     "rewrite_visible_urls": ["", "maybe"],
     "excluded_links": [

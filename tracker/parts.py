@@ -127,8 +127,8 @@ async def built(settings: Settings, clock: Clock = utc_now, bursts: Bursts | Non
             former=ring.former,
             retention_days=settings.retention_days,
             busy_seconds=LOCK_PATIENCE,
-            struck=bursts.struck,
         )
+        store.heed_bursts(bursts.struck)
         stack.push_async_callback(store.close)
         metrics.watch_events(partial(_event_counts, store))
         journal = Journal(settings.journal, ring.journal_key)

@@ -129,8 +129,8 @@ class Settings(BaseSettings):
     )
     machine_seconds: Annotated[int, PlainValidator(values.whole(0, 3_600))] = Field(
         default=10,
-        description="Seconds after a copy was tracked within which a hit is a program's: mail filters look at a message "
-        "before the person can. More where mail waits in a queue before it leaves; 0: never.",
+        description="Seconds after a copy was tracked within which a hit is a program's: mail filters look at a "
+        "message before the person can. More where mail waits in a queue before it leaves; 0: never.",
     )
     max_message: Annotated[int, PlainValidator(values.size(1, 2**28))] = Field(
         default=25 * 2**20, description="The size up to which a message is tracked, such as 25 MiB."

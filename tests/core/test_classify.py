@@ -34,8 +34,8 @@ def hit(method: str = "GET", peer: str = "192.0.2.1", **headers: str) -> Hit:
     return Hit(method, {name.replace("_", "-"): value for name, value in headers.items()}, peer, NOW)
 
 
-def told(one: Hit, purpose: Purpose = Purpose.OPEN, **more: float) -> Agent | None:
-    return classify(one, purpose, HOUR_AGO, **more)
+def told(one: Hit, purpose: Purpose = Purpose.OPEN) -> Agent | None:
+    return classify(one, purpose, HOUR_AGO)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.file}: {case.name}")

@@ -113,9 +113,8 @@ async def flows(tmp_path: Path) -> AsyncIterator[Flows]:
     notices = [Notice("2026-1", language, "text") for language in Language]
     await Store.create(url, fingerprint=RING.fingerprint, notices=notices)
     bursts = Bursts.alone()
-    store = await Store.open(
-        url, ledger_key=RING.ledger_key, fingerprint=RING.fingerprint, busy_seconds=0.2, struck=bursts.struck
-    )
+    store = await Store.open(url, ledger_key=RING.ledger_key, fingerprint=RING.fingerprint, busy_seconds=0.2)
+    store.heed_bursts(bursts.struck)
 
     async def surveyed(message: bytes) -> Survey | Refused:
         await asyncio.sleep(0)

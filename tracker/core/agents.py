@@ -69,8 +69,8 @@ ORDINARY: Final = re.compile(
           | Mobile/\d+[A-Z]\d{1,4}[a-f]?
           | Mobile
           # Outlook for Windows
-          | Mozilla/4\.0\ \(compatible (?:;\ (?:MSIE\ 7\.0|Windows\ NT\ (?:6\.[1-3]|10\.0)|Win64|x64|WOW64|Trident/[4-8]\.0
-              |\.NET(?:\ CLR\ )?[\d.]+[CE]?|Media\ Center\ PC\ 6\.0|Tablet\ PC\ 2\.0|InfoPath\.\d|SLCC2
+          | Mozilla/4\.0\ \(compatible (?:;\ (?:MSIE\ 7\.0|Windows\ NT\ (?:6\.[1-3]|10\.0)|Win64|x64|WOW64
+              |Trident/[4-8]\.0|\.NET(?:\ CLR\ )?[\d.]+[CE]?|Media\ Center\ PC\ 6\.0|Tablet\ PC\ 2\.0|InfoPath\.\d|SLCC2
               |Microsoft\ Outlook\ [\d.]+|ms-office|MSOffice\ \d+))+ \)
           # Gmail's proxy, which opens more mail than anybody
           | \(Windows\ NT\ 5\.1;\ rv:11\.0\)\ Gecko\ Firefox/11\.0\ \(via\ ggpht\.com\ GoogleImageProxy\)

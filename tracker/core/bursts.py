@@ -7,9 +7,9 @@ three within a second, are a burst: the copy's hits in that clock hour were a pr
 nor is an image with a link: people do both.
 
 Workers see a share of the hits each. What they saw lies in one piece of memory that they share: for each hit the first
-octets of the delivery's id, the link's number and the time; no address, no device. Nothing of it is ever written, and
-new hits overwrite the oldest. Each worker writes to places of its own alone, then reads those of all: of several
-workers that do so at once, the one that wrote last sees everything. Servers on several machines do not see each other.
+octets of the delivery's id, the link's number and the time; no address, no device. Nothing of it is ever stored, and
+new hits overwrite those farthest in time. Each worker writes to places of its own alone, then reads those of all: of
+several that do so at once, the one that wrote last sees everything. Servers on several machines do not see each other.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class Memory(Protocol):
 
     def __setitem__(self, place: slice, octets: bytes, /) -> None: ...
 
-    def find(self, octets: bytes, start: int, end: int, /) -> int: ...
+    def find(self, octets: bytes, start: int, end: int, /) -> int:
+        """Where OCTETS begin between START and END; -1: nowhere."""
 
 
 def memory_size(workers: int) -> int:
@@ -104,8 +105,8 @@ class Bursts:
     def _remember(self, tag: bytes, link: int, seconds: float) -> None:
         start = _bucket(tag) * self._workers * _DEPTH * _SEEN.size + self._own_seen
         own = list(_SEEN.iter_unpack(self._memory[start : start + _DEPTH * _SEEN.size]))
-        oldest = min(range(_DEPTH), key=lambda place: own[place][2])
-        place = start + oldest * _SEEN.size
+        farthest = max(range(_DEPTH), key=lambda place: abs(own[place][2] - seconds))  # the clock may be set back
+        place = start + farthest * _SEEN.size
         self._memory[place : place + _SEEN.size] = _SEEN.pack(tag, link, seconds)
 
     def _strike(self, tag: bytes, hour: int) -> None:
@@ -113,8 +114,8 @@ class Bursts:
         own = list(_MARK.iter_unpack(self._memory[start : start + _STRUCK * _MARK.size]))
         if (tag, hour) in own:
             return
-        oldest = min(range(_STRUCK), key=lambda place: own[place][1])
-        place = start + oldest * _MARK.size
+        farthest = max(range(_STRUCK), key=lambda place: abs(own[place][1] - hour))
+        place = start + farthest * _MARK.size
         self._memory[place : place + _MARK.size] = _MARK.pack(tag, hour)
 
 

@@ -63,6 +63,7 @@ _XP: Final = re.compile(
 _GMAIL: Final = "Edge/12.246 Mozilla/5.0"
 
 _NEAR: Final = ("::ffff:", *{re.split(r"[.:]", str(network))[0] for network in MICROSOFTS_FILTER})
+"""How addresses begin that are worth looking at."""
 
 
 def _prefetches(headers: Mapping[str, str]) -> bool:
@@ -76,7 +77,7 @@ def _proxy(agent: str) -> bool:
     return False
 
 
-def _filter(peer: str) -> bool:
+def _in_microsofts_filter(peer: str) -> bool:
     if not peer.startswith(_NEAR):
         return False
     try:
@@ -115,7 +116,9 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("too soon", Agent.MACHINE, lambda sight: -SKEW <= sight.age < sight.soon),
     # Links only: opens come from Microsoft's addresses when people read mail at Outlook.com.
     Rule(
-        "Microsoft's mail filter", Agent.MACHINE, lambda sight: sight.purpose is Purpose.CLICK and _filter(sight.peer)
+        "Microsoft's mail filter",
+        Agent.MACHINE,
+        lambda sight: sight.purpose is Purpose.CLICK and _in_microsofts_filter(sight.peer),
     ),
 )
 

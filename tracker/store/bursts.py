@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, FromClause, and_, bindparam, delete, literal, select, tuple_
+from sqlalchemy import ColumnElement, FromClause, UpdateBase, and_, bindparam, delete, exists, literal, select, tuple_
 from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -63,7 +63,7 @@ def _of_people(table: FromClause) -> ColumnElement[bool]:
 
 
 _KEPT = (events.c.last_day, events.c.delivery, events.c.purpose, events.c.link, events.c.hour)
-_free = events.alias("free")
+_free, _machines = events.alias("free"), events.alias("machines")
 # SKIP LOCKED: PostgreSQL alone knows it, where a withdrawal may be under way; SQLite has one writer at a time.
 _MACHINES = (
     upsert(events)
@@ -84,17 +84,26 @@ _MACHINES = (
     )
     .on_conflict_do_nothing()
 )
+# Only what has become a machine's: a row that came in between the two statements is left to whoever wrote it.
 _PEOPLE = delete(events).where(
     _of_people(events),
     tuple_(events.c.purpose, events.c.link).in_(
-        select(_free.c.purpose, _free.c.link).where(_of_people(_free)).with_for_update(skip_locked=True)
+        select(_free.c.purpose, _free.c.link)
+        .where(
+            _of_people(_free),
+            exists().where(
+                *(_machines.c[column.name] == _free.c[column.name] for column in _KEPT),
+                _machines.c.agent == Agent.MACHINE,
+            ),
+        )
+        .with_for_update(of=_free, skip_locked=True)
     ),
 )
 
 
-def _compiled(statement: Executable) -> tuple[str, dict[str, Any]]:
+def _compiled(statement: UpdateBase) -> tuple[str, dict[str, Any]]:
     """The text of STATEMENT for SQLite, with the values that always are the same."""
-    compiled = statement.compile(dialect=dialect(paramstyle="named"))  # type: ignore[no-untyped-call]
+    compiled = statement.compile(dialect=dialect(paramstyle="named"))
     return str(compiled), {name: value for name, value in compiled.params.items() if value is not None}
 
 

@@ -20,6 +20,7 @@ from tracker.core.held import Held
 from tracker.model import (
     ApiKey,
     Day,
+    DeliveryId,
     DeliveryRef,
     Event,
     Hour,
@@ -114,7 +115,6 @@ class Store:
         retention_days: int = 90,
         capacity: int = CAPACITY,
         pause: float = PAUSE,
-        struck: Struck = nothing_struck,
     ) -> None:
         self._database = database
         self._ledger_key = ledger_key
@@ -122,11 +122,14 @@ class Store:
         self.was_rekeyed = False
         """Whether opening it finished a rekey that had been interrupted."""
         self._held = False
+        self._struck: Struck = nothing_struck
         self._grants = Group(self._unless_held(partial(deliveries.read_grants, database)))
         self._keys = Group(partial(keys.read_keys, database))
         self._registrations = Group(self._unless_held(partial(deliveries.register_copies, database)))
         write_events = record_on_postgres if isinstance(database, PostgresDatabase) else record_events
-        self._events = PatientGroup(self._unless_held(partial(write_events, database, struck=struck)), capacity, pause)
+        self._events = PatientGroup(
+            self._unless_held(partial(write_events, database, struck=self._is_struck)), capacity, pause
+        )
         self._untouched = Tally(database, worker, retention_days)
 
     @staticmethod
@@ -155,14 +158,13 @@ class Store:
         busy_seconds: float = BUSY_SECONDS,
         capacity: int = CAPACITY,
         pause: float = PAUSE,
-        struck: Struck = nothing_struck,
     ) -> Self:
         """Open the database that URL names.
 
         One that belongs to a FORMER generation of pseudonym keys, whose fingerprint is a key there, is brought to that
         with FINGERPRINT by the keys that came since. RETENTION_DAYS is how long counts of untouched copies stay; a
         statement waits BUSY_SECONDS for another process; up to CAPACITY events wait for a store that is away, tried
-        again every PAUSE seconds. STRUCK tells of bursts over links of a delivery, whose hits become a program's.
+        again every PAUSE seconds.
         Raises SchemaBehind, WrongKey, BadSetting, StoreUnavailable.
         """
         database = database_of(url, busy_seconds)
@@ -180,7 +182,6 @@ class Store:
             retention_days=retention_days,
             capacity=capacity,
             pause=pause,
-            struck=struck,
         )
         store.was_rekeyed = rekeyed
         return store
@@ -244,6 +245,13 @@ class Store:
         to be dropped. Who cannot wait may cancel: the event stays in the queue.
         """
         return await self._events.submit((event, today))
+
+    def heed_bursts(self, struck: Struck) -> None:
+        """From now on what people seem to have done where STRUCK knows of a burst becomes a program's."""
+        self._struck = struck
+
+    def _is_struck(self, delivery: DeliveryId, hour: Hour) -> bool:
+        return self._struck(delivery, hour)
 
     def count_untouched(self, copy: UntouchedCopy) -> None:
         """Count COPY within a second: for its message when that is known or a campaign, else for its owner and day."""
