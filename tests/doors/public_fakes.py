@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from asyncio import Future
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import cast
+from typing import TypeVar, cast
 
 from tests.doors.wire import Wire, serving
 from tracker.core.disclosure import Disclosure, Periods
@@ -18,6 +20,7 @@ from tracker.flows.consent import Consents
 from tracker.flows.hit import Destination, Hits
 from tracker.model import BadToken, Hit, Language, NotRecorded, Pseudonym, Purpose
 
+Answer = TypeVar("Answer")
 NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
 STOP = "A0de" + "s" * 80
 DELIVERY = "A" + "d" * 65
@@ -42,17 +45,30 @@ class FakeHits:
     clicks: list[tuple[str, str, str, Hit]] = field(default_factory=list)
     ask: bool = False
     broken: bool = False
+    slow: bool = False
 
-    async def opened(self, token: str, hit: Hit) -> None:
+    def opened(self, token: str, hit: Hit) -> Future[None]:
         self.opens.append((token, hit))
         if self.broken:
             raise RuntimeError("anna@example.org")
+        return self._soon(None)
 
-    async def clicked(self, token: str, part: str, host: str, hit: Hit) -> Destination | None:
+    def clicked(self, token: str, part: str, host: str, hit: Hit) -> Future[Destination | None]:
         self.clicks.append((token, part, host, hit))
-        if (token, part, host) != (DELIVERY, "part.mac", "shop.example.com"):
-            return None
-        return Destination(TARGET, ask=self.ask)
+        if self.broken:
+            raise RuntimeError("anna@example.org")
+        known = (token, part, host) == (DELIVERY, "part.mac", "shop.example.com")
+        return self._soon(Destination(TARGET, ask=self.ask) if known else None)
+
+    def _soon(self, value: Answer) -> Future[Answer]:
+        """VALUE at once, or a moment later, as the store has it."""
+        loop = asyncio.get_running_loop()
+        answer: Future[Answer] = loop.create_future()
+        if self.slow:
+            loop.call_later(0.01, answer.set_result, value)
+        else:
+            answer.set_result(value)
+        return answer
 
 
 @dataclass

@@ -45,6 +45,8 @@ MESSAGE_DIGEST_SIZE: Final = 6
 _MAC_SIZE: Final = 15  # 20 characters of base64 without slack bits
 _PERSON: Final = b"tracker delivery"
 _CONTENT: Final = Struct(">H16s5s6sI")  # 33 octets: 44 characters without slack bits
+_SIGNED: Final = 45
+"""Octets before the dot."""
 _SHAPE: Final = re.compile(rb"[A-Za-z0-9_-]{45}\.[A-Za-z0-9_-]{20}")
 
 
@@ -115,7 +117,7 @@ class Tokens:
         if not _SHAPE.fullmatch(octets):
             return None
         door = self._doors.get(octets[0])
-        if door is None or not door.delivery.validate(octets):
+        if door is None or not door.delivery.verify_signature(octets[:_SIGNED], octets[_SIGNED + 1 :]):
             return None
         last_day, delivery, plan, digest, issued = _CONTENT.unpack(urlsafe_b64decode(octets[1:45]))
         return DeliveryToken(

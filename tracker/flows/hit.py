@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio import Future
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from time import monotonic
+from types import MappingProxyType
+from typing import Any, Final, Protocol
 
-from tracker.core.calendar import day_of, hour_of
+from tracker.core.calendar import day_of_hour, hour_of
 from tracker.core.classify import classify
 from tracker.core.target import report
 from tracker.core.tokens import DeliveryToken, Tokens
@@ -16,6 +20,9 @@ from tracker.store.store import Store
 
 LONGEST_WAIT: Final = 0.05
 """Seconds a reader may wait for the store; then the answer goes and the event stays in the store's queue."""
+
+
+_RESULTS: Final = MappingProxyType({True: "recorded", False: "refused", None: "early"})
 
 
 class HitCounter(Protocol):
@@ -40,53 +47,87 @@ class Hits:
         self._store = store
         self._tokens = tokens
         self._counter = counter
+        self._patience = Patience(LONGEST_WAIT)
 
-    async def opened(self, token: str, hit: Hit) -> None:
-        """A pixel with TOKEN was requested. Whatever happens, the pixel is served."""
+    def opened(self, token: str, hit: Hit) -> Future[None]:
+        """A pixel with TOKEN was requested; done when it may be served, which it is whatever happens."""
+        answer = asyncio.get_running_loop().create_future()
         delivery = self._tokens().read_delivery(token)
         if delivery is None:
             self._counter.hit(Purpose.OPEN, None, "forged")
+            answer.set_result(None)
         else:
-            await self._record(delivery, Purpose.OPEN, NO_LINK, hit)
+            self._record(delivery, Purpose.OPEN, NO_LINK, hit, answer, None)
+        return answer
 
-    async def clicked(self, token: str, part: str, host: str, hit: Hit) -> Destination | None:
-        """A link was followed; where it leads, or None for anything altered. Needs no database."""
+    def clicked(self, token: str, part: str, host: str, hit: Hit) -> Future[Destination | None]:
+        """A link was followed; where it leads, when it may lead there, or None for anything altered.
+
+        Needs no database.
+        """
+        answer = asyncio.get_running_loop().create_future()
         tokens = self._tokens()
         delivery = tokens.read_delivery(token)
         target = None if delivery is None else tokens.read_link(delivery, part, host)
         if delivery is None or target is None:
             self._counter.hit(Purpose.CLICK, None, "forged")
-            return None
-        await self._record(delivery, Purpose.CLICK, report(target).number, hit)
-        return Destination(target, ask=delivery.retired)
+            answer.set_result(None)
+        else:
+            destination = Destination(target, ask=delivery.retired)
+            self._record(delivery, Purpose.CLICK, report(target).number, hit, answer, destination)
+        return answer
 
-    async def _record(self, delivery: DeliveryToken, purpose: Purpose, link: LinkNumber, hit: Hit) -> None:
+    def _record(
+        self, delivery: DeliveryToken, purpose: Purpose, link: LinkNumber, hit: Hit, answer: Future[Any], value: object
+    ) -> None:
+        """Settle ANSWER with VALUE when the hit is recorded, is not to be, or has waited long enough."""
         agent = classify(hit)
-        today = day_of(hit.at)
+        hour = hour_of(hit.at)
+        today = day_of_hour(hour)
         if agent is None or delivery.retired or delivery.last_day < today:
             self._counter.hit(purpose, agent, "uncounted")
+            answer.set_result(value)
             return
+
+        def settle(result: str) -> None:
+            if not answer.done():
+                self._counter.hit(purpose, agent, result)
+                answer.set_result(value)
+
         event = Event(
             last_day=delivery.last_day,
             delivery=delivery.delivery,
             purpose=purpose,
             link=link,
-            hour=hour_of(hit.at),
+            hour=hour,
             agent=agent,
         )
-        written = asyncio.ensure_future(self._store.record(event, today))
-        written.add_done_callback(_heard)
-        await asyncio.wait((written,), timeout=LONGEST_WAIT)
-        self._counter.hit(purpose, agent, _result(written))
+        self._patience.watch(answer, lambda: settle("early"))
+        self._store.record_soon(event, today, lambda outcome: settle(_RESULTS[outcome]))
 
 
-def _result(written: asyncio.Future[bool]) -> str:
-    if not written.done() or written.cancelled() or written.exception() is not None:
-        return "early"
-    return "recorded" if written.result() else "refused"
+class Patience:
+    """Ends the waiting of many after the same time, with one timer: who began first gives up first."""
 
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._waiting: deque[tuple[float, Future[Any], Callable[[], None]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
 
-def _heard(written: asyncio.Future[bool]) -> None:
-    # The store counts what it drops; here the failure only has to be seen, or asyncio would report it.
-    if not written.cancelled():
-        written.exception()
+    def watch(self, future: Future[Any], give_up: Callable[[], None]) -> None:
+        """Call GIVE_UP when FUTURE is not done by then."""
+        self._waiting.append((monotonic() + self._seconds, future, give_up))
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._look)
+
+    def _look(self) -> None:
+        now = monotonic()
+        while self._waiting:
+            end, future, give_up = self._waiting[0]
+            if not future.done():
+                if end > now:
+                    self._timer = asyncio.get_running_loop().call_later(end - now, self._look)
+                    return
+                give_up()
+            self._waiting.popleft()
+        self._timer = None

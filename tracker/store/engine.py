@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import event, text
@@ -20,6 +20,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemy
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from tracker.model import BadSetting, Day, StoreUnavailable
+
+T = TypeVar("T")
 
 READERS: Final = 3
 BUSY_SECONDS: Final = 2.0
@@ -62,6 +64,17 @@ class Database:
                 finally:
                     self._sweep_day = None
 
+    async def write_at_once(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """What WORK returns, run in the writer's thread in a transaction of its own. Raises StoreUnavailable.
+
+        One step to that thread and back, where `write` takes one for each statement.
+        """
+        with translated():
+            async with self._writer.connect() as connection:
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                result: T = await driver._execute(_in_transaction, driver._conn, work)
+                return result
+
     async def vacuum(self) -> None:
         """Rewrite the file and empty the write-ahead log.
 
@@ -96,6 +109,17 @@ class Database:
         _pragmas(connection, "journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON")
 
 
+def _in_transaction(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        result = work(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.rollback()
+        raise
+    return result
+
+
 def database_path(url: str) -> Path:
     """The file that URL names. Raises BadSetting for anything but sqlite+aiosqlite with a file."""
     try:
@@ -127,7 +151,7 @@ def translated() -> Iterator[None]:
     """Turn what the database, its driver or the disk raise into StoreUnavailable, without their words."""
     try:
         yield
-    except (IntegrityError, OverflowError, UnicodeError) as error:
+    except (IntegrityError, sqlite3.IntegrityError, OverflowError, UnicodeError) as error:
         raise RowRefused(_cause(error)) from None
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         raise StoreUnavailable(_cause(error)) from None

@@ -1,0 +1,78 @@
+"""The door of pixels and links: what a reader is answered; what a hit means is the flow's business."""
+
+from __future__ import annotations
+
+import logging
+from asyncio import Future
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+from tracker.doors.pages import Pages, answer_headers
+from tracker.doors.prepared import Prepared
+from tracker.doors.server import place
+from tracker.flows.hit import Destination, Hits
+from tracker.model import BadToken, Hit, Language, PageFailed
+
+PIXEL: Final = bytes.fromhex(
+    "47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b"  # GIF89a, 1x1, transparent
+)
+Then: TypeAlias = Callable[[Prepared], None]
+"""Takes the answer when it may go: once, and often at once."""
+_log = logging.getLogger("tracker.http")
+
+
+class HitDoor:
+    """Answers pixels and links when their hit is recorded, or has waited long enough."""
+
+    def __init__(self, hits: Hits, pages: Pages) -> None:
+        self._hits = hits
+        self._pages = pages
+        headers = answer_headers(pages.site.public_url)
+        self._pixel = Prepared(200, {**headers, "Content-Type": "image/gif"}, PIXEL)
+        self._redirect = Prepared(302, headers)
+
+    def pixel(self, name: str, hit: Hit, then: Then) -> None:
+        """Always the same answer, whatever NAME, the path below `/o/`, says (LAW.md R33)."""
+        if not name.endswith(".gif") or not name.isascii():
+            then(self._pixel)
+            return
+        try:
+            written = self._hits.opened(name.removesuffix(".gif"), hit)
+        except Exception as error:  # whatever failed, the reader's mail program gets its image
+            _log.error("hit failed: %s", place(error))
+            then(self._pixel)
+        else:
+            _when_done(written, lambda _: then(self._pixel))
+
+    def redirect(
+        self, delivery: str, link: str, host: str, hit: Hit, language: Callable[[], Language], then: Then
+    ) -> None:
+        """302 to the signed target, the page that shows it and asks, or 404 for anything altered.
+
+        LANGUAGE is asked for that of a page.
+        """
+
+        def answer(destination: Destination | None) -> None:
+            if destination is None:
+                then(self._pages.refusal(BadToken(), language()))
+            elif destination.ask:
+                values = {"url": destination.url, "host": host}
+                then(self._pages.prepared("destination.html", language(), values))
+            else:
+                then(self._redirect.leading_to(destination.url))
+
+        if not (delivery + link + host).isascii():
+            answer(None)
+            return
+        try:
+            _when_done(self._hits.clicked(delivery, link, host, hit), lambda done: answer(done.result()))
+        except Exception as error:
+            _log.error("request failed: %s", place(error))
+            then(self._pages.refusal(PageFailed(), language()))
+
+
+def _when_done(future: Future[Any], then: Callable[[Future[Any]], None]) -> None:
+    if future.done():
+        then(future)
+    else:
+        future.add_done_callback(then)
