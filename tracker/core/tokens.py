@@ -6,6 +6,7 @@ decoding ignores, reads as None.
 
 from __future__ import annotations
 
+import hmac
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime
@@ -85,6 +86,11 @@ class _Door:
         self.link = LinkSigner(key.link)
 
 
+def _is_signed(signer: Signer, octets: bytes) -> bool:
+    # What `Signer.validate` says in half its time: the shape is known, and texts are compared before decoding.
+    return hmac.compare_digest(signer.get_signature(octets[:_SIGNED]), octets[_SIGNED + 1 :])
+
+
 class Tokens:
     """All tokens of one key ring; a new ring takes a new `Tokens`."""
 
@@ -117,7 +123,7 @@ class Tokens:
         if not _SHAPE.fullmatch(octets):
             return None
         door = self._doors.get(octets[0])
-        if door is None or not door.delivery.verify_signature(octets[:_SIGNED], octets[_SIGNED + 1 :]):
+        if door is None or not _is_signed(door.delivery, octets):
             return None
         last_day, delivery, plan, digest, issued = _CONTENT.unpack(urlsafe_b64decode(octets[1:45]))
         return DeliveryToken(

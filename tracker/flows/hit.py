@@ -7,6 +7,7 @@ from asyncio import Future
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from time import monotonic
 from types import MappingProxyType
 from typing import Any, Final, Protocol
@@ -22,6 +23,8 @@ LONGEST_WAIT: Final = 0.05
 """Seconds a reader may wait for the store; then the answer goes and the event stays in the store's queue."""
 
 
+KNOWN_TARGETS: Final = 1_000
+"""How many targets' numbers are remembered: the links of a campaign are followed by many."""
 _RESULTS: Final = MappingProxyType({True: "recorded", False: "refused", None: "early"})
 
 
@@ -48,6 +51,7 @@ class Hits:
         self._tokens = tokens
         self._counter = counter
         self._patience = Patience(LONGEST_WAIT)
+        self._reported = lru_cache(KNOWN_TARGETS)(report)
 
     def opened(self, token: str, hit: Hit) -> Future[None]:
         """A pixel with TOKEN was requested; done when it may be served, which it is whatever happens."""
@@ -74,7 +78,7 @@ class Hits:
             answer.set_result(None)
         else:
             destination = Destination(target, ask=delivery.retired)
-            self._record(delivery, Purpose.CLICK, report(target).number, hit, answer, destination)
+            self._record(delivery, Purpose.CLICK, self._reported(target).number, hit, answer, destination)
         return answer
 
     def _record(

@@ -172,6 +172,7 @@ def _engine(path: Path, size: int, busy_seconds: float, begin: str, prepare: Cal
         max_overflow=0,
         pool_timeout=QUEUE_SECONDS,
         connect_args={"timeout": busy_seconds},
+        pool_reset_on_return=None,
     )
 
     def about_to_connect(*_: object) -> None:
@@ -187,7 +188,13 @@ def _engine(path: Path, size: int, busy_seconds: float, begin: str, prepare: Cal
             connection.close()
             raise
 
+    def returned(connection: Any, *_: object) -> None:
+        # Asking is free; a rollback is a step to the driver's thread and back, and there is hardly ever one to make.
+        if connection.driver_connection.in_transaction:
+            connection.rollback()
+
     event.listen(engine.sync_engine, "do_connect", about_to_connect)
+    event.listen(engine.sync_engine, "reset", returned)
     event.listen(engine.sync_engine, "connect", connected)
     event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
