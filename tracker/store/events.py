@@ -1,4 +1,4 @@
-"""Writes events: the only insert into `events`, which applies the grant again.
+"""Writes events on SQLite: the only insert into `events`, which applies the grant again.
 
 A whole group is one statement, run in the writer's own thread with the rows as one JSON array: as long as SQLite works
 on it nothing else of the program has to wait.
@@ -17,13 +17,13 @@ from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from tracker.model import Day, Event
-from tracker.store.engine import Database
 from tracker.store.schema import events, grants, is_live, tracked
+from tracker.store.sqlite import SqliteDatabase
 
 _ID_SIZE: Final = 16
 
 
-async def record_events(database: Database, items: Sequence[tuple[Event, Day]]) -> list[bool]:
+async def record_events(database: SqliteDatabase, items: Sequence[tuple[Event, Day]]) -> list[bool]:
     """Write events in one transaction, each with the day it came in; whether each found a live grant to hang on.
 
     One that is there already is accepted and changes nothing. Raises StoreUnavailable.
