@@ -181,6 +181,8 @@ async def readiness(parts: Parts) -> Readiness:
         await parts.store.ping()
     except StoreUnavailable as error:
         trouble["store"] = error.title
+    if parts.store.is_losing:
+        trouble["events"] = "The store was away for so long that hits are being lost."
     if parts.in_step.trouble:
         trouble["journal"] = parts.in_step.trouble
     if parts.keys.trouble:

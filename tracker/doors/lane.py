@@ -50,7 +50,8 @@ class HitLane:
             return False
         then = partial(self._reply, LINK_ROUTE, request.should_close, reply)
         hit = self._reader.read("GET", request.headers.items(), peer)
-        self._door.redirect(*link.groups(), hit, partial(self._language, request), then)
+        delivery, part, host = link.groups()
+        self._door.redirect(delivery, part, host, hit, partial(self._language, request), then)
         return True
 
     def _language(self, request: RawRequestMessage) -> Language:

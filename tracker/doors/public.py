@@ -86,13 +86,13 @@ class _Routes:
 
     async def pixel(self, request: web.Request, captured: Captured) -> web.StreamResponse:
         """As `HitDoor.pixel`."""
-        answer = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Prepared] = asyncio.get_running_loop().create_future()
         self._door.pixel(captured["name"], self._hit(request), partial(_settle, answer))
         return (await answer).response()
 
     async def redirect(self, request: web.Request, captured: Captured) -> web.StreamResponse:
         """As `HitDoor.redirect`."""
-        answer = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Prepared] = asyncio.get_running_loop().create_future()
         self._door.redirect(
             captured["delivery"],
             captured["link"],

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import Executable, FromClause, Integer, LargeBinary, Select, bindparam, func, select
+from sqlalchemy import ClauseElement, FromClause, Integer, LargeBinary, Select, bindparam, func, select
 from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.dialects.sqlite import insert as upsert
 
@@ -49,9 +49,9 @@ def _write(rows: Sequence[Event], today: Day, connection: sqlite3.Connection) ->
     return {rows[key] for (key,) in connection.execute(_FOUND[0], {**_FOUND[1], **values})}
 
 
-def _compiled(statement: Executable) -> tuple[str, dict[str, Any]]:
+def _compiled(statement: ClauseElement) -> tuple[str, dict[str, Any]]:
     """The text of STATEMENT, made once, with the values that always are the same."""
-    compiled = statement.compile(dialect=dialect(paramstyle="named"))  # type: ignore[no-untyped-call]
+    compiled = statement.compile(dialect=dialect(paramstyle="named"))
     return str(compiled), {name: value for name, value in compiled.params.items() if value is not None}
 
 

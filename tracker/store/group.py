@@ -25,6 +25,8 @@ CAPACITY: Final = 10_000
 """The most that waits for a store that is away."""
 PAUSE: Final = 0.5
 """Seconds between two tries."""
+ALARM: Final = 60.0
+"""Seconds between two lines about what was lost."""
 
 
 class Group(Generic[Item, Answer]):
@@ -114,15 +116,22 @@ class PatientGroup(Group[Item, bool]):
         self._capacity = capacity
         self._pause = pause
         self._hurry = asyncio.Event()
+        self._told_of = 0
+        self._told_at: float | None = None
         self.written = 0
         """Items that the store accepted."""
         self.dropped = 0
         """Items that found no room, that the store could not hold, or that a store that was away left at the close."""
 
+    @property
+    def full(self) -> bool:
+        """Whether there is no room: what comes now is lost."""
+        return self.waiting >= self._capacity
+
     def enqueue(self, item: Item, told: Told[bool]) -> None:
         """Tell whether the store accepted ITEM, after the commit; StoreUnavailable when ITEM was dropped."""
-        if self._closing or self.waiting >= self._capacity:
-            self.dropped += 1
+        if self._closing or self.full:
+            self._drop(1)
             told(StoreUnavailable("no room"))
         else:
             super().enqueue(item, told)
@@ -136,7 +145,7 @@ class PatientGroup(Group[Item, bool]):
         self._queue.extendleft(reversed(batch))
         self._under_way = 0
         if self._closing:
-            self.dropped += len(self._queue)
+            self._drop(len(self._queue))
             _refuse(list(self._queue), error)
             self._queue.clear()
             return
@@ -146,12 +155,22 @@ class PatientGroup(Group[Item, bool]):
             return
 
     def _lost(self, batch: list[_Waiting[Item, bool]]) -> None:
-        self.dropped += len(batch)
+        self._drop(len(batch))
         super()._lost(batch)
 
     def _succeeded(self, answers: Sequence[bool | StoreUnavailable]) -> None:
         self.written += sum(answer is True for answer in answers)
-        self.dropped += sum(isinstance(answer, StoreUnavailable) for answer in answers)
+        self._drop(sum(isinstance(answer, StoreUnavailable) for answer in answers))
+
+    def _drop(self, count: int) -> None:
+        """Count what is lost, and say so at once, then once in ALARM seconds at most."""
+        self.dropped += count
+        now = asyncio.get_running_loop().time()
+        if self.dropped > self._told_of and (self._closing or self._told_at is None or now - self._told_at >= ALARM):
+            lost, self._told_of, self._told_at = self.dropped - self._told_of, self.dropped, now
+            log.error(
+                "%d events were lost, of %d since the start; %d wait for the store", lost, self.dropped, self.waiting
+            )
 
 
 def _refuse(batch: Sequence[_Waiting[Item, Answer]], error: StoreUnavailable) -> None:

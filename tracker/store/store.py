@@ -215,6 +215,11 @@ class Store:
         return guarded
 
     @property
+    def is_losing(self) -> bool:
+        """Whether no room is left for events that wait: those that come now are lost."""
+        return self._events.full
+
+    @property
     def counters(self) -> Counters:
         """What became of events since the start."""
         return Counters(self._events.written, self._events.dropped + self._untouched.dropped, self._events.waiting)
