@@ -46,6 +46,7 @@ class FakeHits:
     ask: bool = False
     broken: bool = False
     slow: bool = False
+    target: str = TARGET
 
     def opened(self, token: str, hit: Hit) -> Future[None]:
         self.opens.append((token, hit))
@@ -58,7 +59,7 @@ class FakeHits:
         if self.broken:
             raise RuntimeError("anna@example.org")
         known = (token, part, host) == (DELIVERY, "part.mac", "shop.example.com")
-        return self._soon(Destination(TARGET, ask=self.ask) if known else None)
+        return self._soon(Destination(self.target, ask=self.ask) if known else None)
 
     def _soon(self, value: Answer) -> Future[Answer]:
         """VALUE at once, or a moment later, as the store has it."""

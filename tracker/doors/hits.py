@@ -52,23 +52,34 @@ class HitDoor:
         LANGUAGE is asked for that of a page.
         """
 
-        def answer(destination: Destination | None) -> None:
-            if destination is None:
-                then(self._pages.refusal(BadToken(), language()))
-            elif destination.ask:
-                values = {"url": destination.url, "host": host}
-                then(self._pages.prepared("destination.html", language(), values))
-            else:
-                then(self._redirect.leading_to(destination.url))
+        def answer(destination: Future[Destination | None]) -> None:
+            try:
+                prepared = self._leading(destination.result(), host, language)
+            except Exception as error:
+                prepared = self._failed(error, language)
+            then(prepared)
 
         if not (delivery + link + host).isascii():
-            answer(None)
+            then(self._leading(None, host, language))
             return
         try:
-            _when_done(self._hits.clicked(delivery, link, host, hit), lambda done: answer(done.result()))
+            destination = self._hits.clicked(delivery, link, host, hit)
         except Exception as error:
-            _log.error("request failed: %s", place(error))
-            then(self._pages.refusal(PageFailed(), language()))
+            then(self._failed(error, language))
+        else:
+            _when_done(destination, answer)
+
+    def _leading(self, destination: Destination | None, host: str, language: Callable[[], Language]) -> Prepared:
+        if destination is None:
+            return self._pages.refusal(BadToken(), language())
+        if destination.ask:
+            values = {"url": destination.url, "host": host}
+            return self._pages.prepared("destination.html", language(), values)
+        return self._redirect.leading_to(destination.url)
+
+    def _failed(self, error: Exception, language: Callable[[], Language]) -> Prepared:
+        _log.error("request failed: %s", place(error))
+        return self._pages.refusal(PageFailed(), language())
 
 
 def _when_done(future: Future[Any], then: Callable[[Future[Any]], None]) -> None:
