@@ -24,6 +24,7 @@ TARGETS = [f"https://shop.example.com/werkbank/{number}?utm_source=newsletter" f
 class Copy:
     """A copy that left, and what can be asked for."""
 
+    last_day: int
     delivery: bytes
     pixel: str
     """The path."""
@@ -57,7 +58,8 @@ def send(tracker: Installation, count: int, issued: datetime | None = None) -> l
         link, link_number = parts[number % len(parts)]
         rest = f"{link.part.decode()}/{link.host.decode()}/"
         altered = f"{token[:-1]}{'A' if token[-1] != 'A' else 'B'}"
-        copies.append(Copy(delivery, f"/o/{token}.gif", f"/c/{token}/{rest}", link_number, f"/c/{altered}/{rest}"))
+        paths = f"/o/{token}.gif", f"/c/{token}/{rest}", link_number, f"/c/{altered}/{rest}"
+        copies.append(Copy(last_day, delivery, *paths))
     return copies
 
 
