@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from asyncio import Future
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TypeVar, cast
+from functools import partial
+from typing import cast
 
 from tests.doors.wire import Wire, serving
 from tracker.core.disclosure import Disclosure, Periods
@@ -20,7 +20,6 @@ from tracker.flows.consent import Consents
 from tracker.flows.hit import Destination, Hits
 from tracker.model import BadToken, Hit, Language, NotRecorded, Pseudonym, Purpose
 
-Answer = TypeVar("Answer")
 NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
 STOP = "A0de" + "s" * 80
 DELIVERY = "A" + "d" * 65
@@ -48,28 +47,23 @@ class FakeHits:
     slow: bool = False
     target: str = TARGET
 
-    def opened(self, token: str, hit: Hit) -> Future[None]:
+    def opened(self, token: str, hit: Hit, then: Callable[[], None]) -> None:
         self.opens.append((token, hit))
-        if self.broken:
-            raise RuntimeError("anna@example.org")
-        return self._soon(None)
+        self._soon(then)
 
-    def clicked(self, token: str, part: str, host: str, hit: Hit) -> Future[Destination | None]:
+    def clicked(self, token: str, part: str, host: str, hit: Hit, then: Callable[[Destination | None], None]) -> None:
         self.clicks.append((token, part, host, hit))
+        known = (token, part, host) == (DELIVERY, "part.mac", "shop.example.com")
+        self._soon(partial(then, Destination(self.target, ask=self.ask) if known else None))
+
+    def _soon(self, then: Callable[[], None]) -> None:
+        """At once, or a moment later, as the store has it."""
         if self.broken:
             raise RuntimeError("anna@example.org")
-        known = (token, part, host) == (DELIVERY, "part.mac", "shop.example.com")
-        return self._soon(Destination(self.target, ask=self.ask) if known else None)
-
-    def _soon(self, value: Answer) -> Future[Answer]:
-        """VALUE at once, or a moment later, as the store has it."""
-        loop = asyncio.get_running_loop()
-        answer: Future[Answer] = loop.create_future()
         if self.slow:
-            loop.call_later(0.01, answer.set_result, value)
+            asyncio.get_running_loop().call_later(0.01, then)
         else:
-            answer.set_result(value)
-        return answer
+            then()
 
 
 @dataclass

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.conftest import NOW, TOKENS, Flows, hit, locked
+from tests.flows.conftest import NOW, TOKENS, AwaitedHits, Flows, hit, locked
 from tests.flows.test_send import ANNA, envelope, mail, tokens_in
 from tracker.core.keys import KeyRing
 from tracker.core.tokens import Tokens
@@ -74,7 +74,7 @@ async def test_a_link_of_a_retired_key_asks_and_records_nothing(flows: Flows) ->
     retired = type(key)(key.id, key.secret, key.signs_from, retired=True)
     newer = type(key)("B", b"n" * 32, NOW)
     tokens = Tokens(KeyRing(ring.pseudonym_keys, ring.ledger_key, (retired, newer)))
-    hits = Hits(flows.store, lambda: tokens, flows.counted)
+    hits = AwaitedHits(Hits(flows.store, lambda: tokens, flows.counted))
     destination = await hits.clicked(token, part, host, hit())
     assert destination is not None
     assert destination.ask

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from asyncio import Future
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from functools import partial
+from typing import Final, TypeAlias
 
 from tracker.doors.pages import Pages, answer_headers
 from tracker.doors.prepared import Prepared
@@ -37,12 +37,10 @@ class HitDoor:
             then(self._pixel)
             return
         try:
-            written = self._hits.opened(name.removesuffix(".gif"), hit)
+            self._hits.opened(name.removesuffix(".gif"), hit, partial(then, self._pixel))
         except Exception as error:  # whatever failed, the reader's mail program gets its image
             _log.error("hit failed: %s", place(error))
             then(self._pixel)
-        else:
-            _when_done(written, lambda _: then(self._pixel))
 
     def redirect(
         self, delivery: str, link: str, host: str, hit: Hit, language: Callable[[], Language], then: Then
@@ -52,22 +50,20 @@ class HitDoor:
         LANGUAGE is asked for that of a page.
         """
 
-        def answer(destination: Future[Destination | None]) -> None:
+        def answer(destination: Destination | None) -> None:
             try:
-                prepared = self._leading(destination.result(), host, language)
+                prepared = self._leading(destination, host, language)
             except Exception as error:
                 prepared = self._failed(error, language)
             then(prepared)
 
         if not (delivery + link + host).isascii():
-            then(self._leading(None, host, language))
+            answer(None)
             return
         try:
-            destination = self._hits.clicked(delivery, link, host, hit)
+            self._hits.clicked(delivery, link, host, hit, answer)
         except Exception as error:
             then(self._failed(error, language))
-        else:
-            _when_done(destination, answer)
 
     def _leading(self, destination: Destination | None, host: str, language: Callable[[], Language]) -> Prepared:
         if destination is None:
@@ -80,10 +76,3 @@ class HitDoor:
     def _failed(self, error: Exception, language: Callable[[], Language]) -> Prepared:
         _log.error("request failed: %s", place(error))
         return self._pages.refusal(PageFailed(), language())
-
-
-def _when_done(future: Future[Any], then: Callable[[Future[Any]], None]) -> None:
-    if future.done():
-        then(future)
-    else:
-        future.add_done_callback(then)

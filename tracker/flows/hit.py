@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from asyncio import Future
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from time import monotonic
-from types import MappingProxyType
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from tracker.core.calendar import day_of_hour, hour_of
 from tracker.core.classify import classify
 from tracker.core.target import report
 from tracker.core.tokens import DeliveryToken, Tokens
-from tracker.model import NO_LINK, Agent, Event, Hit, LinkNumber, Purpose
+from tracker.model import NO_LINK, Agent, Event, Hit, LinkNumber, Purpose, StoreUnavailable
 from tracker.store.store import Store
 
 LONGEST_WAIT: Final = 0.05
@@ -25,7 +23,6 @@ LONGEST_WAIT: Final = 0.05
 
 KNOWN_TARGETS: Final = 1_000
 """How many targets' numbers are remembered: the links of a campaign are followed by many."""
-_RESULTS: Final = MappingProxyType({True: "recorded", False: "refused", None: "early"})
 
 
 class HitCounter(Protocol):
@@ -50,54 +47,44 @@ class Hits:
         self._store = store
         self._tokens = tokens
         self._counter = counter
-        self._patience = Patience(LONGEST_WAIT)
+        self._patience = _Patience()
         self._reported = lru_cache(KNOWN_TARGETS)(report)
 
-    def opened(self, token: str, hit: Hit) -> Future[None]:
-        """A pixel with TOKEN was requested; done when it may be served, which it is whatever happens."""
-        answer = asyncio.get_running_loop().create_future()
+    def opened(self, token: str, hit: Hit, then: Callable[[], None]) -> None:
+        """A pixel with TOKEN was requested; THEN is called once, when it may be served, whatever happens."""
         delivery = self._tokens().read_delivery(token)
         if delivery is None:
             self._counter.hit(Purpose.OPEN, None, "forged")
-            answer.set_result(None)
+            then()
         else:
-            self._record(delivery, Purpose.OPEN, NO_LINK, hit, answer, None)
-        return answer
+            self._record(delivery, Purpose.OPEN, NO_LINK, hit, then)
 
-    def clicked(self, token: str, part: str, host: str, hit: Hit) -> Future[Destination | None]:
-        """A link was followed; where it leads, when it may lead there, or None for anything altered.
+    def clicked(self, token: str, part: str, host: str, hit: Hit, then: Callable[[Destination | None], None]) -> None:
+        """A link was followed; THEN is called once, with where it leads, or None for anything altered.
 
         Needs no database.
         """
-        answer = asyncio.get_running_loop().create_future()
         tokens = self._tokens()
         delivery = tokens.read_delivery(token)
         target = None if delivery is None else tokens.read_link(delivery, part, host)
         if delivery is None or target is None:
             self._counter.hit(Purpose.CLICK, None, "forged")
-            answer.set_result(None)
+            then(None)
         else:
             destination = Destination(target, ask=delivery.retired)
-            self._record(delivery, Purpose.CLICK, self._reported(target).number, hit, answer, destination)
-        return answer
+            self._record(delivery, Purpose.CLICK, self._reported(target).number, hit, partial(then, destination))
 
     def _record(
-        self, delivery: DeliveryToken, purpose: Purpose, link: LinkNumber, hit: Hit, answer: Future[Any], value: object
+        self, delivery: DeliveryToken, purpose: Purpose, link: LinkNumber, hit: Hit, then: Callable[[], None]
     ) -> None:
-        """Settle ANSWER with VALUE when the hit is recorded, is not to be, or has waited long enough."""
+        """Call THEN when the hit is recorded, is not to be, or has waited long enough."""
         agent = classify(hit)
         hour = hour_of(hit.at)
         today = day_of_hour(hour)
         if agent is None or delivery.retired or delivery.last_day < today:
             self._counter.hit(purpose, agent, "uncounted")
-            answer.set_result(value)
+            then()
             return
-
-        def settle(result: str) -> None:
-            if not answer.done():
-                self._counter.hit(purpose, agent, result)
-                answer.set_result(value)
-
         event = Event(
             last_day=delivery.last_day,
             delivery=delivery.delivery,
@@ -106,32 +93,61 @@ class Hits:
             hour=hour,
             agent=agent,
         )
-        self._patience.watch(answer, lambda: settle("early"))
-        self._store.record_soon(event, today, lambda outcome: settle(_RESULTS[outcome]))
+        waiting = _Waiting(partial(self._counter.hit, purpose, agent), then)
+        self._patience.watch(waiting)
+        self._store.record_soon(event, today, waiting.told)
 
 
-class Patience:
-    """Ends the waiting of many after the same time, with one timer: who began first gives up first."""
+class _Waiting:
+    """A hit that waits for the store, or for the end of our patience: whichever is first."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._waiting: deque[tuple[float, Future[Any], Callable[[], None]]] = deque()
+    __slots__ = ("_count", "_then", "until")
+
+    def __init__(self, count: Callable[[str], None], then: Callable[[], None]) -> None:
+        self._count = count
+        self._then: Callable[[], None] | None = then
+        self.until = monotonic() + LONGEST_WAIT
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the answer has gone."""
+        return self._then is None
+
+    def told(self, outcome: bool | StoreUnavailable) -> None:
+        """The store wrote the event, found nothing to hang it on, or had to drop it, which it counts itself."""
+        self._end("early" if isinstance(outcome, StoreUnavailable) else "recorded" if outcome else "refused")
+
+    def give_up(self) -> None:
+        """Let the answer go; the event stays in the store's queue."""
+        self._end("early")
+
+    def _end(self, result: str) -> None:
+        then, self._then = self._then, None
+        if then is not None:
+            self._count(result)
+            then()
+
+
+class _Patience:
+    """Has all hits wait equally long with one timer: who began first gives up first."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[_Waiting] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
-    def watch(self, future: Future[Any], give_up: Callable[[], None]) -> None:
-        """Call GIVE_UP when FUTURE is not done by then."""
-        self._waiting.append((monotonic() + self._seconds, future, give_up))
+    def watch(self, waiting: _Waiting) -> None:
+        """Have WAITING give up when its time is over."""
+        self._waiting.append(waiting)
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._look)
+            self._timer = asyncio.get_running_loop().call_later(LONGEST_WAIT, self._look)
 
     def _look(self) -> None:
         now = monotonic()
         while self._waiting:
-            end, future, give_up = self._waiting[0]
-            if not future.done():
-                if end > now:
-                    self._timer = asyncio.get_running_loop().call_later(end - now, self._look)
-                    return
-                give_up()
+            first = self._waiting[0]
+            if not first.is_over and first.until > now:
+                self._timer = asyncio.get_running_loop().call_later(first.until - now, self._look)
+                return
+            first.give_up()
             self._waiting.popleft()
         self._timer = None

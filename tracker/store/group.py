@@ -80,7 +80,7 @@ class Group(Generic[Item, Answer]):
             else:
                 self._succeeded(answers)
                 for (_, told), answer in zip(batch, answers, strict=True):
-                    told(answer)
+                    _tell(told, answer)
             finally:
                 self._under_way = 0
 
@@ -159,7 +159,7 @@ class PatientGroup(Group[Item, bool]):
         super()._lost(batch)
 
     def _succeeded(self, answers: Sequence[bool | StoreUnavailable]) -> None:
-        self.written += sum(answer is True for answer in answers)
+        self.written += answers.count(True)
         self._drop(sum(isinstance(answer, StoreUnavailable) for answer in answers))
 
     def _drop(self, count: int) -> None:
@@ -175,7 +175,14 @@ class PatientGroup(Group[Item, bool]):
 
 def _refuse(batch: Sequence[_Waiting[Item, Answer]], error: StoreUnavailable) -> None:
     for _, told in batch:
-        told(error)
+        _tell(told, error)
+
+
+def _tell(told: Told[Answer], answer: Answer | StoreUnavailable) -> None:
+    try:
+        told(answer)
+    except Exception as error:  # the others are to hear, too
+        log.error("who waited for the store could not be told: %s", type(error).__name__)
 
 
 def _settle(future: asyncio.Future[Answer], answer: Answer | StoreUnavailable) -> None:

@@ -23,6 +23,15 @@ from tracker.store.engine import BUSY_SECONDS, QUEUE_SECONDS, Database, make_pri
 Answer = TypeVar("Answer")
 
 READERS: Final = 3
+PRAGMAS: Final = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "secure_delete=ON",
+    "foreign_keys=ON",
+    # Pages of the log (16 MB) before they are copied to the file: most pages of `events` are changed by many groups.
+    "wal_autocheckpoint=4000",
+)
+"""What a writer sets."""
 
 
 class SqliteDatabase(Database):
@@ -103,7 +112,7 @@ class SqliteDatabase(Database):
 
     def _prepare_writer(self, connection: Any) -> None:
         connection.create_function("tracker_today", 0, lambda: self._sweep_day)
-        _pragmas(connection, "journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON")
+        _pragmas(connection, *PRAGMAS)
 
 
 def _engine(path: Path, size: int, busy_seconds: float, begin: str, prepare: Callable[[Any], None]) -> AsyncEngine:

@@ -245,13 +245,9 @@ class Store:
         """
         return await self._events.submit((event, today))
 
-    def record_soon(self, event: Event, today: Day, told: Callable[[bool | None], None]) -> None:
-        """The same without waiting: TOLD is called once, with None when EVENT had to be dropped."""
-
-        def tell(answer: bool | StoreUnavailable) -> None:
-            told(None if isinstance(answer, StoreUnavailable) else answer)
-
-        self._events.enqueue((event, today), tell)
+    def record_soon(self, event: Event, today: Day, told: Callable[[bool | StoreUnavailable], None]) -> None:
+        """The same without waiting: TOLD is called once, with what `record` returns or raises."""
+        self._events.enqueue((event, today), told)
 
     def count_untouched(self, copy: UntouchedCopy) -> None:
         """Count COPY within a second: for its message when that is known or a campaign, else for its owner and day."""
