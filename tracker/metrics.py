@@ -69,6 +69,14 @@ class Metrics:
         self._oldest = Gauge(
             "tracker_oldest_event_age_seconds", "Age of the oldest event that is stored", registry=self._registry
         )
+        # Looking a label up costs more than counting: these two are counted with every hit.
+        self._answers_of: dict[tuple[str, str, int], Counter] = {}
+        self._hit_of = {
+            (purpose, agent, result): self._hits.labels(kind, _class(agent), result)
+            for purpose, kind in KINDS.items()
+            for agent in (*Agent, None)
+            for result in RESULTS
+        }
         self._start_at_zero()
 
     # --- what flows and doors tell ---
@@ -89,10 +97,9 @@ class Metrics:
 
     def hit(self, purpose: Purpose, agent: Agent | None, result: str) -> None:
         """One request for a pixel or a link; AGENT is None where nobody was told apart, RESULT one of RESULTS."""
-        kind = KINDS[purpose]
-        self._hits.labels(kind, _class(agent), result).inc()
+        self._hit_of[purpose, agent, result].inc()
         if result == "early":
-            self._early.labels(kind).inc()
+            self._early.labels(KINDS[purpose]).inc()
 
     def problem(self, slug: str) -> None:
         """A request to the API was answered with the problem SLUG."""
@@ -100,7 +107,10 @@ class Metrics:
 
     def answered(self, route: str, method: str, status: int) -> None:
         """A request was answered with STATUS; ROUTE is the template, not the path."""
-        self._answers.labels(route, method, str(status)).inc()
+        answers = self._answers_of.get((route, method, status))
+        if answers is None:
+            answers = self._answers_of[route, method, status] = self._answers.labels(route, method, str(status))
+        answers.inc()
 
     def swept(self, deleted: Mapping[str, int]) -> None:
         """A sweep DELETED so many rows of each table."""
@@ -152,9 +162,6 @@ class Metrics:
                 self._mails.labels(mail, result)
         for kind in KINDS.values():
             self._early.labels(kind)
-            for result in RESULTS:
-                for agent in (*Agent, None):
-                    self._hits.labels(kind, _class(agent), result)
 
 
 class _Untimed(Collector):

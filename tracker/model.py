@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
-from typing import ClassVar, NewType
+from typing import ClassVar, NamedTuple, NewType
 
 Day = NewType("Day", int)
 """Days since 1970-01-01, UTC."""
@@ -419,8 +419,7 @@ class UntouchedCopy:
 # --- hits --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """A request for a pixel or a link, as a door saw it. Made in a door, eaten by core/classify; never stored."""
 
     method: str
@@ -430,8 +429,7 @@ class Hit:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """What may be remembered of a hit: that it happened, to which delivery, in which hour."""
 
     last_day: Day

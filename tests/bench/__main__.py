@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from tests.bench import rewriting, serving
+from tests.bench import hits, rewriting, serving
 
 
 def main() -> None:
     """Measure and print."""
-    for title, table in (("Rewriting", rewriting.table), ("Serving", serving.table)):
+    for title, table in (("Rewriting", rewriting.table), ("Serving", serving.table), ("Hits", hits.table)):
         print(f"\n{title}")
         for what, ratio, yardstick, aim in table():
-            print(f"  {what:62} {ratio:>15}  of {yardstick:24} aim {aim}", flush=True)
+            print(f"  {what:62} {ratio:>18}  of {yardstick:24} {aim and f'aim {aim}'}", flush=True)
 
 
 if __name__ == "__main__":

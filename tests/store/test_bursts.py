@@ -100,16 +100,16 @@ async def test_all_of_that_hour_becomes_a_programs_and_nothing_else(world: World
     assert rows(world.rows(EVENTS), other) == {("o", 0, HOUR, Agent.HUMAN), ("c", SHOP.number, HOUR, Agent.HUMAN)}
 
 
-async def test_the_same_happens_in_a_thread_of_sqlites_own(world: World) -> None:
-    sent, _ = await before(world)
-    assert await world.store.record(click(sent, SHOP), TODAY)
-    with closing(sqlite3.connect(world.path)) as plain, plain:
+async def test_the_same_happens_in_a_thread_of_sqlites_own(sqlite_world: World) -> None:
+    sent, _ = await before(sqlite_world)
+    assert await sqlite_world.store.record(click(sent, SHOP), TODAY)
+    with closing(sqlite3.connect(sqlite_world.path)) as plain, plain:
         plain.execute("PRAGMA foreign_keys = ON")
         mark_bursts_at_once(plain, {(sent.last_day, sent.delivery, HOUR)})
-    assert rows(world.rows(EVENTS), sent) == SWEPT
+    assert rows(sqlite_world.rows(EVENTS), sent) == SWEPT
 
 
-async def test_it_sticks_for_the_hour_and_a_later_hit_of_a_person_counts_again(world: World, bursts: Bursts) -> None:
+async def test_it_sticks_for_the_hour_and_a_later_hit_of_a_person_counts_again(sqlite_world: World, bursts: Bursts) -> None:
     """PAINS 17: a later human open upgrades the label."""
     sent = await world.send()
     sweep(bursts, sent)
@@ -187,7 +187,7 @@ def simulated(fresh: Path, play: Play) -> set[Agent]:
         bursts = Bursts.of_workers(WORKERS)
         stores = [await opened_store(path, one.struck) for one in bursts]
         links = tuple(Link(LinkNumber(number + 1), "shop.example.com", f"/{number}") for number in range(8))
-        await play(stores, bursts, await World(stores[0], path).send(links=links))
+        await play(stores, bursts, await World(stores[0], f"sqlite+aiosqlite:///{path}").send(links=links))
         for store in stores:
             await store.close()
 

@@ -40,7 +40,7 @@ async def work(path: Path, memory: int, worker: int) -> None:
 async def prepared(path: Path) -> list[Registration]:
     """One copy for each sweep, and one for a person who follows a single link."""
     store = await opened_store(path)
-    world = World(store, path)
+    world = World(store, f"sqlite+aiosqlite:///{path}")
     sent = [await world.send(person(number), links=LINKS, last_day=on(90)) for number in range(len(SWEEPS) + 1)]
     await store.close()
     return sent

@@ -99,16 +99,23 @@ async def test_an_event_whose_caller_could_not_wait_is_written_all_the_same(worl
     assert world.count("events") == 2
 
 
-async def test_what_finds_no_room_is_dropped_and_counted(world: World) -> None:
+async def test_what_finds_no_room_is_dropped_counted_and_told_once(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     sent = await world.send()
     hits = [opened(sent, hour=Hour(number)) for number in range(1_005)]
     with world.locked():
         waiting = [asyncio.ensure_future(world.store.record(event, TODAY)) for event in hits]
         await asyncio.wait(waiting, timeout=0.1)
         assert world.store.counters == Counters(written=0, dropped=5, waiting=1_000)
+        assert world.store.is_losing
+        assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
+            "1 events were lost, of 1 since the start; 1000 wait for the store"
+        ]
     answers = await asyncio.gather(*waiting, return_exceptions=True)
     assert sum(isinstance(answer, StoreUnavailable) for answer in answers) == 5
     assert world.count("events") == 1_000
+    assert not world.store.is_losing
 
 
 async def test_closing_writes_what_is_waiting(world: World) -> None:

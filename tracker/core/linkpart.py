@@ -74,7 +74,7 @@ class LinkSigner:
         except BadBase64:
             return None
         shown = host.encode("ascii")
-        if not hmac.compare_digest(urlsafe_b64decode(match[2]), self._mac(plan, shown, payload)):
+        if not hmac.compare_digest(match[2].encode("ascii"), _base64(self._mac(plan, shown, payload))):
             return None
         if _base64(payload) != match[1].encode("ascii"):  # slack bits that decoding ignores
             return None

@@ -6,6 +6,7 @@ decoding ignores, reads as None.
 
 from __future__ import annotations
 
+import hmac
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime
@@ -45,6 +46,8 @@ MESSAGE_DIGEST_SIZE: Final = 6
 _MAC_SIZE: Final = 15  # 20 characters of base64 without slack bits
 _PERSON: Final = b"tracker delivery"
 _CONTENT: Final = Struct(">H16s5s6sI")  # 33 octets: 44 characters without slack bits
+_SIGNED: Final = 45
+"""Octets before the dot."""
 _SHAPE: Final = re.compile(rb"[A-Za-z0-9_-]{45}\.[A-Za-z0-9_-]{20}")
 
 
@@ -83,6 +86,11 @@ class _Door:
         self.link = LinkSigner(key.link)
 
 
+def _is_signed(signer: Signer, octets: bytes) -> bool:
+    # What `Signer.validate` says in half its time: the shape is known, and texts are compared before decoding.
+    return hmac.compare_digest(signer.get_signature(octets[:_SIGNED]), octets[_SIGNED + 1 :])
+
+
 class Tokens:
     """All tokens of one key ring; a new ring takes a new `Tokens`."""
 
@@ -115,7 +123,7 @@ class Tokens:
         if not _SHAPE.fullmatch(octets):
             return None
         door = self._doors.get(octets[0])
-        if door is None or not door.delivery.validate(octets):
+        if door is None or not _is_signed(door.delivery, octets):
             return None
         last_day, delivery, plan, digest, issued = _CONTENT.unpack(urlsafe_b64decode(octets[1:45]))
         return DeliveryToken(

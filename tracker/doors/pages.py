@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
@@ -16,10 +17,13 @@ from markupsafe import Markup
 
 import tracker
 from tracker.doors.languages import NAMES, Languages, choose, period
+from tracker.doors.prepared import Prepared
 from tracker.model import Language, TrackerError
 
 HSTS: Final = "max-age=31536000"
 EXTENSIONS: Final = ("jinja2.ext.i18n",)
+KNOWN_FIELDS: Final = 256
+"""How many different Accept-Language fields are read only once; who sent them is not known then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +60,17 @@ class Pages:
         }
         self._environments = {language: self._environment(sources, language) for language in Language}
         self.headers = MappingProxyType(self._headers())
+        self._refusals: dict[tuple[type[TrackerError], Language], Prepared] = {}
+        self._choose = lru_cache(KNOWN_FIELDS)(choose)
 
     def language_of(self, request: web.Request, otherwise: Language | None = None) -> Language:
         """The language asked for by `?lang=`, else by Accept-Language, else OTHERWISE, else the installation's."""
         accepted = ", ".join(request.headers.getall("Accept-Language", ()))
         return chosen(request) or choose(accepted) or otherwise or self.site.language
+
+    def language(self, accepted: Iterable[str]) -> Language:
+        """The language that the ACCEPTED fields of Accept-Language ask for, else the installation's."""
+        return self._choose(", ".join(accepted)) or self.site.language
 
     def answer(
         self, template: str, language: Language, values: Mapping[str, object] | None = None, *, status: int = 200
@@ -69,6 +79,21 @@ class Pages:
         body = self.render(template, language, values)
         headers = {**self.headers, "Content-Language": language.value}
         return web.Response(status=status, text=body, content_type="text/html", headers=headers)
+
+    def prepared(
+        self, template: str, language: Language, values: Mapping[str, object] | None = None, *, status: int = 200
+    ) -> Prepared:
+        """The same page for who asked on the short way."""
+        headers = {**self.headers, "Content-Language": language.value, "Content-Type": "text/html; charset=utf-8"}
+        return Prepared(status, headers, self.render(template, language, values).encode())
+
+    def refusal(self, error: TrackerError, language: Language) -> Prepared:
+        """The page for ERROR as `error` makes it, made once for each language: whoever tries tokens costs little."""
+        key = type(error), language
+        if key not in self._refusals:
+            texts = self.error_texts(error, language)
+            self._refusals[key] = self.prepared("error.html", language, texts, status=error.status)
+        return self._refusals[key]
 
     def render(self, template: str, language: Language, values: Mapping[str, object] | None = None) -> str:
         """The HTML that TEMPLATE makes of VALUES, in LANGUAGE."""

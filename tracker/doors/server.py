@@ -7,14 +7,17 @@ inside, only the exception's type and the place in our code are logged.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler
 
 NAME: Final = "tracker"
@@ -33,6 +36,19 @@ _log = logging.getLogger("tracker.http")
 
 Malformed: TypeAlias = Callable[[int], web.Response]
 """Makes the answer, with a status, to what cannot be parsed."""
+Reply: TypeAlias = Callable[[bytes, bool], None]
+"""Sends the octets of an answer; whether they are the last of the connection."""
+
+
+class Lane(Protocol):
+    """A short way for some requests, past the application."""
+
+    def take(self, request: RawRequestMessage, peer: str, reply: Reply) -> bool:
+        """Whether it takes REQUEST, which has no body; then it calls REPLY once, at once or later."""
+
+
+LANE: Final = web.AppKey("lane", Lane)
+"""Where an application that has a lane keeps it."""
 
 
 async def listen(
@@ -71,13 +87,69 @@ def plain(status: int) -> web.Response:
 
 
 class QuietHandler(RequestHandler):
-    """One connection; answers what is malformed without a word about it."""
+    """One connection; answers what is malformed without a word about it, and has the lane take what it takes.
 
-    __slots__ = ("_malformed",)
+    aiohttp's task of a connection sleeps until `_waiter` is done. While the lane answers there is none: so the
+    connection counts as busy, and what else comes in waits its turn.
+    """
 
-    def __init__(self, manager: web.Server, malformed: Malformed, **kw: Any) -> None:
+    __slots__ = ("_asleep", "_lane", "_malformed")
+
+    def __init__(self, manager: web.Server, malformed: Malformed, lane: Lane | None, **kw: Any) -> None:
         super().__init__(manager, **kw)
         self._malformed = malformed
+        self._lane = lane
+        self._asleep: asyncio.Future[None] | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Parse DATA; a request that the lane takes never wakes the task."""
+        waiter = self._waiter
+        if self._lane is None or waiter is None or waiter.done() or self.writing_paused:
+            super().data_received(data)
+            return
+        self._waiter = None
+        try:
+            super().data_received(data)
+        finally:
+            self._waiter = waiter
+        if self._messages and not (len(self._messages) == 1 and self._is_taken(self._lane, waiter)):
+            waiter.set_result(None)
+
+    def _is_taken(self, lane: Lane, waiter: asyncio.Future[None]) -> bool:
+        request, payload = self._messages[0]
+        if payload is not EMPTY_PAYLOAD or not isinstance(request, RawRequestMessage) or request.upgrade:
+            return False
+        self._messages.clear()
+        self._asleep, self._waiter = waiter, None
+        if lane.take(request, self._peer(), self._reply):
+            if self._parser is not None:
+                self._parser.message_consumed()
+            return True
+        self._messages.append((request, payload))
+        self._asleep, self._waiter = None, waiter
+        return False
+
+    def _peer(self) -> str:
+        peer = self.peername
+        return str(peer[0]) if isinstance(peer, tuple) else peer or ""
+
+    def _reply(self, octets: bytes, last: bool) -> None:
+        """Send the lane's answer and go on as the task would after its own."""
+        waiter, self._asleep = self._asleep, None
+        if waiter is None:
+            return
+        if self.transport is not None:
+            self.transport.write(octets)
+        if last or self._close or self._force_close or self.transport is None:
+            waiter.cancel()
+            self._close = True
+            if self.transport is not None:
+                self.transport.close()
+            return
+        self._waiter = waiter
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if self._messages and not waiter.done():
+            waiter.set_result(None)
 
     def handle_error(
         self,
@@ -105,14 +177,15 @@ class QuietHandler(RequestHandler):
 class QuietServer(web.Server):
     """Makes quiet handlers for the requests that another server was made for."""
 
-    def __init__(self, server: web.Server, malformed: Malformed) -> None:
+    def __init__(self, server: web.Server, malformed: Malformed, lane: Lane | None) -> None:
         self._malformed = malformed
+        self._lane = lane
         self._answer = server.request_handler
         super().__init__(self._guarded, request_factory=server.request_factory, **LIMITS)
 
     def __call__(self) -> RequestHandler:
         """A handler for a new connection."""
-        return QuietHandler(self, self._malformed, loop=self._loop, **self._kwargs)
+        return QuietHandler(self, self._malformed, self._lane, loop=self._loop, **self._kwargs)
 
     async def _guarded(self, request: web.BaseRequest) -> web.StreamResponse:
         answer: web.StreamResponse
@@ -131,9 +204,10 @@ class QuietRunner(web.AppRunner):
     def __init__(self, app: web.Application, malformed: Malformed = plain, **kw: Any) -> None:
         super().__init__(app, **kw)
         self._malformed = malformed
+        self._lane = app.get(LANE)
 
     async def _make_server(self) -> web.Server:
-        return QuietServer(await super()._make_server(), self._malformed)
+        return QuietServer(await super()._make_server(), self._malformed, self._lane)
 
 
 def _last_own_line(trace: TracebackType | None) -> str:

@@ -6,11 +6,11 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, UpdateBase, and_, bindparam, delete, exists, literal, select, tuple_
-from sqlalchemy.dialects.sqlite import dialect
+from sqlalchemy import ColumnElement, FromClause, and_, bindparam, delete, exists, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.model import Agent, Day, DeliveryId, Event, Hour
+from tracker.store.compiled import compiled
 from tracker.store.schema import events, tracked
 from tracker.store.upsert import upsert
 
@@ -101,10 +101,4 @@ _PEOPLE = delete(events).where(
 )
 
 
-def _compiled(statement: UpdateBase) -> tuple[str, dict[str, Any]]:
-    """The text of STATEMENT for SQLite, with the values that always are the same."""
-    compiled = statement.compile(dialect=dialect(paramstyle="named"))
-    return str(compiled), {name: value for name, value in compiled.params.items() if value is not None}
-
-
-_AT_ONCE = (_compiled(_MACHINES), _compiled(_PEOPLE))
+_AT_ONCE = (compiled(_MACHINES), compiled(_PEOPLE))

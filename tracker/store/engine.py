@@ -124,7 +124,7 @@ def _refused(error: BaseException) -> StoreUnavailable:
     """A row that is at fault has an SQLSTATE of class 22 or 23; any other error is the database's own."""
     cause = _driver_error(error)
     state = getattr(cause, "sqlstate", None) or ""
-    refused = state.startswith(("22", "23")) or type(cause).__name__ == "DataError"
+    refused = state.startswith(("22", "23")) or type(cause).__name__ in {"DataError", "IntegrityError"}
     return RowRefused(_cause(error)) if refused else StoreUnavailable(_cause(error))
 
 

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import event
@@ -20,7 +20,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from tracker.model import Day, StoreUnavailable
 from tracker.store.engine import BUSY_SECONDS, QUEUE_SECONDS, Database, make_private_file, translated
 
+Answer = TypeVar("Answer")
+
 READERS: Final = 3
+PRAGMAS: Final = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "secure_delete=ON",
+    "foreign_keys=ON",
+    # Pages of the log (16 MB) before they are copied to the file: most pages of `events` are changed by many groups.
+    "wal_autocheckpoint=4000",
+)
+"""What a writer sets."""
 
 
 class SqliteDatabase(Database):
@@ -51,6 +62,17 @@ class SqliteDatabase(Database):
                     yield connection
                 finally:
                     self._sweep_day = None
+
+    async def write_at_once(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        """What WORK returns, run in the writer's own thread, in a transaction. Raises StoreUnavailable.
+
+        One step to that thread and back, where `write` takes one for each statement.
+        """
+        with translated(sqlite3.Error):
+            async with self._writer.connect() as connection:
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                answer: Answer = await driver._execute(_in_transaction, driver._conn, work)
+                return answer
 
     async def is_there(self) -> bool:
         """Whether there is a file."""
@@ -90,7 +112,7 @@ class SqliteDatabase(Database):
 
     def _prepare_writer(self, connection: Any) -> None:
         connection.create_function("tracker_today", 0, lambda: self._sweep_day)
-        _pragmas(connection, "journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON")
+        _pragmas(connection, *PRAGMAS)
 
 
 def _engine(path: Path, size: int, busy_seconds: float, begin: str, prepare: Callable[[Any], None]) -> AsyncEngine:
@@ -103,6 +125,7 @@ def _engine(path: Path, size: int, busy_seconds: float, begin: str, prepare: Cal
         max_overflow=0,
         pool_timeout=QUEUE_SECONDS,
         connect_args={"timeout": busy_seconds},
+        pool_reset_on_return=None,
     )
 
     def about_to_connect(*_: object) -> None:
@@ -118,10 +141,27 @@ def _engine(path: Path, size: int, busy_seconds: float, begin: str, prepare: Cal
             connection.close()
             raise
 
+    def returned(connection: Any, *_: object) -> None:
+        # Asking is free; a rollback is a step to the driver's thread and back, and there is hardly ever one to make.
+        if connection.driver_connection.in_transaction:
+            connection.rollback()
+
     event.listen(engine.sync_engine, "do_connect", about_to_connect)
+    event.listen(engine.sync_engine, "reset", returned)
     event.listen(engine.sync_engine, "connect", connected)
     event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
+
+
+def _in_transaction(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        answer = work(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.rollback()
+        raise
+    return answer
 
 
 def _prepare_reader(connection: Any) -> None:

@@ -69,10 +69,10 @@ from tracker.store.group import CAPACITY, PAUSE, Group, PatientGroup
 from tracker.store.mailings import MailLimit
 from tracker.store.octets import all_octets
 from tracker.store.partitions import AHEAD, ensure_partitions
-from tracker.store.postgres import PostgresDatabase
 from tracker.store.reported import Ended, end_reported
 from tracker.store.restore import RestoreBook
 from tracker.store.schema import installation
+from tracker.store.sqlite import SqliteDatabase
 from tracker.store.standing import read_standing, recipient_of
 from tracker.store.subjects import SubjectBook, read_held
 from tracker.store.untouched import Tally
@@ -126,10 +126,12 @@ class Store:
         self._grants = Group(self._unless_held(partial(deliveries.read_grants, database)))
         self._keys = Group(partial(keys.read_keys, database))
         self._registrations = Group(self._unless_held(partial(deliveries.register_copies, database)))
-        write_events = record_on_postgres if isinstance(database, PostgresDatabase) else record_events
-        self._events = PatientGroup(
-            self._unless_held(partial(write_events, database, struck=self._is_struck)), capacity, pause
+        write_events = (
+            partial(record_events, database, struck=self._is_struck)
+            if isinstance(database, SqliteDatabase)
+            else partial(record_on_postgres, database, struck=self._is_struck)
         )
+        self._events = PatientGroup(self._unless_held(write_events), capacity, pause)
         self._untouched = Tally(database, worker, retention_days)
 
     @staticmethod
@@ -221,6 +223,11 @@ class Store:
         return guarded
 
     @property
+    def is_losing(self) -> bool:
+        """Whether no room is left for events that wait: those that come now are lost."""
+        return self._events.full
+
+    @property
     def counters(self) -> Counters:
         """What became of events since the start."""
         return Counters(self._events.written, self._events.dropped + self._untouched.dropped, self._events.waiting)
@@ -245,6 +252,10 @@ class Store:
         to be dropped. Who cannot wait may cancel: the event stays in the queue.
         """
         return await self._events.submit((event, today))
+
+    def record_soon(self, event: Event, today: Day, told: Callable[[bool | StoreUnavailable], None]) -> None:
+        """The same without waiting: TOLD is called once, with what `record` returns or raises."""
+        self._events.enqueue((event, today), told)
 
     def heed_bursts(self, struck: Struck) -> None:
         """From now on what people seem to have done where STRUCK knows of a burst becomes a program's."""
