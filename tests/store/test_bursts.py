@@ -109,7 +109,7 @@ async def test_the_same_happens_in_a_thread_of_sqlites_own(sqlite_world: World) 
     assert rows(sqlite_world.rows(EVENTS), sent) == SWEPT
 
 
-async def test_it_sticks_for_the_hour_and_a_later_hit_of_a_person_counts_again(sqlite_world: World, bursts: Bursts) -> None:
+async def test_it_sticks_for_the_hour_and_a_later_hit_of_a_person_counts_again(world: World, bursts: Bursts) -> None:
     """PAINS 17: a later human open upgrades the label."""
     sent = await world.send()
     sweep(bursts, sent)
