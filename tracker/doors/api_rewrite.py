@@ -132,5 +132,6 @@ def _counts(of: Mapping[Left, int] | Mapping[str, int]) -> str:
 
 
 def _reason(error: Exception) -> Reason:
-    _log.error("a copy left untouched: %s", place(error))
-    return Reason.STORE_UNAVAILABLE if isinstance(error, StoreUnavailable) else Reason.ERROR
+    away = isinstance(error, StoreUnavailable)
+    _log.log(logging.WARNING if away else logging.ERROR, "a copy left untouched: %s", place(error))
+    return Reason.STORE_UNAVAILABLE if away else Reason.ERROR

@@ -16,10 +16,11 @@ from urllib.parse import quote
 
 from sqlalchemy import event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from tracker.model import BadSetting, Day, StoreUnavailable
+from tracker.store.sqlite_file import DatabaseFile
 
 READERS: Final = 3
 BUSY_SECONDS: Final = 2.0
@@ -37,15 +38,16 @@ class Database:
 
     def __init__(self, path: Path, busy_seconds: float = BUSY_SECONDS) -> None:
         self.path = path
+        self.file = DatabaseFile(path)
         self._sweep_day: Day | None = None
-        self._writer = _engine(path, 1, busy_seconds, "BEGIN IMMEDIATE", self._prepare_writer)
-        self._readers = _engine(path, READERS, busy_seconds, "BEGIN", _prepare_reader)
+        self._writer = _engine(self.file, 1, busy_seconds, "BEGIN IMMEDIATE", self._prepare_writer)
+        self._readers = _engine(self.file, READERS, busy_seconds, "BEGIN", _prepare_reader)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection that sees one state of the database. Raises StoreUnavailable."""
         with translated():
-            async with self._readers.begin() as connection:
+            async with self._steady(), self._readers.begin() as connection:
                 yield connection
 
     @asynccontextmanager
@@ -55,12 +57,51 @@ class Database:
         The ledger's triggers let contents go only in a transaction with a SWEEP_DAY. Raises StoreUnavailable.
         """
         with translated():
-            async with self._writer.begin() as connection:
+            async with self._steady(), self._writer.begin() as connection:
                 self._sweep_day = sweep_day
                 try:
                     yield connection
                 finally:
                     self._sweep_day = None
+
+    @asynccontextmanager
+    async def _steady(self) -> AsyncIterator[None]:
+        """Raises StoreUnavailable when the file is not of use, or was not the same from the first to the last moment.
+
+        What was committed to a file that was taken away meanwhile is lost: nobody is told that it is written.
+        """
+        self.file.check()
+        replaced = self.file.replaced
+        yield
+        self.file.check()
+        if self.file.replaced != replaced:
+            raise StoreUnavailable("another database file was put in place")
+
+    @property
+    def replaced(self) -> int:
+        """How often another database came into the place of this one, perhaps an older one."""
+        return self.file.replaced
+
+    async def look(self, *, thoroughly: bool) -> None:
+        """Look whether the file is there and is the one that is open. Raises StoreUnavailable while it is not of use.
+
+        One that is known to be damaged is read through when somebody wrote to it, and if THOROUGHLY.
+        """
+        self.file.notice()
+        if self.file.is_damaged and (thoroughly or self.file.was_written):
+            await self._examine()
+        self.file.check()
+
+    async def _examine(self) -> None:
+        """Read a damaged file through, and use it again when it is whole. Raises StoreUnavailable."""
+        with translated():
+            async with self._readers.connect() as connection:
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                found = await driver.execute_fetchall("PRAGMA quick_check(1)")
+        if found != [("ok",)]:
+            self.file.still_damaged()
+            raise StoreUnavailable("the database file is damaged")
+        self.file.is_whole()
 
     async def vacuum(self) -> None:
         """Rewrite the file and empty the write-ahead log.
@@ -138,9 +179,11 @@ def _cause(error: BaseException) -> str:
     return getattr(original, "sqlite_errorname", None) or type(original).__name__
 
 
-def _engine(path: Path, size: int, busy_seconds: float, begin: str, prepare: Callable[[Any], None]) -> AsyncEngine:
+def _engine(
+    file: DatabaseFile, size: int, busy_seconds: float, begin: str, prepare: Callable[[Any], None]
+) -> AsyncEngine:
     # mode=rw: a database that was moved away is an error, not a reason to begin an empty one.
-    url = URL.create("sqlite+aiosqlite", database=f"file:{quote(str(path))}", query={"uri": "true", "mode": "rw"})
+    url = URL.create("sqlite+aiosqlite", database=f"file:{quote(str(file.path))}", query={"uri": "true", "mode": "rw"})
     engine = create_async_engine(
         url,
         hide_parameters=True,
@@ -151,20 +194,29 @@ def _engine(path: Path, size: int, busy_seconds: float, begin: str, prepare: Cal
     )
 
     def about_to_connect(*_: object) -> None:
-        # The driver leaves a thread behind when a connection cannot be opened.
-        if not os.access(path, os.R_OK | os.W_OK):
-            raise FileNotFoundError
+        file.about_to_open()  # the driver leaves a thread behind when a connection cannot be opened
 
-    def connected(connection: Any, _record: object) -> None:
+    def connected(connection: Any, record: Any) -> None:
         try:
             connection.isolation_level = None  # the driver begins nothing by itself
             prepare(connection)
         except BaseException:
             connection.close()
             raise
+        record.info["epoch"] = file.opened()
+
+    def about_to_use(_connection: object, record: Any, _proxy: object) -> None:
+        file.notice()
+        if record.info["epoch"] != file.epoch:
+            raise DisconnectionError  # the pool opens another
+
+    def failed(context: Any) -> None:
+        context.is_disconnect |= file.error(getattr(context.original_exception, "sqlite_errorname", None) or "")
 
     event.listen(engine.sync_engine, "do_connect", about_to_connect)
     event.listen(engine.sync_engine, "connect", connected)
+    event.listen(engine.sync_engine, "checkout", about_to_use)
+    event.listen(engine.sync_engine, "handle_error", failed)
     event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
 
