@@ -88,7 +88,9 @@ class Installation:
             input=stdin, capture_output=True, env=self.environment, cwd=self.folder.parent,
             timeout=PATIENCE, check=False,
         )  # fmt: skip
-        assert done.returncode == status, f"tracker {words[0]} exited {done.returncode}: {done.stderr!r} {done.stdout!r}"
+        assert done.returncode == status, (
+            f"tracker {words[0]} exited {done.returncode}: {done.stderr!r} {done.stdout!r}"
+        )
         return done
 
     # --- the server ---

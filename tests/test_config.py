@@ -21,7 +21,7 @@ IN_THE_CONTRACT = [
     "label_from", "resign_domains", "mode",
 ]  # fmt: skip
 BEYOND_IT = [
-    "language", "rewrite_visible_urls", "excluded_links", "plan_cache", "confirmations_per_day", "controller_address",
+    "language", "rewrite_visible_urls", "excluded_links", "plan_cache", "confirmations_per_day", "blocked_hosts", "controller_address",
     "data_protection_officer", "supervisory_authority", "purposes", "data_recipients", "hosting", "transfers",
 ]  # fmt: skip
 REQUIRED = {"TRACKER_CONTROLLER": "Werkstatt Nord GmbH", "TRACKER_CONTACT": "privacy@werkstatt-nord.example"}
@@ -53,6 +53,7 @@ IMPOSSIBLE = {
     ],
     "key_file": [""],
     "journal": [""],
+    "blocked_hosts": [""],
     "retention_days": ["", "0", "-1", "1.5", "ninety", "3651", "1e2", "\u0663"],
     "proof_days": ["0"],
     "consent_days": ["0"],

@@ -892,6 +892,15 @@ class BadKeyFile(SetupError):
     remedy = "Put the right key file in place with mode 0600 (`chmod 600`); without it old links cannot be verified."
 
 
+class BadBlockFile(SetupError):
+    """The file of blocked hosts cannot be read or written; `detail` says why."""
+
+    slug = "bad-block-file"
+    title = "The file of blocked hosts cannot be used."
+    meaning = "Nothing was changed; a server that runs goes by the list as it read it last."
+    remedy = "Correct the line that is named, or make the file readable: `blocked_hosts` in the settings names it."
+
+
 class CannotRetire(BadKeyFile):
     """The signing key that is to be retired is not there, or is the only one that signs; `detail` says which."""
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
+from tracker.blockfile import BlockFile, BlockSource
 from tracker.config import Settings
 from tracker.core.tokens import Tokens
 from tracker.doors.courier import Courier
@@ -82,6 +83,7 @@ class Parts:
     settings: Settings
     store: Store
     keys: KeySource
+    blocked: BlockSource
     metrics: Metrics
     surveys: Surveys
     sender: Sender
@@ -114,6 +116,7 @@ async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Par
     os.environ.setdefault("SQLITE_TMPDIR", str(database_path(settings.database_url).parent))
     keys = KeySource(KeyFile(settings.key_file))
     ring = keys().ring
+    blocked = BlockSource(BlockFile(settings.blocked_hosts))
     metrics = Metrics()
     async with AsyncExitStack() as stack:
         store = await Store.open(
@@ -149,12 +152,13 @@ async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Par
             settings=settings,
             store=store,
             keys=keys,
+            blocked=blocked,
             metrics=metrics,
             surveys=surveys,
             sender=Sender(
                 store, keys, surveys, secrets.token_bytes, send_policy(settings), search=planner.quoted_tokens
             ),
-            hits=Hits(store, keys, metrics),
+            hits=Hits(store, keys, metrics, blocked),
             consents=consents,
             bulk=Bulk(store, consents, policy, in_step),
             changes=Changes(store),

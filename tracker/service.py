@@ -143,6 +143,7 @@ def background(parts: Parts) -> Iterable[Job]:
 
     return (
         Job("read the key file again", read_keys, timedelta(minutes=1)),
+        Job("look whether hosts were blocked", parts.blocked.reload, timedelta(seconds=1)),
         Job("keep journal and database in step", parts.in_step.keep, timedelta(seconds=1)),
         Job("forget what repeated messages look like", parts.surveys.forget, KEPT / 5),
         Job("look at the oldest event", look_at_oldest, timedelta(minutes=1)),
@@ -162,6 +163,8 @@ async def readiness(parts: Parts) -> Readiness:
         trouble["journal"] = parts.in_step.trouble
     if parts.keys.trouble:
         trouble["keys"] = parts.keys.trouble
+    if parts.blocked.trouble:
+        trouble["blocked_hosts"] = parts.blocked.trouble
     return Readiness(trouble)
 
 

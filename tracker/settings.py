@@ -26,7 +26,7 @@ ListenAt = Annotated[Listen, PlainValidator(values.listen)]
 FilePath = Annotated[Path, PlainValidator(values.path)]
 
 MAY_HOLD_SECRETS: Final = ("database_url", "smtp_next_hop")
-PATHS: Final = ("key_file", "journal")
+PATHS: Final = ("key_file", "journal", "blocked_hosts")
 NOT_BUILT_YET: Final = frozenset(
     {
         "dashboard_listen", "minimum_group", "smtp_listen",
@@ -119,6 +119,10 @@ class Settings(BaseSettings):
     )
     journal: FilePath = Field(
         default=Path("journal"), description="The folder of withdrawals that no restored database may lack."
+    )
+    blocked_hosts: FilePath = Field(
+        default=Path("blocked-hosts"),
+        description="The file of hosts whose links ask before they lead on (tracker link block). Share it like the keys.",
     )
     retention_days: Days = Field(default=90, description="Days after sending for which opens and clicks are kept.")
     proof_days: Days = Field(default=1_095, description="Days for which a consent can be proved after it ended.")

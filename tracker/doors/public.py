@@ -110,6 +110,6 @@ class PublicDoor:
             raise BadToken
         if destination.ask:
             language = self._pages.language_of(request)
-            values = {"url": destination.url, "host": host}
+            values = {"url": destination.url, "host": host, "blocked": destination.blocked}
             return self._pages.answer("destination.html", language, values)
         return web.Response(status=302, headers={**self._headers, "Location": destination.url})

@@ -27,19 +27,28 @@ class HitCounter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a link leads; `ask` when its key was retired and a page must show the destination first."""
+    """Where a link leads; `ask` when a page must show it first, because its key was retired or its host is blocked."""
 
     url: str
     ask: bool
+    blocked: bool = False
 
 
 class Hits:
     """Records hits on pixels and links; no failure of the store ever reaches a reader."""
 
-    def __init__(self, store: Store, tokens: Callable[[], Tokens], counter: HitCounter) -> None:
+    def __init__(
+        self,
+        store: Store,
+        tokens: Callable[[], Tokens],
+        counter: HitCounter,
+        blocked: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        """BLOCKED: whether links to a host lead nowhere unasked, since it is being abused."""
         self._store = store
         self._tokens = tokens
         self._counter = counter
+        self._blocked = blocked
 
     async def opened(self, token: str, hit: Hit) -> None:
         """A pixel with TOKEN was requested. Whatever happens, the pixel is served."""
@@ -57,6 +66,9 @@ class Hits:
         if delivery is None or target is None:
             self._counter.hit(Purpose.CLICK, None, "forged")
             return None
+        if self._blocked(host):
+            self._counter.hit(Purpose.CLICK, None, "uncounted")
+            return Destination(target, ask=True, blocked=True)
         await self._record(delivery, Purpose.CLICK, report(target).number, hit)
         return Destination(target, ask=delivery.retired)
 
