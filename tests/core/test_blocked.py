@@ -41,16 +41,12 @@ def test_what_is_no_host_or_half_the_world_is_refused(text: str) -> None:
         host_of(text)
 
 
-@pytest.mark.parametrize(
-    "host", ["evil.example", "EVIL.Example", "evil.example.", "a.b.evil.example", "x.EVIL.example"]
-)
+@pytest.mark.parametrize("host", ["evil.example", "EVIL.Example", "evil.example.", "a.b.evil.example", "EVIL.example."])
 def test_a_host_is_blocked_with_all_below_it_in_any_spelling(host: str) -> None:
     assert Blocked({"evil.example"})(host)
 
 
-@pytest.mark.parametrize(
-    "host", ["example", "devil.example", "evil.example.org", "evil-example", "", ".", "2001:db8::1"]
-)
+@pytest.mark.parametrize("host", ["example", "devil.example", "evil.example.org", "evil-example", "", ".", "2001::1"])
 def test_no_other_host_is(host: str) -> None:
     assert not Blocked({"evil.example"})(host)
     assert not Blocked()(host)
