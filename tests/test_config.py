@@ -21,8 +21,8 @@ IN_THE_CONTRACT = [
     "label_from", "resign_domains", "mode",
 ]  # fmt: skip
 BEYOND_IT = [
-    "language", "rewrite_visible_urls", "excluded_links", "plan_cache", "confirmations_per_day", "blocked_hosts", "controller_address",
-    "data_protection_officer", "supervisory_authority", "purposes", "data_recipients", "hosting", "transfers",
+    "language", "rewrite_visible_urls", "excluded_links", "plan_cache", "confirmations_per_day", "blocked_hosts",
+    "bodies_in_flight", "controller_address", "data_protection_officer", "supervisory_authority", "purposes", "data_recipients", "hosting", "transfers",
 ]  # fmt: skip
 REQUIRED = {"TRACKER_CONTROLLER": "Werkstatt Nord GmbH", "TRACKER_CONTACT": "privacy@werkstatt-nord.example"}
 IMPOSSIBLE = {
@@ -60,6 +60,7 @@ IMPOSSIBLE = {
     "backup_days": ["0"],
     "minimum_group": ["1", "0"],
     "max_message": ["", "0", "25 apples", "-1", "999 GiB", "1.5 MiB"],
+    "bodies_in_flight": ["", "0", "1 kB", "lots", "2 TiB"],
     "plan_cache": ["", "maybe", "2"],
     "text_links": ["", "maybe", "2"],
     "rewrite_visible_urls": ["", "maybe"],

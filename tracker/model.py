@@ -606,6 +606,16 @@ class BodyTooLarge(BadRequest):
     remedy = "Send it as you have it."
 
 
+class BodyTooSlow(BadRequest):
+    """A body that did not arrive in time."""
+
+    status = 408
+    slug = "body-too-slow"
+    title = "The body did not arrive in time."
+    meaning = "The message was not looked at."
+    remedy = "Send it as you have it."
+
+
 class AddressInValue(BadRequest):
     """An e-mail address hides in a reference or an evidence value (promise 7)."""
 
@@ -830,6 +840,16 @@ class NotRecorded(StoreUnavailable):
     title = "Your withdrawal could not be recorded just now."
     meaning = "Nothing has changed yet."
     remedy = "Please press the button again in a few minutes."
+
+
+class NoRoom(TrackerError):
+    """Bodies of other requests take all the memory that there is for them."""
+
+    status = 503
+    slug = "no-room"
+    title = "Too many large bodies are under way."
+    meaning = "The message was not looked at."
+    remedy = "Send it as you have it; what is no message, send again in a moment."
 
 
 class MailNotSent(TrackerError):

@@ -105,6 +105,7 @@ def applications(parts: Parts, clock: Clock) -> tuple[web.Application, web.Appli
         ready=partial(readiness, parts),
         clock=clock,
         max_message=settings.max_message,
+        bodies_in_flight=settings.bodies_in_flight,
         public_url=settings.public_url,
         language=settings.language,
     )

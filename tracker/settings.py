@@ -122,7 +122,7 @@ class Settings(BaseSettings):
     )
     blocked_hosts: FilePath = Field(
         default=Path("blocked-hosts"),
-        description="The file of hosts whose links ask before they lead on (tracker link block). Share it like the keys.",
+        description="The file of hosts whose links ask before they lead on: `tracker link block`.",
     )
     retention_days: Days = Field(default=90, description="Days after sending for which opens and clicks are kept.")
     proof_days: Days = Field(default=1_095, description="Days for which a consent can be proved after it ended.")
@@ -133,6 +133,10 @@ class Settings(BaseSettings):
     )
     max_message: Annotated[int, PlainValidator(values.size(1, 2**28))] = Field(
         default=25 * 2**20, description="The size up to which a message is tracked, such as 25 MiB."
+    )
+    bodies_in_flight: Annotated[int, PlainValidator(values.size(2**20, 2**40))] = Field(
+        default=256 * 2**20,
+        description="The memory that messages may take at a time in one process; beyond it mail goes out untracked.",
     )
     plan_cache: Annotated[bool, PlainValidator(values.flag)] = Field(
         default=True,

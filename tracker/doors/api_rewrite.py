@@ -15,12 +15,13 @@ from typing import Final, Protocol
 from aiohttp import web
 
 from tracker.doors.api_access import Gate
-from tracker.doors.api_bodies import check_body, read_body
+from tracker.doors.api_bodies import Incoming, check_body
 from tracker.doors.api_headers import envelope_of
 from tracker.doors.api_problems import Problem
-from tracker.doors.server import place
+from tracker.doors.budget import Budget
+from tracker.doors.server import cut, place
 from tracker.flows.send import Answer, Sender
-from tracker.model import ApiKey, BadRequest, Envelope, Left, Reason, Scope, StoreUnavailable
+from tracker.model import ApiKey, BadRequest, Envelope, Left, NoRoom, Reason, Scope, StoreUnavailable
 
 MESSAGE: Final = "message/rfc822"
 HARD_LIMIT: Final = 4
@@ -29,6 +30,16 @@ PATIENCE: Final = 4.2
 """Seconds for a copy: callers wait 5 s in all and then send what they have."""
 PATIENCE_FOR_KEY: Final = 0.5
 """Seconds for looking up who calls."""
+PATIENCE_FOR_ROOM: Final = 0.5
+"""Seconds for there to be the memory to rewrite a message."""
+PATIENCE_FOR_RETURN: Final = 3.0
+"""Seconds for there to be the memory to give it back."""
+SLOWEST_MESSAGE: Final = 30.0
+"""Seconds for a message to arrive, or to be taken back; what takes longer than 5 the caller does not wait for."""
+TIMES_MESSAGE: Final = 5
+"""The octets that rewriting takes, in those of the message: as it came, surveyed, and rewritten."""
+AT_ONCE: Final = 2**16
+"""Octets up to which an answer is written at once, whether or not the caller reads it."""
 _log = logging.getLogger("tracker.http")
 
 
@@ -52,6 +63,7 @@ class RewriteDoor:
         counter: CopyCounter,
         clock: Callable[[], datetime],
         max_message: int,
+        budget: Budget,
         patience: float = PATIENCE,
     ) -> None:
         self._sender = sender
@@ -59,21 +71,40 @@ class RewriteDoor:
         self._counter = counter
         self._clock = clock
         self._limit = HARD_LIMIT * max_message
+        self._budget = budget
         self._patience = patience
 
-    async def rewrite(self, request: web.Request) -> web.Response:
+    async def rewrite(self, request: web.Request) -> web.StreamResponse:
         """The copy in the body of REQUEST, and in headers what was done with it (LAW.md R61: ASCII only).
 
-        Raises Problem and BadRequest for a request that is not in order; nothing else.
+        Where there is not the memory to rewrite it, it goes back as it came. Raises Problem and BadRequest for a
+        request that is not in order, NoRoom when there is not the memory for it at all; nothing else.
         """
         envelope = await self._envelope(request)
         check_body(request, MESSAGE, self._limit)
-        message = await read_body(request, MESSAGE, self._limit)
-        began = perf_counter()
-        answer = await self._answer(envelope, message)
-        self._counter.rewrote(answer.reason, answer.left, perf_counter() - began)
-        self._counter.foreign(answer.foreign, answer.pixels_removed)
-        return web.Response(body=answer.message, content_type=MESSAGE, headers=said_of(answer))
+        with self._budget.room() as room:
+            body = Incoming(request, MESSAGE, self._limit, room)
+            try:
+                await body.arrive(TIMES_MESSAGE, PATIENCE_FOR_ROOM, SLOWEST_MESSAGE)
+            except NoRoom:
+                await self._arrive_alone(body)
+                answer = Answer(b"", Reason.TOO_LARGE)
+                self._counter.rewrote(answer.reason, {}, 0.0)
+                return await sent_in_pieces(request, said_of(answer), body.chunks)
+            began = perf_counter()
+            answer = await self._answer(envelope, body.whole())
+            self._counter.rewrote(answer.reason, answer.left, perf_counter() - began)
+            self._counter.foreign(answer.foreign, answer.pixels_removed)
+            if len(answer.message) <= AT_ONCE:
+                return web.Response(body=answer.message, content_type=MESSAGE, headers=said_of(answer))
+            return await sent_in_pieces(request, said_of(answer), [answer.message])
+
+    async def _arrive_alone(self, body: Incoming) -> None:
+        """Read BODY to give it back, which takes no more memory than itself."""
+        try:
+            await body.arrive(1, PATIENCE_FOR_RETURN, SLOWEST_MESSAGE)
+        except NoRoom as error:
+            raise Problem(error, {"Retry-After": "1"}) from None
 
     async def _envelope(self, request: web.Request) -> Envelope | Reason:
         """What the caller says about the copy; a reason when that cannot be told just now."""
@@ -102,6 +133,24 @@ class RewriteDoor:
             raise
         except Exception as error:
             return Answer(message, _reason(error))
+
+
+async def sent_in_pieces(request: web.Request, said: Mapping[str, str], parts: list[bytes]) -> web.StreamResponse:
+    """The answer that consists of PARTS, written no faster than the caller reads; what was written is let go."""
+    response = web.StreamResponse(headers={"Content-Type": MESSAGE, **said})
+    response.content_length = sum(map(len, parts))
+    await response.prepare(request)
+    try:
+        async with asyncio.timeout(SLOWEST_MESSAGE):
+            parts.reverse()
+            while parts:
+                part = memoryview(parts.pop())
+                for at in range(0, len(part), AT_ONCE):
+                    await response.write(part[at : at + AT_ONCE])
+            await response.write_eof()
+    except (ConnectionError, TimeoutError):
+        cut(request)  # the caller has gone, or reads nothing
+    return response
 
 
 def said_of(answer: Answer) -> dict[str, str]:

@@ -7,6 +7,7 @@ inside, only the exception's type and the place in our code are logged.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from http import HTTPStatus
@@ -68,6 +69,13 @@ def plain(status: int) -> web.Response:
     answer = web.Response(status=status, text=f"{status} {HTTPStatus(status).phrase}\n", headers=PLAIN_HEADERS)
     answer.force_close()
     return answer
+
+
+def cut(request: web.Request) -> None:
+    """End the connection in the middle of the answer, so that nobody takes it for a whole one."""
+    transport = request.transport
+    if isinstance(transport, asyncio.WriteTransport):
+        transport.abort()
 
 
 class QuietHandler(RequestHandler):
