@@ -58,6 +58,8 @@ class Installation:
         self._server: subprocess.Popen[str] | None = None
         self._log: IO[bytes] | None = None
         self.key = ""
+        self.files: int | None = None
+        """How many files the server may have open; None: as many as this process."""
 
     @classmethod
     def made(cls, folder: Path, **settings: str) -> Self:
@@ -108,12 +110,15 @@ class Installation:
         """Start `tracker serve` and wait until it says that it listens."""
         self._log = self.log_file.open("ab")
         self._server = subprocess.Popen(
-            [sys.executable, "-m", "tracker", "serve"],
+            [*self._limits(), sys.executable, "-m", "tracker", "serve"],
             stdout=subprocess.PIPE, stderr=self._log, env=self.environment, cwd=self.folder.parent, text=True,
         )  # fmt: skip
         assert self._server.stdout is not None
         line = self._server.stdout.readline()
         assert "listening" in line, f"the server did not start: {line!r} {self.log_file.read_text()}"
+
+    def _limits(self) -> list[str]:
+        return [] if self.files is None else ["prlimit", f"--nofile={self.files}:{self.files}"]
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send the signal and wait for the end; the exit status."""

@@ -22,7 +22,8 @@ IN_THE_CONTRACT = [
 ]  # fmt: skip
 BEYOND_IT = [
     "language", "rewrite_visible_urls", "excluded_links", "plan_cache", "confirmations_per_day", "blocked_hosts",
-    "bodies_in_flight", "controller_address", "data_protection_officer", "supervisory_authority", "purposes", "data_recipients", "hosting", "transfers",
+    "bodies_in_flight", "controller_address", "data_protection_officer", "supervisory_authority", "purposes",
+    "data_recipients", "hosting", "transfers",
 ]  # fmt: skip
 REQUIRED = {"TRACKER_CONTROLLER": "Werkstatt Nord GmbH", "TRACKER_CONTACT": "privacy@werkstatt-nord.example"}
 IMPOSSIBLE = {

@@ -20,7 +20,7 @@ from tracker.doors.api_problems import problems
 from tracker.doors.api_rewrite import CopyCounter, RewriteDoor
 from tracker.doors.api_stats import StatsDoor
 from tracker.doors.api_subjects import SubjectsDoor
-from tracker.doors.budget import DEFAULT, Budget
+from tracker.doors.budget import DEFAULT, Budgets
 from tracker.doors.middlewares import access_log
 from tracker.doors.operations import Exposition, OperationsDoor, Readiness
 from tracker.flows.access import Access
@@ -73,9 +73,9 @@ def build(
     call names none.
     """
     gate = Gate(access, clock)
-    budget = Budget(bodies_in_flight)
-    rewriting = RewriteDoor(sender, gate, metrics, clock, max_message, budget)
-    batches = BatchDoor(sender, gate, metrics, clock, max_message, budget)
+    budgets = Budgets.of(bodies_in_flight)
+    rewriting = RewriteDoor(sender, gate, metrics, clock, max_message, budgets)
+    batches = BatchDoor(sender, gate, metrics, clock, max_message, budgets.working)
     consent = ConsentsDoor(consents, asking, gate, clock)
     invitations = InvitationsDoor(asking, gate, clock, language)
     many = ConsentsBatchDoor(bulk, gate, clock)

@@ -76,8 +76,8 @@ class BatchDoor:
         key = await self._caller(request)
         check_body(request, JSON, self._limit)
         with self._budget.room() as room:
-            body = Incoming(request, JSON, self._limit, room)
-            await body.arrive(TIMES_BODY, PATIENCE_FOR_ROOM, SLOWEST_BODY)
+            body = Incoming(request, JSON, self._limit)
+            await body.arrive(room, TIMES_BODY, PATIENCE_FOR_ROOM, SLOWEST_BODY)
             return await self._rewrite(request, body, key)
 
     async def _rewrite(self, request: web.Request, body: Incoming, key: ApiKey) -> web.StreamResponse:

@@ -37,14 +37,13 @@ def check_body(request: web.Request, media_type: str, limit: int) -> None:
 
 
 class Incoming:
-    """A body on its way, which `check_body` let through, and the room that it takes."""
+    """A body on its way, which `check_body` let through."""
 
-    def __init__(self, request: web.Request, media_type: str, limit: int, room: Room) -> None:
+    def __init__(self, request: web.Request, media_type: str, limit: int) -> None:
         """LIMIT: octets."""
         self._request = request
         self._media_type = media_type
         self._limit = limit
-        self._room = room
         self._size = 0
         self._asked_for = False
         self._expected = 0
@@ -52,13 +51,13 @@ class Incoming:
         self.chunks: list[bytes] = []
         """What has come."""
 
-    async def arrive(self, times: int, patience: float, seconds: float) -> None:
-        """Read to the end what has not come yet, holding TIMES its octets of the budget.
+    async def arrive(self, room: Room, times: int, patience: float, seconds: float) -> None:
+        """Read to the end what has not come yet, holding TIMES its octets in ROOM.
 
-        Raises NoRoom after PATIENCE seconds: then one may try again with other TIMES. BodyTooSlow after SECONDS in all,
+        Raises NoRoom after PATIENCE seconds: then one may go on in another room. BodyTooSlow after SECONDS in all,
         Problem with BodyTooLarge.
         """
-        await self._expect(max(self._size, self._request.content_length or FIRST), times, patience)
+        await self._expect(room, max(self._size, self._request.content_length or FIRST), times, patience)
         try:
             async with asyncio.timeout(seconds):
                 if not self._asked_for:
@@ -70,7 +69,7 @@ class Incoming:
                     if self._size > self._limit:
                         raise _too_large(self._media_type, self._limit)
                     if self._size > self._expected:
-                        await self._expect(2 * self._size, times, patience)
+                        await self._expect(room, 2 * self._size, times, patience)
         except TimeoutError:
             raise BodyTooSlow from None
 
@@ -80,16 +79,16 @@ class Incoming:
         self.chunks.clear()
         return body
 
-    async def _expect(self, octets: int, times: int, patience: float) -> None:
-        await self._room.resize(times * octets, patience)
+    async def _expect(self, room: Room, octets: int, times: int, patience: float) -> None:
+        await room.resize(times * octets, patience)
         self._expected = octets
 
 
 async def read_body(request: web.Request, media_type: str, limit: int) -> bytes:
     """The body of REQUEST, a small one, which `check_body` let through. Raises as `Incoming`, but for NoRoom."""
     with Budget(limit).room() as room:
-        body = Incoming(request, media_type, limit, room)
-        await body.arrive(1, 0, SLOWEST)
+        body = Incoming(request, media_type, limit)
+        await body.arrive(room, 1, 0, SLOWEST)
         return body.whole()
 
 

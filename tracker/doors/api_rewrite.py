@@ -18,7 +18,7 @@ from tracker.doors.api_access import Gate
 from tracker.doors.api_bodies import Incoming, check_body
 from tracker.doors.api_headers import envelope_of
 from tracker.doors.api_problems import Problem
-from tracker.doors.budget import Budget
+from tracker.doors.budget import Budgets
 from tracker.doors.server import cut, place
 from tracker.flows.send import Answer, Sender
 from tracker.model import ApiKey, BadRequest, Envelope, Left, NoRoom, Reason, Scope, StoreUnavailable
@@ -32,12 +32,14 @@ PATIENCE_FOR_KEY: Final = 0.5
 """Seconds for looking up who calls."""
 PATIENCE_FOR_ROOM: Final = 0.5
 """Seconds for there to be the memory to rewrite a message."""
-PATIENCE_FOR_RETURN: Final = 3.0
+PATIENCE_FOR_RETURN: Final = 3.5
 """Seconds for there to be the memory to give it back."""
-SLOWEST_MESSAGE: Final = 30.0
+SLOWEST_MESSAGE: Final = 10.0
 """Seconds for a message to arrive, or to be taken back; what takes longer than 5 the caller does not wait for."""
 TIMES_MESSAGE: Final = 5
 """The octets that rewriting takes, in those of the message: as it came, surveyed, and rewritten."""
+TIMES_TOO_LARGE: Final = 2
+"""The same of one that is only looked at."""
 AT_ONCE: Final = 2**16
 """Octets up to which an answer is written at once, whether or not the caller reads it."""
 _log = logging.getLogger("tracker.http")
@@ -63,7 +65,7 @@ class RewriteDoor:
         counter: CopyCounter,
         clock: Callable[[], datetime],
         max_message: int,
-        budget: Budget,
+        budgets: Budgets,
         patience: float = PATIENCE,
     ) -> None:
         self._sender = sender
@@ -71,7 +73,8 @@ class RewriteDoor:
         self._counter = counter
         self._clock = clock
         self._limit = HARD_LIMIT * max_message
-        self._budget = budget
+        self._max_message = max_message
+        self._budgets = budgets
         self._patience = patience
 
     async def rewrite(self, request: web.Request) -> web.StreamResponse:
@@ -82,15 +85,16 @@ class RewriteDoor:
         """
         envelope = await self._envelope(request)
         check_body(request, MESSAGE, self._limit)
-        with self._budget.room() as room:
-            body = Incoming(request, MESSAGE, self._limit, room)
-            try:
-                await body.arrive(TIMES_MESSAGE, PATIENCE_FOR_ROOM, SLOWEST_MESSAGE)
-            except NoRoom:
-                await self._arrive_alone(body)
-                answer = Answer(b"", Reason.TOO_LARGE)
-                self._counter.rewrote(answer.reason, {}, 0.0)
-                return await sent_in_pieces(request, said_of(answer), body.chunks)
+        body = Incoming(request, MESSAGE, self._limit)
+        try:
+            return await self._worked_on(request, envelope, body)
+        except NoRoom:
+            return await self._returned(request, body)
+
+    async def _worked_on(self, request: web.Request, envelope: Envelope | Reason, body: Incoming) -> web.StreamResponse:
+        times = TIMES_MESSAGE if (request.content_length or 0) <= self._max_message else TIMES_TOO_LARGE
+        with self._budgets.working.room() as room:
+            await body.arrive(room, times, PATIENCE_FOR_ROOM, SLOWEST_MESSAGE)
             began = perf_counter()
             answer = await self._answer(envelope, body.whole())
             self._counter.rewrote(answer.reason, answer.left, perf_counter() - began)
@@ -99,12 +103,15 @@ class RewriteDoor:
                 return web.Response(body=answer.message, content_type=MESSAGE, headers=said_of(answer))
             return await sent_in_pieces(request, said_of(answer), [answer.message])
 
-    async def _arrive_alone(self, body: Incoming) -> None:
-        """Read BODY to give it back, which takes no more memory than itself."""
-        try:
-            await body.arrive(1, PATIENCE_FOR_RETURN, SLOWEST_MESSAGE)
-        except NoRoom as error:
-            raise Problem(error, {"Retry-After": "1"}) from None
+    async def _returned(self, request: web.Request, body: Incoming) -> web.StreamResponse:
+        """BODY as it came, which takes no more memory than itself."""
+        with self._budgets.returning.room() as room:
+            try:
+                await body.arrive(room, 1, PATIENCE_FOR_RETURN, SLOWEST_MESSAGE)
+            except NoRoom as error:
+                raise Problem(error, {"Retry-After": "1"}) from None
+            self._counter.rewrote(Reason.TOO_LARGE, {}, 0.0)
+            return await sent_in_pieces(request, said_of(Answer(b"", Reason.TOO_LARGE)), body.chunks)
 
     async def _envelope(self, request: web.Request) -> Envelope | Reason:
         """What the caller says about the copy; a reason when that cannot be told just now."""

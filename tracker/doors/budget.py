@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Self
 
 from tracker.model import NoRoom
 
@@ -19,7 +20,7 @@ DEFAULT: Final = 256 * 2**20
 class Budget:
     """Room for OCTETS in all. One body never needs more than that: a larger one is let in alone."""
 
-    def __init__(self, octets: int = DEFAULT) -> None:
+    def __init__(self, octets: int) -> None:
         self.octets = octets
         self._free = octets
         self._waiting: dict[asyncio.Future[None], int] = {}
@@ -65,6 +66,19 @@ class Budget:
                 self._free -= wanted
                 del self._waiting[turn]
                 turn.set_result(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """The memory for bodies in two halves: while messages are worked on, others can still be given back."""
+
+    working: Budget
+    returning: Budget
+
+    @classmethod
+    def of(cls, octets: int = DEFAULT) -> Self:
+        """OCTETS in all."""
+        return cls(Budget(octets // 2), Budget(octets - octets // 2))
 
 
 class Room:

@@ -28,6 +28,11 @@ LIMITS: Final[dict[str, Any]] = {
     "max_field_size": 8190,
     "access_log": None,  # ours is a middleware that knows the route's template, see doors/middlewares
 }
+MOST_CONNECTIONS: Final = 10_000
+BACKLOG: Final = 1_024
+"""Connections that wait to be accepted; the system may allow fewer."""
+LARGEST_HEAD: Final = 64 * 1024
+"""Octets of all fields of a request; who sends more without coming to an end is cut off."""
 _PACKAGE: Final = Path(__file__).parent.parent
 _log = logging.getLogger("tracker.http")
 
@@ -42,17 +47,19 @@ async def listen(
     port: int,
     *,
     malformed: Malformed | None = None,
+    most: int = MOST_CONNECTIONS,
     shutdown_timeout: float = 10.0,
 ) -> web.AppRunner:
     """Serve APP on HOST and PORT (0: any free one); `cleanup()` of the returned runner stops it.
 
-    MALFORMED is told nothing of what came but the status it calls for.
+    MALFORMED is told nothing of what came but the status it calls for. MOST: connections at a time; beyond that the
+    oldest of those that wait for nothing but their caller is closed for a new one.
     SHUTDOWN_TIMEOUT: seconds that requests in progress have to finish then. Raises OSError when the port is taken.
     """
-    runner = QuietRunner(app, malformed or plain, shutdown_timeout=shutdown_timeout)
+    runner = QuietRunner(app, malformed or plain, most, shutdown_timeout=shutdown_timeout)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
     except OSError:
         await runner.cleanup()
         raise
@@ -81,11 +88,26 @@ def cut(request: web.Request) -> None:
 class QuietHandler(RequestHandler):
     """One connection; answers what is malformed without a word about it."""
 
-    __slots__ = ("_malformed",)
+    __slots__ = ("_head", "_malformed")
 
     def __init__(self, manager: web.Server, malformed: Malformed, **kw: Any) -> None:
         super().__init__(manager, **kw)
         self._malformed = malformed
+        self._head = 0
+        """Octets of a request whose fields have not come to their end."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the connection is open, and all it waits for is a request, or the rest of one's fields."""
+        waiting = self._waiter is not None and not self._waiter.done()
+        return waiting and self.transport is not None
+
+    def data_received(self, data: bytes) -> None:
+        """Parse DATA, unless it goes on with fields that never end."""
+        super().data_received(data)
+        self._head = self._head + len(data) if self.is_idle else 0
+        if self._head > LARGEST_HEAD:
+            self.force_close()
 
     def handle_error(
         self,
@@ -113,14 +135,22 @@ class QuietHandler(RequestHandler):
 class QuietServer(web.Server):
     """Makes quiet handlers for the requests that another server was made for."""
 
-    def __init__(self, server: web.Server, malformed: Malformed) -> None:
+    def __init__(self, server: web.Server, malformed: Malformed, most: int) -> None:
         self._malformed = malformed
+        self._most = most
         self._answer = server.request_handler
         super().__init__(self._guarded, request_factory=server.request_factory, **LIMITS)
 
     def __call__(self) -> RequestHandler:
         """A handler for a new connection."""
         return QuietHandler(self, self._malformed, loop=self._loop, **self._kwargs)
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        """Keep account of a new connection, and make room for it where there are too many."""
+        super().connection_made(handler, transport)
+        if len(self._connections) > self._most:
+            idle = (one for one in self._connections if isinstance(one, QuietHandler) and one.is_idle)
+            next(idle, handler).force_close()
 
     async def _guarded(self, request: web.BaseRequest) -> web.StreamResponse:
         answer: web.StreamResponse
@@ -136,12 +166,15 @@ class QuietServer(web.Server):
 class QuietRunner(web.AppRunner):
     """Runs an application on a quiet server."""
 
-    def __init__(self, app: web.Application, malformed: Malformed = plain, **kw: Any) -> None:
+    def __init__(
+        self, app: web.Application, malformed: Malformed = plain, most: int = MOST_CONNECTIONS, **kw: Any
+    ) -> None:
         super().__init__(app, **kw)
         self._malformed = malformed
+        self._most = most
 
     async def _make_server(self) -> web.Server:
-        return QuietServer(await super()._make_server(), self._malformed)
+        return QuietServer(await super()._make_server(), self._malformed, self._most)
 
 
 def _last_own_line(trace: TracebackType | None) -> str:
