@@ -100,7 +100,7 @@ class QuietHandler(RequestHandler):
     def is_idle(self) -> bool:
         """Whether the connection is open, and all it waits for is a request, or the rest of one's fields."""
         waiting = self._waiter is not None and not self._waiter.done()
-        return waiting and self.transport is not None
+        return self.transport is not None and (waiting or not self._request_count)
 
     def data_received(self, data: bytes) -> None:
         """Parse DATA, unless it goes on with fields that never end."""
@@ -121,7 +121,9 @@ class QuietHandler(RequestHandler):
             _log.error("request failed: %s", place(exc))
         if request.writer.output_size > 0:
             raise ConnectionError("part of the answer has left already")
-        return self._malformed(status)
+        answer = self._malformed(status)
+        answer.headers["Server"] = NAME
+        return answer
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
         """Log type and place of an exception, none of aiohttp's words about it."""
