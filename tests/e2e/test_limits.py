@@ -11,7 +11,7 @@ from typing import Self
 
 from tests.e2e import crowds
 from tests.e2e.mail import OFFER, link, pixel
-from tests.e2e.test_outages_sqlite import check_log
+from tests.e2e.outage import check_log
 from tests.harness import Installation
 
 ANNA = "anna@example.org"

@@ -1,0 +1,187 @@
+"""The database as one SQLite file: a pool of one writer and one of a few readers.
+
+The law: one writer connection, BEGIN IMMEDIATE for every write; readers cannot write.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Final
+from urllib.parse import quote
+
+from sqlalchemy import event
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from tracker.model import Day, StoreUnavailable
+from tracker.store.engine import BUSY_SECONDS, QUEUE_SECONDS, Database, make_private_file, translated
+from tracker.store.sqlite_file import DatabaseFile
+
+READERS: Final = 3
+
+
+class SqliteDatabase(Database):
+    """A SQLite file."""
+
+    TRIGGERS: ClassVar[str] = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+
+    def __init__(self, path: Path, busy_seconds: float = BUSY_SECONDS) -> None:
+        self.path = path
+        self.file = DatabaseFile(path)
+        self._sweep_day: Day | None = None
+        self._writer = _engine(self.file, 1, busy_seconds, "BEGIN IMMEDIATE", self._prepare_writer)
+        self._readers = _engine(self.file, READERS, busy_seconds, "BEGIN", _prepare_reader)
+
+    @property
+    def replaced(self) -> int:
+        """How often another file came into the place of this one, or a damaged one was put right."""
+        return self.file.replaced
+
+    async def look(self, *, thoroughly: bool) -> None:
+        """Look whether the file is there and is the one that is open. Raises StoreUnavailable while it is not of use.
+
+        One that is known to be damaged is read through when somebody wrote to it, and if THOROUGHLY.
+        """
+        self.file.notice()
+        if self.file.is_damaged and (thoroughly or self.file.was_written):
+            await self._examine()
+        self.file.check()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that sees one state of the database. Raises StoreUnavailable."""
+        with translated(sqlite3.Error):
+            async with self._steady(), self._readers.begin() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def write(self, sweep_day: Day | None = None, *, alone: bool = True) -> AsyncIterator[AsyncConnection]:
+        """The writer in a transaction, always ALONE."""
+        with translated(sqlite3.Error):
+            async with self._steady(), self._writer.begin() as connection:
+                self._sweep_day = sweep_day
+                try:
+                    yield connection
+                finally:
+                    self._sweep_day = None
+
+    @asynccontextmanager
+    async def _steady(self) -> AsyncIterator[None]:
+        """Raises StoreUnavailable when the file is not of use, or was not the same from the first to the last moment.
+
+        What was committed to a file that was taken away meanwhile is lost: nobody is told that it is written.
+        """
+        self.file.check()
+        replaced = self.file.replaced
+        yield
+        self.file.check()
+        if self.file.replaced != replaced:
+            raise StoreUnavailable("another database file was put in place")
+
+    async def _examine(self) -> None:
+        """Read a damaged file through, and use it again when it is whole. Raises StoreUnavailable."""
+        with translated(sqlite3.Error):
+            async with self._readers.connect() as connection:
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                found = await driver.execute_fetchall("PRAGMA quick_check(1)")
+        if found != [("ok",)]:
+            self.file.still_damaged()
+            raise StoreUnavailable("the database file is damaged")
+        self.file.is_whole()
+
+    async def is_there(self) -> bool:
+        """Whether there is a file."""
+        return self.path.exists()
+
+    async def vacuum(self) -> bool:
+        """Rewrite the file and empty the write-ahead log; True.
+
+        Raises StoreUnavailable, also when a reader of another program kept the log from being emptied.
+        """
+        with translated(sqlite3.Error):
+            async with self._writer.connect() as connection:
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                await driver.execute_fetchall("VACUUM")
+                ((busy, _, _),) = await driver.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+        if busy:
+            raise StoreUnavailable("another program reads the database: what was deleted is still in its log")
+        return True
+
+    async def copy_to(self, folder: Path) -> Path:
+        """Write a copy of this moment to a new file in FOLDER, called as the database. Raises StoreUnavailable.
+
+        VACUUM INTO rather than a copy page by page: it leaves out what index pages remember of deleted rows.
+        """
+        path = folder / self.path.name
+        make_private_file(path)
+        with translated(sqlite3.Error):
+            async with self._writer.connect() as connection:  # a reader may not; other processes are not held up
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                await driver.execute_fetchall("VACUUM INTO ?", (str(path),))
+        return path
+
+    async def close(self) -> None:
+        """Close every connection; the last one folds the write-ahead log into the file."""
+        await self._readers.dispose()
+        await self._writer.dispose()
+
+    def _prepare_writer(self, connection: Any) -> None:
+        connection.create_function("tracker_today", 0, lambda: self._sweep_day)
+        _pragmas(connection, "journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON")
+
+
+def _engine(
+    file: DatabaseFile, size: int, busy_seconds: float, begin: str, prepare: Callable[[Any], None]
+) -> AsyncEngine:
+    # mode=rw: a database that was moved away is an error, not a reason to begin an empty one.
+    url = URL.create("sqlite+aiosqlite", database=f"file:{quote(str(file.path))}", query={"uri": "true", "mode": "rw"})
+    engine = create_async_engine(
+        url,
+        hide_parameters=True,
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=QUEUE_SECONDS,
+        connect_args={"timeout": busy_seconds},
+    )
+
+    def about_to_connect(*_: object) -> None:
+        file.about_to_open()  # the driver leaves a thread behind when a connection cannot be opened
+
+    def connected(connection: Any, record: Any) -> None:
+        try:
+            connection.isolation_level = None  # the driver begins nothing by itself
+            prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        record.info["epoch"] = file.opened()
+
+    def about_to_use(_connection: object, record: Any, _proxy: object) -> None:
+        file.notice()
+        if record.info["epoch"] != file.epoch:
+            raise DisconnectionError  # the pool opens another
+
+    def failed(context: Any) -> None:
+        context.is_disconnect |= file.error(getattr(context.original_exception, "sqlite_errorname", None) or "")
+
+    event.listen(engine.sync_engine, "do_connect", about_to_connect)
+    event.listen(engine.sync_engine, "connect", connected)
+    event.listen(engine.sync_engine, "checkout", about_to_use)
+    event.listen(engine.sync_engine, "handle_error", failed)
+    event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    return engine
+
+
+def _prepare_reader(connection: Any) -> None:
+    _pragmas(connection, "query_only=ON")
+
+
+def _pragmas(connection: Any, *pragmas: str) -> None:
+    cursor = connection.cursor()
+    for pragma in pragmas:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
