@@ -1,4 +1,4 @@
-"""The story that every outage test tells: before, while a fault lasts, and after; what must hold is the same for all."""
+"""The story that every outage test tells: before, while a fault lasts, and after."""
 
 from __future__ import annotations
 

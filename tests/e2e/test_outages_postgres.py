@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -52,16 +51,14 @@ def stopped(cluster: Cluster) -> Iterator[None]:
 @contextmanager
 def hanging(cluster: Cluster) -> Iterator[None]:
     """Every process of it is stopped in its tracks: connections stay open, and nothing answers."""
-    words = ["pgrep", "--full", "--uid", str(cluster.data.stat().st_uid), str(cluster.data)]
     postmaster = (cluster.data / "postmaster.pid").read_text().split()[0]
     children = subprocess.run(["pgrep", "--parent", postmaster], capture_output=True, text=True, check=True)
-    assert words
     pids = [postmaster, *children.stdout.split()]
-    subprocess.run(["kill", f"-{signal.SIGSTOP.name.removeprefix('SIG')}", *pids], check=True)
+    subprocess.run(["kill", "-STOP", *pids], check=True)
     try:
         yield
     finally:
-        subprocess.run(["kill", f"-{signal.SIGCONT.name.removeprefix('SIG')}", *pids], check=True)
+        subprocess.run(["kill", "-CONT", *pids], check=True)
 
 
 @contextmanager
@@ -72,18 +69,6 @@ def locked(url: str) -> Iterator[None]:
         plain.execute("LOCK TABLE installation, grants, recipients, tracked, events, api_keys IN ACCESS EXCLUSIVE MODE")
         yield
         plain.execute("ROLLBACK")
-
-
-@contextmanager
-def read_only(cluster: Cluster, url: str) -> Iterator[None]:
-    """As on a standby, or when an administrator forbids writing."""
-    name = url.rpartition("/")[2]
-    cluster.do(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-    cluster.do(f"REVOKE TEMP ON DATABASE {name} FROM PUBLIC")
-    with Plain(cluster.url(name)) as plain:
-        plain.execute("SELECT 1")
-    yield
-    cluster.do(f"ALTER DATABASE {name} RESET default_transaction_read_only")
 
 
 def test_readers_mail_and_nos_outlive_a_server_that_was_stopped(
@@ -128,5 +113,6 @@ def test_a_server_restored_to_an_earlier_time_undoes_no_withdrawal(
     until("", tracker=tracker)
     tracker.until_written()
     assert rows(url, "SELECT purpose, count(*) FROM events GROUP BY 1") == [("o", 1)]
+    check_log(tracker)
     assert tracker.stop() == 0
     assert "WRONG" not in tracker.process("doctor").stdout.decode()
