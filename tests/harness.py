@@ -106,6 +106,15 @@ class Installation:
         assert self._server is not None
         return self._server.pid
 
+    @property
+    def processes(self) -> list[int]:
+        """The server and all that it started."""
+        found = [self.pid]
+        for pid in found:
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                found += map(int, (task / "children").read_text().split())
+        return found
+
     def start(self) -> None:
         """Start `tracker serve` and wait until it says that it listens."""
         self._log = self.log_file.open("ab")
