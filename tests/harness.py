@@ -60,6 +60,8 @@ class Installation:
         self._server: subprocess.Popen[str] | None = None
         self._log: IO[bytes] | None = None
         self.key = ""
+        self.files: int | None = None
+        """How many files the server may have open; None: as many as this process."""
 
     @classmethod
     def made(cls, folder: Path, **settings: str) -> Self:
@@ -90,7 +92,9 @@ class Installation:
             input=stdin, capture_output=True, env=self.environment, cwd=self.folder.parent,
             timeout=PATIENCE, check=False,
         )  # fmt: skip
-        assert done.returncode == status, f"tracker {words[0]} exited {done.returncode}: {done.stderr.decode()}"
+        assert done.returncode == status, (
+            f"tracker {words[0]} exited {done.returncode}: {done.stderr!r} {done.stdout!r}"
+        )
         return done
 
     # --- the server ---
@@ -104,16 +108,28 @@ class Installation:
         assert self._server is not None
         return self._server.pid
 
+    @property
+    def processes(self) -> list[int]:
+        """The server and all that it started."""
+        found = [self.pid]
+        for pid in found:
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                found += map(int, (task / "children").read_text().split())
+        return found
+
     def start(self) -> None:
         """Start `tracker serve` and wait until it says that it listens."""
         self._log = self.log_file.open("ab")
         self._server = subprocess.Popen(
-            [sys.executable, "-m", "tracker", "serve"],
+            [*self._limits(), sys.executable, "-m", "tracker", "serve"],
             stdout=subprocess.PIPE, stderr=self._log, env=self.environment, cwd=self.folder.parent, text=True,
         )  # fmt: skip
         assert self._server.stdout is not None
         line = self._server.stdout.readline()
         assert "listening" in line, f"the server did not start: {line!r} {self.log_file.read_text()}"
+
+    def _limits(self) -> list[str]:
+        return [] if self.files is None else ["prlimit", f"--nofile={self.files}:{self.files}"]
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send the signal and wait for the end; the exit status."""

@@ -604,6 +604,16 @@ class BodyTooLarge(BadRequest):
     remedy = "Send it as you have it."
 
 
+class BodyTooSlow(BadRequest):
+    """A body that did not arrive in time."""
+
+    status = 408
+    slug = "body-too-slow"
+    title = "The body did not arrive in time."
+    meaning = "The message was not looked at."
+    remedy = "Send it as you have it."
+
+
 class AddressInValue(BadRequest):
     """An e-mail address hides in a reference or an evidence value (promise 7)."""
 
@@ -830,6 +840,16 @@ class NotRecorded(StoreUnavailable):
     remedy = "Please press the button again in a few minutes."
 
 
+class NoRoom(TrackerError):
+    """Bodies of other requests take all the memory that there is for them."""
+
+    status = 503
+    slug = "no-room"
+    title = "Too many large bodies are under way."
+    meaning = "The message was not looked at."
+    remedy = "Send it as you have it; what is no message, send again in a moment."
+
+
 class MailNotSent(TrackerError):
     """The next hop did not take a mail of ours, or not just now."""
 
@@ -888,6 +908,15 @@ class BadKeyFile(SetupError):
     slug = "bad-key-file"
     title = "The key file cannot be used."
     remedy = "Put the right key file in place with mode 0600 (`chmod 600`); without it old links cannot be verified."
+
+
+class BadBlockFile(SetupError):
+    """The file of blocked hosts cannot be read or written; `detail` says why."""
+
+    slug = "bad-block-file"
+    title = "The file of blocked hosts cannot be used."
+    meaning = "Nothing was changed; a server that runs goes by the list as it read it last."
+    remedy = "Correct the line that is named, or make the file readable: `blocked_hosts` in the settings names it."
 
 
 class CannotRetire(BadKeyFile):

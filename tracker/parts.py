@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
+from tracker.blockfile import BlockFile, BlockSource
 from tracker.config import Settings
 from tracker.core.bursts import Bursts
 from tracker.core.tokens import Tokens
@@ -83,6 +84,7 @@ class Parts:
     settings: Settings
     store: Store
     keys: KeySource
+    blocked: BlockSource
     metrics: Metrics
     surveys: Surveys
     sender: Sender
@@ -117,6 +119,7 @@ async def built(settings: Settings, clock: Clock = utc_now, bursts: Bursts | Non
         os.environ.setdefault("SQLITE_TMPDIR", str(database.parent))
     keys = KeySource(KeyFile(settings.key_file))
     ring = keys().ring
+    blocked = BlockSource(BlockFile(settings.blocked_hosts))
     metrics = Metrics()
     bursts = bursts or Bursts.alone()
     async with AsyncExitStack() as stack:
@@ -154,12 +157,13 @@ async def built(settings: Settings, clock: Clock = utc_now, bursts: Bursts | Non
             settings=settings,
             store=store,
             keys=keys,
+            blocked=blocked,
             metrics=metrics,
             surveys=surveys,
             sender=Sender(
                 store, keys, surveys, secrets.token_bytes, send_policy(settings), search=planner.quoted_tokens
             ),
-            hits=Hits(store, keys, metrics, bursts, settings.machine_seconds),
+            hits=Hits(store, keys, metrics, bursts, blocked, settings.machine_seconds),
             consents=consents,
             bulk=Bulk(store, consents, policy, in_step),
             changes=Changes(store),

@@ -29,6 +29,7 @@ from tracker.doors.server import Malformed, listen, plain
 from tracker.doors.session_page import SessionPage
 from tracker.flows.surveys import KEPT
 from tracker.flows.sweep import Job, jobs
+from tracker.limits import FEW, connections, raise_open_files
 from tracker.logs import report_loop_error
 from tracker.metrics import Metrics
 from tracker.model import BadSetting, StoreUnavailable, TrackerError
@@ -62,11 +63,15 @@ async def serve(
         private, public = applications(parts, clock)
         loop.set_exception_handler(report_loop_error)
         count = parts.metrics.answered
-        for name, application, answer in (
-            ("private_listen", private, malformed(parts.metrics.problem)),
-            ("public_listen", public, plain),
+        most = connections(raise_open_files())
+        if most.public < FEW:
+            log.warning("only %d connections of recipients at a time: the limit on open files is low", most.public)
+        for name, application, answer, limit in (
+            ("private_listen", private, malformed(parts.metrics.problem), most.private),
+            ("public_listen", public, plain, most.public),
         ):
-            runner = await _listening(application, name, getattr(settings, name), partial(_counted, answer, count))
+            counted = partial(_counted, answer, count)
+            runner = await _listening(application, name, getattr(settings, name), counted, limit)
             stack.push_async_callback(runner.cleanup)
         work = [asyncio.create_task(_repeat(job, parts.metrics, clock)) for job in background(parts)]
         stack.push_async_callback(_cancel, work)
@@ -99,10 +104,12 @@ def _counted(answer: Malformed, count: Callable[[str, str, int], None], status: 
     return answer(status)
 
 
-async def _listening(application: web.Application, name: str, where: Listen, malformed: Malformed) -> web.AppRunner:
+async def _listening(
+    application: web.Application, name: str, where: Listen, malformed: Malformed, most: int
+) -> web.AppRunner:
     """APPLICATION, served at the address that the setting NAME holds. Raises BadSetting when it cannot be."""
     try:
-        return await listen(application, where.host, where.port, malformed=malformed)
+        return await listen(application, where.host, where.port, malformed=malformed, most=most)
     except OSError as error:
         raise BadSetting(f"{name}: {where} cannot be listened on: {error.strerror}") from None
 
@@ -124,6 +131,7 @@ def applications(parts: Parts, clock: Clock) -> tuple[web.Application, web.Appli
         ready=partial(readiness, parts),
         clock=clock,
         max_message=settings.max_message,
+        bodies_in_flight=settings.bodies_in_flight,
         public_url=settings.public_url,
         language=settings.language,
     )
@@ -165,6 +173,7 @@ def background(parts: Parts) -> Iterable[Job]:
 
     return (
         Job("read the key file again", read_keys, timedelta(minutes=1)),
+        Job("look whether hosts were blocked", parts.blocked.reload, timedelta(seconds=1)),
         Job("keep journal and database in step", parts.in_step.keep, timedelta(seconds=1)),
         Job("forget what repeated messages look like", parts.surveys.forget, KEPT / 5),
         Job("make partitions a week ahead", make_room, timedelta(days=1)),
@@ -187,6 +196,8 @@ async def readiness(parts: Parts) -> Readiness:
         trouble["journal"] = parts.in_step.trouble
     if parts.keys.trouble:
         trouble["keys"] = parts.keys.trouble
+    if parts.blocked.trouble:
+        trouble["blocked_hosts"] = parts.blocked.trouble
     return Readiness(trouble)
 
 

@@ -26,7 +26,7 @@ ListenAt = Annotated[Listen, PlainValidator(values.listen)]
 FilePath = Annotated[Path, PlainValidator(values.path)]
 
 MAY_HOLD_SECRETS: Final = ("database_url", "smtp_next_hop")
-PATHS: Final = ("key_file", "journal")
+PATHS: Final = ("key_file", "journal", "blocked_hosts")
 NOT_BUILT_YET: Final = frozenset(
     {
         "dashboard_listen", "minimum_group", "smtp_listen",
@@ -120,6 +120,10 @@ class Settings(BaseSettings):
     journal: FilePath = Field(
         default=Path("journal"), description="The folder of withdrawals that no restored database may lack."
     )
+    blocked_hosts: FilePath = Field(
+        default=Path("blocked-hosts"),
+        description="The file of hosts whose links ask before they lead on: `tracker link block`.",
+    )
     retention_days: Days = Field(default=90, description="Days after sending for which opens and clicks are kept.")
     proof_days: Days = Field(default=1_095, description="Days for which a consent can be proved after it ended.")
     consent_days: Days = Field(default=730, description="Days after which a consent ends unless it is given again.")
@@ -134,6 +138,10 @@ class Settings(BaseSettings):
     )
     max_message: Annotated[int, PlainValidator(values.size(1, 2**28))] = Field(
         default=25 * 2**20, description="The size up to which a message is tracked, such as 25 MiB."
+    )
+    bodies_in_flight: Annotated[int, PlainValidator(values.size(2**20, 2**40))] = Field(
+        default=256 * 2**20,
+        description="The memory that messages may take at a time in one process; beyond it mail goes out untracked.",
     )
     plan_cache: Annotated[bool, PlainValidator(values.flag)] = Field(
         default=True,

@@ -15,6 +15,7 @@ from tracker.cli.consents import consent, grant, invite, show, withdraw
 from tracker.cli.forgotten import prove_forgotten
 from tracker.cli.keys import key, secret
 from tracker.cli.ledger import expiring, head, verify
+from tracker.cli.links import link
 from tracker.cli.mail import rewrite
 from tracker.cli.move import migrate_store, upgrade
 from tracker.cli.notices import notice
@@ -46,7 +47,7 @@ tracker.section("Begin", demo, init, key, serve, doctor)
 tracker.section("Mail", audit, rewrite)
 tracker.section("Consent", consent, notice)
 tracker.section("People", subject, prove_forgotten, report)
-tracker.section("Upkeep", sweep, backup, restore_check, secret, upgrade, migrate_store)
+tracker.section("Upkeep", sweep, backup, restore_check, secret, link, upgrade, migrate_store)
 consent.section("One person", grant, withdraw, show, invite, export)
 consent.section("Many", import_list, expiring)
 consent.section("Proof", check, head, verify)

@@ -69,7 +69,7 @@ class HitDoor:
         if destination is None:
             return self._pages.refusal(BadToken(), language())
         if destination.ask:
-            values = {"url": destination.url, "host": host}
+            values = {"url": destination.url, "host": host, "blocked": destination.blocked}
             return self._pages.prepared("destination.html", language(), values)
         return self._redirect.leading_to(destination.url)
 

@@ -30,6 +30,11 @@ LIMITS: Final[dict[str, Any]] = {
     "max_field_size": 8190,
     "access_log": None,  # ours is a middleware that knows the route's template, see doors/middlewares
 }
+MOST_CONNECTIONS: Final = 10_000
+BACKLOG: Final = 1_024
+"""Connections that wait to be accepted; the system may allow fewer."""
+LARGEST_HEAD: Final = 64 * 1024
+"""Octets of all fields of a request; who sends more without coming to an end is cut off."""
 _PACKAGE: Final = Path(__file__).parent.parent
 _log = logging.getLogger("tracker.http")
 
@@ -57,17 +62,19 @@ async def listen(
     port: int,
     *,
     malformed: Malformed | None = None,
+    most: int = MOST_CONNECTIONS,
     shutdown_timeout: float = 10.0,
 ) -> web.AppRunner:
     """Serve APP on HOST and PORT (0: any free one); `cleanup()` of the returned runner stops it.
 
-    MALFORMED is told nothing of what came but the status it calls for.
+    MALFORMED is told nothing of what came but the status it calls for. MOST: connections at a time; beyond that the
+    oldest of those that wait for nothing but their caller is closed for a new one.
     SHUTDOWN_TIMEOUT: seconds that requests in progress have to finish then. Raises OSError when the port is taken.
     """
-    runner = QuietRunner(app, malformed or plain, shutdown_timeout=shutdown_timeout)
+    runner = QuietRunner(app, malformed or plain, most, shutdown_timeout=shutdown_timeout)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
     except OSError:
         await runner.cleanup()
         raise
@@ -86,6 +93,13 @@ def plain(status: int) -> web.Response:
     return answer
 
 
+def cut(request: web.Request) -> None:
+    """End the connection in the middle of the answer, so that nobody takes it for a whole one."""
+    transport = request.transport
+    if isinstance(transport, asyncio.WriteTransport):
+        transport.abort()
+
+
 class QuietHandler(RequestHandler):
     """One connection; answers what is malformed without a word about it, and has the lane take what it takes.
 
@@ -93,15 +107,32 @@ class QuietHandler(RequestHandler):
     connection counts as busy, and what else comes in waits its turn.
     """
 
-    __slots__ = ("_asleep", "_lane", "_malformed")
+    __slots__ = ("_asleep", "_head", "_lane", "_malformed")
 
     def __init__(self, manager: web.Server, malformed: Malformed, lane: Lane | None, **kw: Any) -> None:
         super().__init__(manager, **kw)
         self._malformed = malformed
         self._lane = lane
         self._asleep: asyncio.Future[None] | None = None
+        self._head = 0
+        """Octets of a request whose fields have not come to their end."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the connection is open, and all it waits for is a request, or the rest of one's fields."""
+        waiting = self._waiter is not None and not self._waiter.done()
+        return self.transport is not None and self._asleep is None and (waiting or not self._request_count)
 
     def data_received(self, data: bytes) -> None:
+        """Parse DATA, unless it goes on with fields that never end."""
+        self._head += len(data)
+        self._receive(data)
+        if not self.is_idle:
+            self._head = 0
+        elif self._head > LARGEST_HEAD:
+            self.force_close()
+
+    def _receive(self, data: bytes) -> None:
         """Parse DATA; a request that the lane takes never wakes the task."""
         waiter = self._waiter
         if self._lane is None or waiter is None or waiter.done() or self.writing_paused:
@@ -122,6 +153,7 @@ class QuietHandler(RequestHandler):
         self._messages.clear()
         self._asleep, self._waiter = waiter, None
         if lane.take(request, self._peer(), self._reply):
+            self._head = 0
             if self._parser is not None:
                 self._parser.message_consumed()
             return True
@@ -163,7 +195,9 @@ class QuietHandler(RequestHandler):
             _log.error("request failed: %s", place(exc))
         if request.writer.output_size > 0:
             raise ConnectionError("part of the answer has left already")
-        return self._malformed(status)
+        answer = self._malformed(status)
+        answer.headers["Server"] = NAME
+        return answer
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
         """Log type and place of an exception, none of aiohttp's words about it."""
@@ -177,15 +211,23 @@ class QuietHandler(RequestHandler):
 class QuietServer(web.Server):
     """Makes quiet handlers for the requests that another server was made for."""
 
-    def __init__(self, server: web.Server, malformed: Malformed, lane: Lane | None) -> None:
+    def __init__(self, server: web.Server, malformed: Malformed, lane: Lane | None, most: int) -> None:
         self._malformed = malformed
         self._lane = lane
+        self._most = most
         self._answer = server.request_handler
         super().__init__(self._guarded, request_factory=server.request_factory, **LIMITS)
 
     def __call__(self) -> RequestHandler:
         """A handler for a new connection."""
         return QuietHandler(self, self._malformed, self._lane, loop=self._loop, **self._kwargs)
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        """Keep account of a new connection, and make room for it where there are too many."""
+        super().connection_made(handler, transport)
+        if len(self._connections) > self._most:
+            idle = (one for one in self._connections if isinstance(one, QuietHandler) and one.is_idle)
+            next(idle, handler).force_close()
 
     async def _guarded(self, request: web.BaseRequest) -> web.StreamResponse:
         answer: web.StreamResponse
@@ -201,13 +243,16 @@ class QuietServer(web.Server):
 class QuietRunner(web.AppRunner):
     """Runs an application on a quiet server."""
 
-    def __init__(self, app: web.Application, malformed: Malformed = plain, **kw: Any) -> None:
+    def __init__(
+        self, app: web.Application, malformed: Malformed = plain, most: int = MOST_CONNECTIONS, **kw: Any
+    ) -> None:
         super().__init__(app, **kw)
         self._malformed = malformed
         self._lane = app.get(LANE)
+        self._most = most
 
     async def _make_server(self) -> web.Server:
-        return QuietServer(await super()._make_server(), self._malformed, self._lane)
+        return QuietServer(await super()._make_server(), self._malformed, self._lane, self._most)
 
 
 def _last_own_line(trace: TracebackType | None) -> str:

@@ -35,10 +35,11 @@ class HitCounter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a link leads; `ask` when its key was retired and a page must show the destination first."""
+    """Where a link leads; `ask` when a page must show it first, because its key was retired or its host is blocked."""
 
     url: str
     ask: bool
+    blocked: bool = False
 
 
 class Hits:
@@ -50,12 +51,15 @@ class Hits:
         tokens: Callable[[], Tokens],
         counter: HitCounter,
         bursts: Bursts,
+        blocked: Callable[[str], bool] = lambda _: False,
         machine_seconds: float = MACHINE_SECONDS,
     ) -> None:
+        """BLOCKED: whether links to a host lead nowhere unasked, since it is being abused."""
         self._store = store
         self._tokens = tokens
         self._counter = counter
         self._bursts = bursts
+        self._blocked = blocked
         self._machine_seconds = machine_seconds
         self._patience = _Patience()
         self._reported = lru_cache(KNOWN_TARGETS)(report)
@@ -80,6 +84,9 @@ class Hits:
         if delivery is None or target is None:
             self._counter.hit(Purpose.CLICK, None, "forged")
             then(None)
+        elif self._blocked(host):
+            self._counter.hit(Purpose.CLICK, None, "uncounted")
+            then(Destination(target, ask=True, blocked=True))
         else:
             destination = Destination(target, ask=delivery.retired)
             self._record(delivery, Purpose.CLICK, self._reported(target).number, hit, partial(then, destination))

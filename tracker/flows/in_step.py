@@ -36,6 +36,7 @@ NOT_COMPARED: Final = "not compared with the database yet"
 WAITS: Final = "a withdrawal waits for the database and is applied before anything is tracked"
 UNKNOWN: Final = "missing: the database does not know the journal in this folder; run `tracker restore-check`"
 TOO_SHORT: Final = "the journal reaches back less far than the database, or was cut; run `tracker restore-check`"
+REPLACED: Final = "the database file was replaced or put right, and is not compared with the journal yet"
 OTHERS: Final = "an older database was put in place, and another server has not replayed its journal yet"
 
 
@@ -125,10 +126,14 @@ class InStep:
     async def keep(self, now: datetime) -> None:
         """Replay what waits, else compare once a minute. While the store is away it is tried again; nothing is lost."""
         overdue = self._looked is None or not timedelta() <= now - self._looked < OFTEN
-        if not (self.trouble or overdue):
-            return
+        if overdue:
+            self._looked = now
         try:
-            await self.look(now)
+            await self._store.look_at_database(thoroughly=overdue)
+            if self._store.on_hold and not self.trouble:
+                self._hold(REPLACED)
+            if self.trouble or overdue:
+                await self.look(now)
         except StoreUnavailable:
             return  # readiness says so by itself
 
@@ -144,6 +149,7 @@ class InStep:
         Raises StoreUnavailable: nothing changed in whether anything is tracked.
         """
         self._looked = now
+        replaced = self._store.replaced
         try:
             if not self._read:
                 await self._journal.load()
@@ -159,7 +165,7 @@ class InStep:
             self._read = False  # it may be put back
             self._hold(error.detail)
             return
-        if self._journal.waiting:  # somebody said no meanwhile
+        if self._journal.waiting or self._store.replaced != replaced:  # somebody said no meanwhile, or moved files
             return
         if self.trouble not in ("", NOT_COMPARED):
             log.info("journal and database are in step")

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import bindparam, case, func, literal, or_, select, update
+from sqlalchemy import bindparam, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.model import Day, DeliveryId, DeliveryRef, Pseudonym, Purpose, Registration
 from tracker.store.engine import Database
+from tracker.store.messages import has_many_links, write_ahead, write_messages
 from tracker.store.partitions import ensure_days
 from tracker.store.postgres import passing_over
-from tracker.store.schema import deliveries, grants, is_live, links, messages, recipients, tracked
+from tracker.store.schema import deliveries, grants, is_live, recipients, tracked
 from tracker.store.standing import remember_references
 from tracker.store.upsert import upsert
 
@@ -44,10 +44,16 @@ async def register_copies(database: Database, items: Sequence[tuple[Registration
 
     A copy for somebody without a live grant leaves no row; one that was registered before changes nothing. Nobody is
     waited for who is just withdrawing: their grant counts as gone. Rows are written in one order by all servers, so
-    that two groups never wait for each other. Raises StoreUnavailable.
+    that two groups never wait for each other. Where messages have many links these are written before, some at a time.
+    Raises StoreUnavailable.
     """
     today = max(day for _, day in items)
     await ensure_days(database, {item.last_day for item, _ in items})
+    ahead = has_many_links([item for item, _ in items])
+    if ahead:
+        async with database.read() as connection:
+            known = await _people(connection, {item.recipient for item, _ in items}, today)
+        await write_ahead(database, [item for item, _ in items if item.recipient in known])
     async with database.write(alone=False) as connection:
         people = await _people(connection, {item.recipient for item, _ in items}, today, hold=True)
         copies = [
@@ -58,7 +64,7 @@ async def register_copies(database: Database, items: Sequence[tuple[Registration
         copies.sort(key=lambda copy: (copy[0].message, copy[0].last_day, copy[0].delivery))
         if not copies:
             return [NOTHING] * len(items)
-        await _write(connection, copies, today)
+        await _write(connection, copies, today, with_links=not ahead)
         found = await _tracked(connection, [item for item, _ in copies])
     answers = []
     for item, _ in items:
@@ -110,20 +116,10 @@ async def _people(
     return people
 
 
-async def _write(connection: AsyncConnection, copies: Sequence[tuple[Registration, _Person]], today: Day) -> None:
-    await connection.execute(_MESSAGE, [_message(item) for item, _ in copies])
-    found = {
-        (item.message, link.number): {
-            "message": item.message,
-            "number": link.number,
-            "host": link.host,
-            "path": link.path,
-        }
-        for item, _ in copies
-        for link in item.links
-    }
-    if found:
-        await connection.execute(upsert(links).on_conflict_do_nothing(), [found[key] for key in sorted(found)])
+async def _write(
+    connection: AsyncConnection, copies: Sequence[tuple[Registration, _Person]], today: Day, *, with_links: bool
+) -> None:
+    await write_messages(connection, [item for item, _ in copies], with_links=with_links)
     await connection.execute(
         upsert(deliveries).on_conflict_do_nothing(),
         [
@@ -181,41 +177,6 @@ async def _tracked(
         found[last_day, delivery, recipient] |= {purpose}
     return found
 
-
-def _message(item: Registration) -> dict[str, Any]:
-    return {
-        "id": item.message,
-        "owner": item.owner,
-        "label": item.label,
-        "first_hour": item.sent_hour,
-        "last_hour": item.sent_hour,
-        "last_day": item.last_day,
-    }
-
-
-def _message_statement() -> Any:
-    statement = upsert(messages)
-    known, new = messages.c, statement.excluded
-    first = func.coalesce(known.first_hour, new.first_hour)
-    return statement.on_conflict_do_update(
-        index_elements=["id"],
-        set_={
-            "label": func.coalesce(known.label, new.label),
-            "first_hour": case((new.first_hour < first, new.first_hour), else_=first),
-            "last_hour": case((new.last_hour > known.last_hour, new.last_hour), else_=known.last_hour),
-            "last_day": case((new.last_day > known.last_day, new.last_day), else_=known.last_day),
-        },
-        where=or_(  # a copy that says nothing new about its message writes nothing
-            known.first_hour.is_(None),
-            new.first_hour < known.first_hour,
-            new.last_hour > known.last_hour,
-            new.last_day > known.last_day,
-            known.label.is_(None) & new.label.is_not(None),
-        ),
-    )
-
-
-_MESSAGE = _message_statement()
 
 _TRACKED = (
     upsert(tracked)

@@ -40,6 +40,15 @@ class Database(ABC):
     MORE_TRIGGERS: ClassVar[frozenset[str]] = frozenset()
     """Triggers that only this engine needs."""
 
+    @property
+    @abstractmethod
+    def replaced(self) -> int:
+        """How often another database came into the place of this one, perhaps an older one."""
+
+    @abstractmethod
+    async def look(self, *, thoroughly: bool) -> None:
+        """Look whether the database is there and is the one that was opened; THOROUGHLY: also one that was damaged."""
+
     @abstractmethod
     def read(self) -> Connecting:
         """A connection that sees one state of the database, and cannot write."""

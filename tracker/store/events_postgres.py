@@ -63,6 +63,10 @@ async def record_events(
     )
     async with database.write(alone=False) as connection:
         accepted = set((await connection.exec_driver_sql(_WRITE, columns)).scalars())
-        if accepted:
-            await mark_bursts(connection, struck_of(found, struck))
+        known = struck_of(found, struck)
+        await mark_bursts(connection, known)
+    # Who marked a burst meanwhile did not see these rows before their commit.
+    if since := struck_of(found, struck) - known:
+        async with database.write(alone=False) as connection:
+            await mark_bursts(connection, since)
     return [number in accepted for number in range(1, len(items) + 1)]

@@ -19,6 +19,9 @@ COMPATIBLE_FROM: Final = "compatible from"
 BACKUP: Final = "backup"
 """The folder of the last backup."""
 
+PING: Final = "ping"
+"""Changes whenever somebody asks whether the database can be written."""
+
 
 async def read(connection: AsyncConnection, name: str) -> bytes | None:
     """The value that is noted under NAME."""
@@ -31,3 +34,8 @@ async def write(connection: AsyncConnection, name: str, value: bytes) -> None:
     """Note VALUE under NAME."""
     note = upsert(installation).values(name=name, value=value)
     await connection.execute(note.on_conflict_do_update(index_elements=["name"], set_={"value": note.excluded.value}))
+
+
+async def change(connection: AsyncConnection, name: str) -> None:
+    """Note something else under NAME than what is noted there: SQLite writes nothing where nothing changes."""
+    await write(connection, name, b"\1" if await read(connection, name) == b"\0" else b"\0")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import ClassVar, Final
@@ -61,20 +61,44 @@ class PostgresDatabase(Database):
         self.days: set[Day] = set()
         """Last days whose partitions are known to be there."""
         self._turn = asyncio.Lock()
-        self._readers = _Pool(self.dsn, READERS, min(lock_seconds, STATEMENT_SECONDS), patient, reading=True)
-        self._writers = _Pool(self.dsn, WRITERS, min(lock_seconds, STATEMENT_SECONDS), patient, reading=False)
+        self._seen: object = None
+        self._replaced = 0
+        wait = min(lock_seconds, STATEMENT_SECONDS)
+        self._readers = _Pool(self.dsn, READERS, wait, patient, self._connected, reading=True)
+        self._writers = _Pool(self.dsn, WRITERS, wait, patient, self._connected, reading=False)
+
+    @property
+    def replaced(self) -> int:
+        """How often the server was found to have been started anew, or another to be in its place, or the database."""
+        return self._replaced
+
+    async def look(self, *, thoroughly: bool) -> None:
+        """Nothing: a server that was away is noticed by the next connection to it, before a statement."""
+
+    async def _connected(self, connection: asyncpg.Connection) -> None:
+        """A connection was made: after a restore from a backup, or to a standby, it finds an older database perhaps."""
+        seen = await connection.fetchrow(
+            "SELECT pg_postmaster_start_time(), oid FROM pg_database WHERE datname = current_database()"
+        )
+        if self._seen not in (None, seen):
+            self._replaced += 1
+        self._seen = seen
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection that sees one state of the database. Raises StoreUnavailable."""
+        replaced = self._replaced
         async with self._readers.begin() as connection:
+            self._is_still(replaced)
             yield connection
 
     @asynccontextmanager
     async def write(self, sweep_day: Day | None = None, *, alone: bool = True) -> AsyncIterator[AsyncConnection]:
         """A connection in a transaction, ALONE or not. Raises StoreUnavailable."""
+        replaced = self._replaced
         try:
             async with self._my_turn(alone), self._writers.begin() as connection:
+                self._is_still(replaced)
                 if alone:
                     await self._be_alone(connection)
                 if sweep_day is not None:
@@ -90,6 +114,11 @@ class PostgresDatabase(Database):
         await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ALONE})")
         if self._patient:
             await connection.exec_driver_sql("SET LOCAL lock_timeout TO DEFAULT")
+
+    def _is_still(self, replaced: int) -> None:
+        """Whoever was let in to one database must not write to another, which nobody compared with the journal."""
+        if self._replaced != replaced:
+            raise StoreUnavailable("the server was started anew")
 
     @asynccontextmanager
     async def _my_turn(self, alone: bool) -> AsyncIterator[None]:
@@ -151,8 +180,18 @@ class PostgresDatabase(Database):
 class _Pool:
     """Some connections, of which none that is dead is used twice."""
 
-    def __init__(self, dsn: str, size: int, lock_seconds: float, patient: bool, *, reading: bool) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        size: int,
+        lock_seconds: float,
+        patient: bool,
+        connected: Callable[[asyncpg.Connection], Awaitable[None]],
+        *,
+        reading: bool,
+    ) -> None:
         self._dsn = dsn
+        self._connected = connected
         self._command_seconds = None if patient else STATEMENT_SECONDS + GRACE_SECONDS
         self._settings = {
             "application_name": "tracker",
@@ -203,6 +242,7 @@ class _Pool:
             server_settings=self._settings,
         )
         self._open.add(connection)
+        await self._connected(connection)
         return connection
 
     def _hang_up(self) -> None:

@@ -5,7 +5,6 @@ The law: one writer connection, BEGIN IMMEDIATE for every write; readers cannot 
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,10 +14,12 @@ from urllib.parse import quote
 
 from sqlalchemy import event
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from tracker.model import Day, StoreUnavailable
 from tracker.store.engine import BUSY_SECONDS, QUEUE_SECONDS, Database, make_private_file, translated
+from tracker.store.sqlite_file import DatabaseFile
 
 Answer = TypeVar("Answer")
 
@@ -41,22 +42,38 @@ class SqliteDatabase(Database):
 
     def __init__(self, path: Path, busy_seconds: float = BUSY_SECONDS) -> None:
         self.path = path
+        self.file = DatabaseFile(path)
         self._sweep_day: Day | None = None
-        self._writer = _engine(path, 1, busy_seconds, "BEGIN IMMEDIATE", self._prepare_writer)
-        self._readers = _engine(path, READERS, busy_seconds, "BEGIN", _prepare_reader)
+        self._writer = _engine(self.file, 1, busy_seconds, "BEGIN IMMEDIATE", self._prepare_writer)
+        self._readers = _engine(self.file, READERS, busy_seconds, "BEGIN", _prepare_reader)
+
+    @property
+    def replaced(self) -> int:
+        """How often another file came into the place of this one, or a damaged one was put right."""
+        return self.file.replaced
+
+    async def look(self, *, thoroughly: bool) -> None:
+        """Look whether the file is there and is the one that is open. Raises StoreUnavailable while it is not of use.
+
+        One that is known to be damaged is read through when somebody wrote to it, and if THOROUGHLY.
+        """
+        self.file.notice()
+        if self.file.is_damaged and (thoroughly or self.file.was_written):
+            await self._examine()
+        self.file.check()
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection that sees one state of the database. Raises StoreUnavailable."""
         with translated(sqlite3.Error):
-            async with self._readers.begin() as connection:
+            async with self._steady(), self._readers.begin() as connection:
                 yield connection
 
     @asynccontextmanager
     async def write(self, sweep_day: Day | None = None, *, alone: bool = True) -> AsyncIterator[AsyncConnection]:
         """The writer in a transaction, always ALONE."""
         with translated(sqlite3.Error):
-            async with self._writer.begin() as connection:
+            async with self._steady(), self._writer.begin() as connection:
                 self._sweep_day = sweep_day
                 try:
                     yield connection
@@ -69,10 +86,39 @@ class SqliteDatabase(Database):
         One step to that thread and back, where `write` takes one for each statement.
         """
         with translated(sqlite3.Error):
-            async with self._writer.connect() as connection:
+            async with self._steady(), self._writer.connect() as connection:
                 driver: Any = (await connection.get_raw_connection()).driver_connection
-                answer: Answer = await driver._execute(_in_transaction, driver._conn, work)
+                try:
+                    answer: Answer = await driver._execute(_in_transaction, driver._conn, work)
+                except sqlite3.Error as error:
+                    if self.file.error(getattr(error, "sqlite_errorname", None) or ""):
+                        await connection.invalidate()
+                    raise
                 return answer
+
+    @asynccontextmanager
+    async def _steady(self) -> AsyncIterator[None]:
+        """Raises StoreUnavailable when the file is not of use, or was not the same from the first to the last moment.
+
+        What was committed to a file that was taken away meanwhile is lost: nobody is told that it is written.
+        """
+        self.file.check()
+        replaced = self.file.replaced
+        yield
+        self.file.check()
+        if self.file.replaced != replaced:
+            raise StoreUnavailable("another database file was put in place")
+
+    async def _examine(self) -> None:
+        """Read a damaged file through, and use it again when it is whole. Raises StoreUnavailable."""
+        with translated(sqlite3.Error):
+            async with self._readers.connect() as connection:
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                found = await driver.execute_fetchall("PRAGMA quick_check(1)")
+        if found != [("ok",)]:
+            self.file.still_damaged()
+            raise StoreUnavailable("the database file is damaged")
+        self.file.is_whole()
 
     async def is_there(self) -> bool:
         """Whether there is a file."""
@@ -115,9 +161,11 @@ class SqliteDatabase(Database):
         _pragmas(connection, *PRAGMAS)
 
 
-def _engine(path: Path, size: int, busy_seconds: float, begin: str, prepare: Callable[[Any], None]) -> AsyncEngine:
+def _engine(
+    file: DatabaseFile, size: int, busy_seconds: float, begin: str, prepare: Callable[[Any], None]
+) -> AsyncEngine:
     # mode=rw: a database that was moved away is an error, not a reason to begin an empty one.
-    url = URL.create("sqlite+aiosqlite", database=f"file:{quote(str(path))}", query={"uri": "true", "mode": "rw"})
+    url = URL.create("sqlite+aiosqlite", database=f"file:{quote(str(file.path))}", query={"uri": "true", "mode": "rw"})
     engine = create_async_engine(
         url,
         hide_parameters=True,
@@ -129,17 +177,24 @@ def _engine(path: Path, size: int, busy_seconds: float, begin: str, prepare: Cal
     )
 
     def about_to_connect(*_: object) -> None:
-        # The driver leaves a thread behind when a connection cannot be opened.
-        if not os.access(path, os.R_OK | os.W_OK):
-            raise FileNotFoundError
+        file.about_to_open()  # the driver leaves a thread behind when a connection cannot be opened
 
-    def connected(connection: Any, _record: object) -> None:
+    def connected(connection: Any, record: Any) -> None:
         try:
             connection.isolation_level = None  # the driver begins nothing by itself
             prepare(connection)
         except BaseException:
             connection.close()
             raise
+        record.info["epoch"] = file.opened()
+
+    def about_to_use(_connection: object, record: Any, _proxy: object) -> None:
+        file.notice()
+        if record.info["epoch"] != file.epoch:
+            raise DisconnectionError  # the pool opens another
+
+    def failed(context: Any) -> None:
+        context.is_disconnect |= file.error(getattr(context.original_exception, "sqlite_errorname", None) or "")
 
     def returned(connection: Any, *_: object) -> None:
         # Asking is free; a rollback is a step to the driver's thread and back, and there is hardly ever one to make.
@@ -149,6 +204,8 @@ def _engine(path: Path, size: int, busy_seconds: float, begin: str, prepare: Cal
     event.listen(engine.sync_engine, "do_connect", about_to_connect)
     event.listen(engine.sync_engine, "reset", returned)
     event.listen(engine.sync_engine, "connect", connected)
+    event.listen(engine.sync_engine, "checkout", about_to_use)
+    event.listen(engine.sync_engine, "handle_error", failed)
     event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
 

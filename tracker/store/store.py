@@ -12,7 +12,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Self, TypeVar
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.core.calendar import day_of, later
@@ -71,7 +70,6 @@ from tracker.store.octets import all_octets
 from tracker.store.partitions import AHEAD, ensure_partitions
 from tracker.store.reported import Ended, end_reported
 from tracker.store.restore import RestoreBook
-from tracker.store.schema import installation
 from tracker.store.sqlite import SqliteDatabase
 from tracker.store.standing import read_standing, recipient_of
 from tracker.store.subjects import SubjectBook, read_held
@@ -123,6 +121,7 @@ class Store:
         """Whether opening it finished a rekey that had been interrupted."""
         self._held = False
         self._struck: Struck = nothing_struck
+        self._replaced = database.replaced
         self._grants = Group(self._unless_held(partial(deliveries.read_grants, database)))
         self._keys = Group(partial(keys.read_keys, database))
         self._registrations = Group(self._unless_held(partial(deliveries.register_copies, database)))
@@ -198,15 +197,34 @@ class Store:
         await self._database.close()
 
     async def ping(self) -> None:
-        """Return when the database can be written just now; nothing is."""
+        """Return when the database can be written just now: a note is, since a full disk is noticed only so."""
         async with self._database.write(alone=False) as connection:
-            any_row = select(installation.c.name).limit(1)
-            # A lock is refused where nothing can be written.
-            await connection.execute(any_row.with_for_update(read=True, key_share=True, skip_locked=True))
+            await notes.change(connection, notes.PING)
+
+    async def look_at_database(self, *, thoroughly: bool) -> None:
+        """Look whether the database is the one that is open, also when nobody asks for anything.
+
+        Another one, and one that was put right after it was found damaged, may be older: `hold` then. THOROUGHLY: a
+        damaged one is read through, even if nobody wrote to it since. Raises StoreUnavailable while it is not of use.
+        """
+        await self._database.look(thoroughly=thoroughly)
+        if self.on_hold:
+            self.hold()
+
+    @property
+    def replaced(self) -> int:
+        """How often another database came into the place of this one."""
+        return self._database.replaced
+
+    @property
+    def on_hold(self) -> bool:
+        """Whether nothing is tracked until `go_on`."""
+        return self._held or self._database.replaced != self._replaced
 
     def hold(self) -> None:
         """Track nothing until `go_on`, as if the store were away: somebody's no is not in the database yet."""
         self._held = True
+        self._replaced = self._database.replaced
 
     def go_on(self) -> None:
         """Track again."""
@@ -216,7 +234,7 @@ class Store:
         self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]]
     ) -> Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]]:
         async def guarded(items: Sequence[Item]) -> Sequence[Answer]:
-            if self._held:
+            if self.on_hold:
                 raise StoreUnavailable("a no waits to be replayed")
             return await run(items)
 
