@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 
 import pytest
@@ -60,7 +61,10 @@ async def test_somebody_who_withdraws_in_the_middle_of_a_group_has_no_events(wor
     async def withdraw(who: Pseudonym) -> None:
         for _ in range(PEOPLE.index(who)):
             await asyncio.sleep(0)
-        assert await world.withdraw(who)
+        while True:
+            with contextlib.suppress(StoreUnavailable):  # this store has no patience with the rows a group just holds
+                assert await world.withdraw(who)
+                return
 
     await asyncio.gather(*(world.store.record(event, TODAY) for event in events), *(withdraw(who) for who in quitters))
     left = world.rows("SELECT count(*) FROM events")[0][0]

@@ -69,7 +69,12 @@ async def test_a_server_that_is_stopped_and_started_again(world: World, server: 
     waiting = asyncio.create_task(store.record(opened(sent), TODAY))
     await asyncio.sleep(0)
     await asyncio.to_thread(server.start)
-    assert await store.register(copy(ANNA), TODAY), "the first after the start succeeds already"
+    with pytest.raises(StoreUnavailable):
+        await store.register(copy(ANNA), TODAY)
+    assert store.on_hold, "perhaps it is an older database: the journal is compared first"
+    store.hold()
+    store.go_on()
+    assert await store.register(copy(ANNA), TODAY)
     assert await store.standing(ANNA, TODAY) != await store.standing(BERT, TODAY)
     assert await waiting, "an event waits until the server is back"
     await world.give(BERT)
