@@ -73,6 +73,14 @@ def test_the_same_database_is_not_made_twice(made: Installation, tmp_path: Path)
     assert not (tmp_path / "other").exists()
 
 
+def test_doctor_complains_when_the_server_acknowledges_what_it_may_lose(
+    made: Installation, cluster: Cluster, url: str
+) -> None:
+    assert "WRONG" not in made.run("doctor")
+    cluster.do(f"ALTER DATABASE {url.rpartition('/')[2]} SET synchronous_commit = off")
+    assert "synchronous_commit is off" in made.process("doctor", status=1).stdout.decode()
+
+
 def test_what_cannot_be_made_whole_is_taken_away_again(url: str, tmp_path: Path) -> None:
     """Here the journal cannot: the database is as empty as before, and the next try makes everything."""
     folder = tmp_path / "tracker"

@@ -111,6 +111,11 @@ class PostgresDatabase(Database):
         """True: a server that has no such database is unavailable."""
         return True
 
+    async def keeps_commits(self) -> bool:
+        """Whether the server's settings say so. They are its administrator's: `remote_apply` is better than `on`."""
+        async with self.read() as connection:
+            return (await connection.exec_driver_sql("SHOW synchronous_commit")).scalar_one() != "off"
+
     async def vacuum(self) -> bool:
         """False: the server's autovacuum frees pages and writes over them, and whole days are dropped as files."""
         return False
