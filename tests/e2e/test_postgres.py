@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.mail import OFFER, link, pixel, stop
 from tests.harness import Installation, Reply
 from tests.postgres import Cluster, Plain
+from tracker.config_values import masked
 
 pytestmark = [pytest.mark.e2e, pytest.mark.postgres]
 
@@ -20,10 +21,13 @@ FIREFOX = {"User_Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/201001
 
 @pytest.fixture
 def url(cluster: Cluster) -> Iterator[str]:
-    """An empty database."""
+    """An empty database, with a role that may do nothing but own it, as deploy/postgres.md says."""
     name = cluster.make()
-    yield cluster.url(name)
+    cluster.do(f"CREATE ROLE {name} LOGIN")
+    cluster.do(f"ALTER DATABASE {name} OWNER TO {name}")
+    yield cluster.url(name).replace("tracker@", f"{name}@")
     cluster.drop(name)
+    cluster.do(f"DROP ROLE {name}")
 
 
 @pytest.fixture
@@ -73,6 +77,14 @@ def test_the_same_database_is_not_made_twice(made: Installation, tmp_path: Path)
     assert not (tmp_path / "other").exists()
 
 
+def test_doctor_complains_when_the_server_acknowledges_what_it_may_lose(
+    made: Installation, cluster: Cluster, url: str
+) -> None:
+    assert "WRONG" not in made.run("doctor")
+    cluster.do(f"ALTER DATABASE {url.rpartition('/')[2]} SET synchronous_commit = off")
+    assert "synchronous_commit is off" in made.process("doctor", status=1).stdout.decode()
+
+
 def test_what_cannot_be_made_whole_is_taken_away_again(url: str, tmp_path: Path) -> None:
     """Here the journal cannot: the database is as empty as before, and the next try makes everything."""
     folder = tmp_path / "tracker"
@@ -98,7 +110,7 @@ def test_a_backup_can_be_put_back_and_holds_no_keys(
     assert (folder / "tracker.dump").stat().st_mode & 0o777 == 0o600
     name = url.rpartition("/")[2]
     cluster.drop(name)
-    cluster.do(f"CREATE DATABASE {name} TEMPLATE template0")
+    cluster.do(f"CREATE DATABASE {name} OWNER {name} TEMPLATE template0")
     words = ["pg_restore", "--exit-on-error", "--dbname", url.replace("+asyncpg", ""), str(folder / "tracker.dump")]
     subprocess.run(words, check=True, timeout=60)
     with made as tracker:
@@ -134,7 +146,7 @@ def test_an_installation_moves_from_its_file_to_a_server(fresh: Installation, ur
     head = fresh.run("consent", "head").strip()
     told = fresh.run("migrate-store", "-", stdin=f"{url}\n".encode())
     assert f"head {head}" in told
-    assert f'database_url = "{url.replace("tracker@", "***@")}"' in told
+    assert f'database_url = "{masked(url)}"' in told
     refused = fresh.process("migrate-store", url, status=1).stderr.decode()
     assert "rows already" in refused
     assert "Nothing was kept of the copy." in refused

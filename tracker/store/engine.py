@@ -67,6 +67,10 @@ class Database(ABC):
         """Whether there is a database; it may be empty."""
 
     @abstractmethod
+    async def keeps_commits(self) -> bool:
+        """Whether what was committed survives the end of every process."""
+
+    @abstractmethod
     async def vacuum(self) -> bool:
         """Let nothing that was deleted stay in the database's files; False where only the server can do that."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import ClassVar, Final
 from weakref import WeakSet
@@ -31,6 +31,7 @@ STATEMENT_SECONDS: Final = 2.0
 GRACE_SECONDS: Final = 0.5
 """How much later than the server we give a statement up ourselves: the server is gone, or the network to it."""
 
+GOODBYE_SECONDS: Final = 0.3
 PASSING_SECONDS: Final = 0.03
 """How long is waited for a row that can as well be left out."""
 LOCK_NOT_AVAILABLE: Final = "55P03"
@@ -140,6 +141,12 @@ class PostgresDatabase(Database):
         """True: a server that has no such database is unavailable."""
         return True
 
+    async def keeps_commits(self) -> bool:
+        """Whether the server's settings say so. They are its administrator's: `remote_apply` is better than `on`."""
+        async with self.read() as connection:
+            value: str = (await connection.exec_driver_sql("SHOW synchronous_commit")).scalar_one()
+            return value != "off"
+
     async def vacuum(self) -> bool:
         """False: the server's autovacuum frees pages and writes over them, and whole days are dropped as files."""
         return False
@@ -237,6 +244,7 @@ class _Pool:
     async def _connect(self) -> asyncpg.Connection:
         connection = await asyncpg.connect(
             self._dsn,
+            connection_class=_Connection,
             timeout=CONNECT_SECONDS,
             command_timeout=self._command_seconds,
             server_settings=self._settings,
@@ -250,6 +258,15 @@ class _Pool:
         for connection in list(self._open):
             if not connection.is_closed() and not connection.is_in_transaction():
                 connection.terminate()
+
+
+class _Connection(asyncpg.Connection):  # type: ignore[misc]
+    """One that says goodbye, but not for long: a server that is gone does not answer."""
+
+    async def close(self, *, timeout: float | None = None) -> None:
+        """Close it, at once if need be; the pool's TIMEOUT would be too long for who waits for another one."""
+        with suppress(TimeoutError):  # then it is cut off
+            await super().close(timeout=GOODBYE_SECONDS)
 
 
 @asynccontextmanager

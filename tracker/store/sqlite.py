@@ -124,6 +124,10 @@ class SqliteDatabase(Database):
         """Whether there is a file."""
         return self.path.exists()
 
+    async def keeps_commits(self) -> bool:
+        """True: the writer is told so (synchronous=FULL)."""
+        return True
+
     async def vacuum(self) -> bool:
         """Rewrite the file and empty the write-ahead log; True.
 

@@ -496,6 +496,10 @@ class Store:
         """Delete all that is past its day; rows by table. A grant that ends leaves a proof for PROOF_DAYS."""
         return await expiry.sweep(self._database, self._ledger_key, today, now, proof_days)
 
+    async def keeps_commits(self) -> bool:
+        """Whether what is acknowledged survives the end of every process."""
+        return await self._database.keeps_commits()
+
     async def vacuum(self) -> bool:
         """Rewrite the database, so that no page keeps a fragment of what was deleted.
 
