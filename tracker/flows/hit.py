@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from time import monotonic
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from tracker.core.calendar import day_of_hour, hour_of
 from tracker.core.classify import classify
@@ -32,8 +31,7 @@ class HitCounter(Protocol):
         """One hit; RESULT is `recorded`, `early` (answered before the commit), `refused`, `uncounted` or `forged`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(NamedTuple):
     """Where a link leads; `ask` when its key was retired and a page must show the destination first."""
 
     url: str
