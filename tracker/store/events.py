@@ -45,8 +45,10 @@ def _write(rows: Sequence[Event], today: Day, connection: sqlite3.Connection) ->
     }
     if connection.execute(_INSERT[0], {**_INSERT[1], **values}).rowcount == len(rows):
         return set(rows)
-    # Some were there already, or found nothing to hang on: which, says the same question again.
-    return {rows[key] for (key,) in connection.execute(_FOUND[0], {**_FOUND[1], **values})}
+    # Some were there already, or found nothing to hang on: which, says the same question again. In one row: for each
+    # one that is fetched the interpreter's lock changes hands.
+    ((found,),) = connection.execute(_FOUND[0], {**_FOUND[1], **values})
+    return {rows[key] for key in json.loads(found)}
 
 
 def _compiled(statement: ClauseElement) -> tuple[str, dict[str, Any]]:
@@ -95,4 +97,4 @@ _INSERT: Final = _compiled(
     )
     .on_conflict_do_nothing()
 )
-_FOUND: Final = _compiled(_open([_GIVEN.c.key], _GIVEN))
+_FOUND: Final = _compiled(_open([func.json_group_array(_GIVEN.c.key)], _GIVEN))

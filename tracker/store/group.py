@@ -82,8 +82,8 @@ class Group(Generic[Item, Answer]):
                 self._lost(batch)
             else:
                 self._succeeded(answers)
-                for (_, told), answer in zip(batch, answers, strict=True):
-                    _tell(told, answer)
+                # After the next group is under way: while callers go on with their answers the store works.
+                asyncio.get_running_loop().call_soon(_tell_all, batch, answers)
             finally:
                 self._under_way = 0
 
@@ -179,6 +179,11 @@ class PatientGroup(Group[Item, bool]):
 def _refuse(batch: Sequence[_Waiting[Item, Answer]], error: StoreUnavailable) -> None:
     for _, told in batch:
         _tell(told, error)
+
+
+def _tell_all(batch: Sequence[_Waiting[Item, Answer]], answers: Sequence[Answer | StoreUnavailable]) -> None:
+    for (_, told), answer in zip(batch, answers, strict=True):
+        _tell(told, answer)
 
 
 def _tell(told: Told[Answer], answer: Answer | StoreUnavailable) -> None:
