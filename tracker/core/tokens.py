@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hmac
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime
 from hashlib import blake2b
 from struct import Struct
@@ -17,6 +16,7 @@ from typing import Final, NamedTuple
 from itsdangerous import Signer
 from itsdangerous.signer import SigningAlgorithm
 
+from tracker.core import base64url
 from tracker.core.ask import ASK_NONCE_SIZE, AskToken, AskTokens
 from tracker.core.keys import KeyRing, SigningKey
 from tracker.core.linkpart import LinkPart, LinkSigner
@@ -112,7 +112,7 @@ class Tokens:
             raise ValueError("a field of the delivery token does not fit")
         content = _CONTENT.pack(token.last_day, token.delivery, token.plan, token.message_digest, issued)
         key_id = token.key_id.encode("ascii")
-        return self._doors[key_id[0]].delivery.sign(key_id + urlsafe_b64encode(content))
+        return self._doors[key_id[0]].delivery.sign(key_id + base64url.encode(content))
 
     def read_delivery(self, text: str | bytes) -> DeliveryToken | None:
         """What TEXT says; None for anything altered. A token of a retired key is read, and says so."""
@@ -125,7 +125,7 @@ class Tokens:
         door = self._doors.get(octets[0])
         if door is None or not _is_signed(door.delivery, octets):
             return None
-        last_day, delivery, plan, digest, issued = _CONTENT.unpack(urlsafe_b64decode(octets[1:45]))
+        last_day, delivery, plan, digest, issued = _CONTENT.unpack(base64url.decode(octets[1:_SIGNED]))
         return DeliveryToken(
             Day(last_day),
             DeliveryId(delivery),

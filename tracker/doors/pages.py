@@ -88,7 +88,7 @@ class Pages:
         return Prepared(status, headers, self.render(template, language, values).encode())
 
     def refusal(self, error: TrackerError, language: Language) -> Prepared:
-        """The page for ERROR as `error` makes it, made once for each language: whoever tries tokens costs little."""
+        """The page for ERROR in LANGUAGE, made once: whoever tries tokens or paths costs little."""
         key = type(error), language
         if key not in self._refusals:
             texts = self.error_texts(error, language)
@@ -101,8 +101,7 @@ class Pages:
 
     def error(self, request: web.Request, error: TrackerError) -> web.Response:
         """The page for ERROR: what happened, what it means, what to do. Its detail is not shown."""
-        language = self.language_of(request)
-        return self.answer("error.html", language, self.error_texts(error, language), status=error.status)
+        return self.refusal(error, self.language_of(request)).response()
 
     def error_texts(self, error: TrackerError, language: Language) -> dict[str, object]:
         """The texts of ERROR in LANGUAGE, for a template."""

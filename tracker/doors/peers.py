@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import TypeAlias
@@ -19,15 +19,22 @@ class HitReader:
         self._trusted = tuple(trusted)
         self._clock = clock
 
-    def read(self, method: str, fields: Iterable[tuple[str, str]], socket_peer: str) -> Hit:
+    def read(self, method: str, fields: Collection[tuple[str, str]], socket_peer: str) -> Hit:
         """The hit that a request is; FIELDS that came several times are joined as RFC 9110 section 5.3 says."""
-        headers: dict[str, str] = {}
-        for name, value in fields:
-            key = name.lower()
-            headers[key] = f"{headers[key]}, {value}" if key in headers else value
+        headers = {name.lower(): value for name, value in fields}
+        if len(headers) < len(fields):
+            headers = _joined(fields)
         forwarded = headers.pop("x-forwarded-for", "")
         peer = peer_of(socket_peer, forwarded, self._trusted) if forwarded else socket_peer
         return Hit(method=method, headers=headers, peer=peer, at=self._clock())
+
+
+def _joined(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in fields:
+        key = name.lower()
+        headers[key] = f"{headers[key]}, {value}" if key in headers else value
+    return headers
 
 
 def peer_of(socket_peer: str, forwarded: str, trusted: Sequence[Network]) -> str:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from time import monotonic
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from tracker.core.bursts import Bursts
 from tracker.core.calendar import day_of_hour, hour_of
@@ -33,8 +32,7 @@ class HitCounter(Protocol):
         """One hit; RESULT is `recorded`, `early` (answered before the commit), `refused`, `uncounted` or `forged`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(NamedTuple):
     """Where a link leads; `ask` when a page must show it first, because its key was retired or its host is blocked."""
 
     url: str

@@ -49,8 +49,11 @@ def _write(rows: Sequence[Event], today: Day, struck: Struck, connection: sqlite
     }
     if connection.execute(_INSERT[0], {**_INSERT[1], **values}).rowcount == len(rows):
         accepted = set(rows)
-    else:  # some were there already, or found nothing to hang on: which, says the same question again
-        accepted = {rows[key] for (key,) in connection.execute(_FOUND[0], {**_FOUND[1], **values})}
+    else:
+        # Some were there already, or found nothing to hang on: which, says the same question again. In one row: for
+        # each one that is fetched the interpreter's lock changes hands.
+        ((found,),) = connection.execute(_FOUND[0], {**_FOUND[1], **values})
+        accepted = {rows[key] for key in json.loads(found)}
     mark_bursts_at_once(connection, struck_of(accepted, struck))
     return accepted
 
@@ -95,4 +98,4 @@ _INSERT: Final = compiled(
     )
     .on_conflict_do_nothing()
 )
-_FOUND: Final = compiled(_open([_GIVEN.c.key], _GIVEN))
+_FOUND: Final = compiled(_open([func.json_group_array(_GIVEN.c.key)], _GIVEN))

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 SIZE: Final = 500
 """The most that goes into one group."""
+MOST_EVENTS: Final = 1_000
+"""The most events that go into one: what waited for a store that was away is written soon."""
 CAPACITY: Final = 10_000
 """The most that waits for a store that is away."""
 PAUSE: Final = 0.5
@@ -32,8 +34,9 @@ ALARM: Final = 60.0
 class Group(Generic[Item, Answer]):
     """Runs what is submitted in groups; each caller gets the answer to its own item, or StoreUnavailable."""
 
-    def __init__(self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]]) -> None:
+    def __init__(self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]], size: int = SIZE) -> None:
         self._run = run
+        self._size = size
         self._queue: deque[_Waiting[Item, Answer]] = deque()
         self._under_way = 0
         self._task: asyncio.Task[None] | None = None
@@ -67,7 +70,7 @@ class Group(Generic[Item, Answer]):
 
     async def _work(self) -> None:
         while self._queue:
-            batch = [self._queue.popleft() for _ in range(min(SIZE, len(self._queue)))]
+            batch = [self._queue.popleft() for _ in range(min(self._size, len(self._queue)))]
             self._under_way = len(batch)
             try:
                 answers = await self._answers([item for item, _ in batch])
@@ -79,8 +82,8 @@ class Group(Generic[Item, Answer]):
                 self._lost(batch)
             else:
                 self._succeeded(answers)
-                for (_, told), answer in zip(batch, answers, strict=True):
-                    _tell(told, answer)
+                # After the next group is under way: while callers go on with their answers the store works.
+                asyncio.get_running_loop().call_soon(_tell_all, batch, answers)
             finally:
                 self._under_way = 0
 
@@ -112,7 +115,7 @@ class PatientGroup(Group[Item, bool]):
         capacity: int = CAPACITY,
         pause: float = PAUSE,
     ) -> None:
-        super().__init__(run)
+        super().__init__(run, size=MOST_EVENTS)
         self._capacity = capacity
         self._pause = pause
         self._hurry = asyncio.Event()
@@ -176,6 +179,11 @@ class PatientGroup(Group[Item, bool]):
 def _refuse(batch: Sequence[_Waiting[Item, Answer]], error: StoreUnavailable) -> None:
     for _, told in batch:
         _tell(told, error)
+
+
+def _tell_all(batch: Sequence[_Waiting[Item, Answer]], answers: Sequence[Answer | StoreUnavailable]) -> None:
+    for (_, told), answer in zip(batch, answers, strict=True):
+        _tell(told, answer)
 
 
 def _tell(told: Told[Answer], answer: Answer | StoreUnavailable) -> None:
