@@ -75,9 +75,13 @@ class SqliteDatabase(Database):
 
         What was committed to a file that was taken away meanwhile is lost: nobody is told that it is written.
         """
-        self.file.check()
         replaced = self.file.replaced
+        self._is_still(replaced)
         yield
+        self._is_still(replaced)
+
+    def _is_still(self, replaced: int) -> None:
+        """Whoever was let in to one file must not write to another, which nobody compared with the journal."""
         self.file.check()
         if self.file.replaced != replaced:
             raise StoreUnavailable("another database file was put in place")
