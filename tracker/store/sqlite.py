@@ -54,30 +54,34 @@ class SqliteDatabase(Database):
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection that sees one state of the database. Raises StoreUnavailable."""
-        with translated(sqlite3.Error):
-            async with self._steady(), self._readers.begin() as connection:
-                yield connection
+        async with self._steady(), self._readers.begin() as connection:
+            yield connection
 
     @asynccontextmanager
     async def write(self, sweep_day: Day | None = None, *, alone: bool = True) -> AsyncIterator[AsyncConnection]:
         """The writer in a transaction, always ALONE."""
-        with translated(sqlite3.Error):
-            async with self._steady(), self._writer.begin() as connection:
-                self._sweep_day = sweep_day
-                try:
-                    yield connection
-                finally:
-                    self._sweep_day = None
+        async with self._steady(), self._writer.begin() as connection:
+            self._sweep_day = sweep_day
+            try:
+                yield connection
+            finally:
+                self._sweep_day = None
 
     @asynccontextmanager
     async def _steady(self) -> AsyncIterator[None]:
-        """Raises StoreUnavailable when the file is not of use, or was not the same from the first to the last moment.
+        """Around all work on the file: raises StoreUnavailable when the file is not of use, or is another at the end.
 
-        What was committed to a file that was taken away meanwhile is lost: nobody is told that it is written.
+        What was committed to a file that was taken away meanwhile is lost: nobody is told that it is written. What
+        SQLite says of the file itself is remembered.
         """
         replaced = self.file.replaced
         self._is_still(replaced)
-        yield
+        try:
+            with translated(sqlite3.Error):
+                yield
+        except StoreUnavailable as error:
+            self.file.error(error.detail)
+            raise
         self._is_still(replaced)
 
     def _is_still(self, replaced: int) -> None:
@@ -88,14 +92,13 @@ class SqliteDatabase(Database):
 
     async def _examine(self) -> None:
         """Read a damaged file through, and use it again when it is whole. Raises StoreUnavailable."""
+        self.file.is_looked_at()
         with translated(sqlite3.Error):
             async with self._readers.connect() as connection:
                 driver: Any = (await connection.get_raw_connection()).driver_connection
                 found = await driver.execute_fetchall("PRAGMA quick_check(1)")
-        if found != [("ok",)]:
-            self.file.still_damaged()
-            raise StoreUnavailable("the database file is damaged")
-        self.file.is_whole()
+        if found == [("ok",)]:
+            self.file.is_whole()
 
     async def is_there(self) -> bool:
         """Whether there is a file."""
@@ -106,11 +109,10 @@ class SqliteDatabase(Database):
 
         Raises StoreUnavailable, also when a reader of another program kept the log from being emptied.
         """
-        with translated(sqlite3.Error):
-            async with self._writer.connect() as connection:
-                driver: Any = (await connection.get_raw_connection()).driver_connection
-                await driver.execute_fetchall("VACUUM")
-                ((busy, _, _),) = await driver.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+        async with self._steady(), self._writer.connect() as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            await driver.execute_fetchall("VACUUM")
+            ((busy, _, _),) = await driver.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
         if busy:
             raise StoreUnavailable("another program reads the database: what was deleted is still in its log")
         return True
@@ -122,10 +124,9 @@ class SqliteDatabase(Database):
         """
         path = folder / self.path.name
         make_private_file(path)
-        with translated(sqlite3.Error):
-            async with self._writer.connect() as connection:  # a reader may not; other processes are not held up
-                driver: Any = (await connection.get_raw_connection()).driver_connection
-                await driver.execute_fetchall("VACUUM INTO ?", (str(path),))
+        async with self._steady(), self._writer.connect() as connection:  # a reader may not; others are not held up
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            await driver.execute_fetchall("VACUUM INTO ?", (str(path),))
         return path
 
     async def close(self) -> None:
@@ -169,13 +170,9 @@ def _engine(
         if record.info["epoch"] != file.epoch:
             raise DisconnectionError  # the pool opens another
 
-    def failed(context: Any) -> None:
-        context.is_disconnect |= file.error(getattr(context.original_exception, "sqlite_errorname", None) or "")
-
     event.listen(engine.sync_engine, "do_connect", about_to_connect)
     event.listen(engine.sync_engine, "connect", connected)
     event.listen(engine.sync_engine, "checkout", about_to_use)
-    event.listen(engine.sync_engine, "handle_error", failed)
     event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
 
