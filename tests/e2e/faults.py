@@ -27,8 +27,11 @@ def locked(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def read_only(folder: Path) -> Iterator[None]:
-    """The file system takes no writes any more, as after an error of the disk (root may write whatever the mode)."""
-    files = [str(path) for path in sorted(folder.glob("tracker.db*"))]
+    """The files take no writes any more, as after an error of the disk (root may write whatever the mode).
+
+    Not the -shm file: it is memory that processes share, and stays that on a file system that turned read-only.
+    """
+    files = [str(path) for path in sorted(folder.glob("tracker.db*")) if not path.name.endswith("-shm")]
     if subprocess.run(["chattr", "+i", *files], capture_output=True, check=False).returncode:
         subprocess.run(["chattr", "-i", *files], capture_output=True, check=False)
         pytest.skip("`chattr +i` is not permitted here: it takes root, and a file system that knows it")

@@ -423,3 +423,36 @@ async def test_nothing_new_writes_nothing(start: Start) -> None:
     for minutes in range(1, 5):
         await server.in_step.keep(after(minutes=minutes))
     assert path.read_bytes() == before
+
+
+async def test_what_another_process_of_the_same_server_wrote_meanwhile_is_no_gap_in_the_journal(start: Start) -> None:
+    """A command that runs beside the server notes a no, and tells the database, before the server has read it."""
+    server, command = await start(), await start()
+    await server.consents.report(reported(ANNA), NOW)
+    await command.consents.withdraw(ANNA, ALL, "cli", after(seconds=1))
+    await command.in_step.look(after(seconds=2))
+    await server.in_step.look(after(seconds=3))
+    assert server.in_step.trouble == ""
+    assert server.journal.number == command.journal.number == 1
+
+
+async def test_another_database_in_the_place_of_the_one_that_is_open_is_compared_before_anything_is_tracked(
+    start: Start,
+) -> None:
+    """The server is not stopped; a look at it once a second is enough to notice."""
+    server = await start()
+    for address in (ANNA, BERT):
+        await server.consents.report(reported(address), NOW)
+    await server.in_step.keep(after(minutes=2))
+    copy = copy_of(server.folder)
+    await server.consents.withdraw(BERT, ALL, "cli", after(minutes=2, seconds=1))
+    copy.chmod(0o600)
+    copy.replace(server.folder / "tracker.db")
+    for address in (ANNA, BERT):
+        with pytest.raises(StoreUnavailable):
+            await server.live(address)
+    assert server.store.on_hold
+    await server.in_step.keep(after(minutes=2, seconds=2))
+    assert server.in_step.trouble == ""
+    assert await server.live(ANNA)
+    assert await server.silent(BERT)

@@ -181,6 +181,8 @@ class InStep:
             if mark is None:
                 return UNKNOWN
             if not journal.reaches(mark):
+                await journal.load()  # another process wrote to it, and then to the database
+            if not journal.reaches(mark):
                 return TOO_SHORT
             lost = await self._lost(book, mark)
             if lost is not None:

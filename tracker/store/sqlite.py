@@ -65,60 +65,61 @@ class SqliteDatabase(Database):
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection that sees one state of the database. Raises StoreUnavailable."""
-        with translated(sqlite3.Error):
-            async with self._steady(), self._readers.begin() as connection:
-                yield connection
+        async with self._steady(), self._readers.begin() as connection:
+            yield connection
 
     @asynccontextmanager
     async def write(self, sweep_day: Day | None = None, *, alone: bool = True) -> AsyncIterator[AsyncConnection]:
         """The writer in a transaction, always ALONE."""
-        with translated(sqlite3.Error):
-            async with self._steady(), self._writer.begin() as connection:
-                self._sweep_day = sweep_day
-                try:
-                    yield connection
-                finally:
-                    self._sweep_day = None
+        async with self._steady(), self._writer.begin() as connection:
+            self._sweep_day = sweep_day
+            try:
+                yield connection
+            finally:
+                self._sweep_day = None
 
     async def write_at_once(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
         """What WORK returns, run in the writer's own thread, in a transaction. Raises StoreUnavailable.
 
         One step to that thread and back, where `write` takes one for each statement.
         """
-        with translated(sqlite3.Error):
-            async with self._steady(), self._writer.connect() as connection:
-                driver: Any = (await connection.get_raw_connection()).driver_connection
-                try:
-                    answer: Answer = await driver._execute(_in_transaction, driver._conn, work)
-                except sqlite3.Error as error:
-                    if self.file.error(getattr(error, "sqlite_errorname", None) or ""):
-                        await connection.invalidate()
-                    raise
-                return answer
+        async with self._steady(), self._writer.connect() as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            answer: Answer = await driver._execute(_in_transaction, driver._conn, work)
+            return answer
 
     @asynccontextmanager
     async def _steady(self) -> AsyncIterator[None]:
-        """Raises StoreUnavailable when the file is not of use, or was not the same from the first to the last moment.
+        """Around all work on the file: raises StoreUnavailable when the file is not of use, or is another at the end.
 
-        What was committed to a file that was taken away meanwhile is lost: nobody is told that it is written.
+        What was committed to a file that was taken away meanwhile is lost: nobody is told that it is written. What
+        SQLite says of the file itself is remembered.
         """
-        self.file.check()
         replaced = self.file.replaced
-        yield
+        self._is_still(replaced)
+        try:
+            with translated(sqlite3.Error):
+                yield
+        except StoreUnavailable as error:
+            self.file.error(error.detail)
+            raise
+        self._is_still(replaced)
+
+    def _is_still(self, replaced: int) -> None:
+        """Whoever was let in to one file must not write to another, which nobody compared with the journal."""
         self.file.check()
         if self.file.replaced != replaced:
             raise StoreUnavailable("another database file was put in place")
 
     async def _examine(self) -> None:
         """Read a damaged file through, and use it again when it is whole. Raises StoreUnavailable."""
+        self.file.is_looked_at()
         with translated(sqlite3.Error):
             async with self._readers.connect() as connection:
                 driver: Any = (await connection.get_raw_connection()).driver_connection
                 found = await driver.execute_fetchall("PRAGMA quick_check(1)")
-        if found != [("ok",)]:
-            self.file.still_damaged()
-            raise StoreUnavailable("the database file is damaged")
-        self.file.is_whole()
+        if found == [("ok",)]:
+            self.file.is_whole()
 
     async def is_there(self) -> bool:
         """Whether there is a file."""
@@ -133,11 +134,10 @@ class SqliteDatabase(Database):
 
         Raises StoreUnavailable, also when a reader of another program kept the log from being emptied.
         """
-        with translated(sqlite3.Error):
-            async with self._writer.connect() as connection:
-                driver: Any = (await connection.get_raw_connection()).driver_connection
-                await driver.execute_fetchall("VACUUM")
-                ((busy, _, _),) = await driver.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+        async with self._steady(), self._writer.connect() as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            await driver.execute_fetchall("VACUUM")
+            ((busy, _, _),) = await driver.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
         if busy:
             raise StoreUnavailable("another program reads the database: what was deleted is still in its log")
         return True
@@ -149,10 +149,9 @@ class SqliteDatabase(Database):
         """
         path = folder / self.path.name
         make_private_file(path)
-        with translated(sqlite3.Error):
-            async with self._writer.connect() as connection:  # a reader may not; other processes are not held up
-                driver: Any = (await connection.get_raw_connection()).driver_connection
-                await driver.execute_fetchall("VACUUM INTO ?", (str(path),))
+        async with self._steady(), self._writer.connect() as connection:  # a reader may not; others are not held up
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            await driver.execute_fetchall("VACUUM INTO ?", (str(path),))
         return path
 
     async def close(self) -> None:
@@ -197,9 +196,6 @@ def _engine(
         if record.info["epoch"] != file.epoch:
             raise DisconnectionError  # the pool opens another
 
-    def failed(context: Any) -> None:
-        context.is_disconnect |= file.error(getattr(context.original_exception, "sqlite_errorname", None) or "")
-
     def returned(connection: Any, *_: object) -> None:
         # Asking is free; a rollback is a step to the driver's thread and back, and there is hardly ever one to make.
         if connection.driver_connection.in_transaction:
@@ -209,7 +205,6 @@ def _engine(
     event.listen(engine.sync_engine, "reset", returned)
     event.listen(engine.sync_engine, "connect", connected)
     event.listen(engine.sync_engine, "checkout", about_to_use)
-    event.listen(engine.sync_engine, "handle_error", failed)
     event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
 

@@ -80,13 +80,11 @@ class DatabaseFile:
         if self._damaged is not None:
             raise StoreUnavailable("the database file is damaged")
 
-    def error(self, name: str) -> bool:
-        """A statement failed with the SQLite error NAME; whether the file is damaged, and no connection is of use."""
-        if not name.startswith(DAMAGE):
-            return False
-        self._damaged = self._state()
-        self.epoch += 1
-        return True
+    def error(self, name: str) -> None:
+        """A statement failed with the SQLite error NAME; when it says that the file is damaged, nobody uses it on."""
+        if name.startswith(DAMAGE):
+            self._damaged = self._state()
+            self.epoch += 1
 
     @property
     def is_damaged(self) -> bool:
@@ -98,14 +96,15 @@ class DatabaseFile:
         """Whether somebody changed the damaged file since."""
         return self._damaged != self._state()
 
+    def is_looked_at(self) -> None:
+        """The damaged file is about to be read through, by a connection that remembers nothing of it."""
+        self._damaged = self._state()
+        self.epoch += 1
+
     def is_whole(self) -> None:
-        """The damaged file was read through, and is whole: somebody put it right."""
+        """It was read through, and is whole: somebody put it right."""
         self._damaged = None
         self._renew()
-
-    def still_damaged(self) -> None:
-        """It was read through, and is not."""
-        self._damaged = self._state()
 
     def _renew(self) -> None:
         self.epoch += 1
