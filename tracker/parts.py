@@ -122,6 +122,7 @@ async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Par
             fingerprint=ring.fingerprint,
             former=ring.former,
             retention_days=settings.retention_days,
+            minimum_group=settings.minimum_group,
             busy_seconds=LOCK_PATIENCE,
         )
         stack.push_async_callback(store.close)
