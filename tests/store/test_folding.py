@@ -279,7 +279,7 @@ STEPS = st.one_of(
 
 
 @given(st.lists(STEPS, min_size=10, max_size=40))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 async def test_whatever_happens_figures_of_many_stay_and_figures_of_few_go(
     fresh: Path, steps: list[tuple[object, ...]]
 ) -> None:
