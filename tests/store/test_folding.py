@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from hashlib import blake2b
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.store.conftest import Worlds
 from tests.store.world import (
     BLOG,
-    FINGERPRINT,
     JONAS,
-    LEDGER_KEY,
     OFFER,
     PROOF,
     RETENTION,
@@ -43,36 +38,18 @@ from tracker.model import (
     Registration,
     UntouchedCopy,
 )
-from tracker.store import expiry
+from tracker.store import past_copies
 from tracker.store.pace import Pace
-from tracker.store.store import Store
 from tracker.store.totals import Total, kept_totals
 
 GROUP = 3
 OPEN, CLICK = frozenset({Purpose.OPEN}), frozenset({Purpose.CLICK})
 
 
-@asynccontextmanager
-async def opened_store(path: Path, minimum_group: int = GROUP) -> AsyncIterator[World]:
-    store = await Store.open(
-        f"sqlite+aiosqlite:///{path}",
-        ledger_key=LEDGER_KEY,
-        fingerprint=FINGERPRINT,
-        retention_days=RETENTION,
-        minimum_group=minimum_group,
-    )
-    try:
-        yield World(store, path)
-    finally:
-        await store.close()
-
-
 @pytest.fixture
-async def few(fresh: Path, tmp_path: Path) -> AsyncIterator[World]:
+async def few(worlds: Worlds) -> AsyncIterator[World]:
     """A store in which three people are a group."""
-    path = tmp_path / "few.db"
-    shutil.copy2(fresh, path)
-    async with opened_store(path) as world:
+    async with worlds(minimum_group=GROUP) as world:
         yield world
 
 
@@ -243,10 +220,13 @@ async def test_nothing_stays_of_a_message_of_few(few: World) -> None:
     assert folded_rows(few) == few.count("totals") == few.count("messages") == 0
 
 
-async def test_a_sweep_that_was_killed_goes_on_where_it_stopped(few: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number in range(8):
+async def test_a_sweep_that_was_killed_goes_on_where_it_stopped(
+    sqlite_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = sqlite_world
+    for number in range(11):
         assert await few.store.record(opened(await sent_to(few, number)), on(0))
-    await sent_to(few, 8, 1)
+    await sent_to(few, 11, 1)
     before = await figures_on(few, RETENTION)
 
     class Killed(Pace):
@@ -260,10 +240,10 @@ async def test_a_sweep_that_was_killed_goes_on_where_it_stopped(few: World, monk
                 raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(expiry, "Pace", Killed)
+        patch.setattr(past_copies, "Pace", Killed)
         with pytest.raises(KeyboardInterrupt):
             await sweep(few, RETENTION + 1)
-    assert 0 < few.count("deliveries") < 9
+    assert 1 < few.count("deliveries") < 12
     await sweep(few, RETENTION + 1)
     assert await figures_on(few, RETENTION + 1) == before
 
@@ -279,15 +259,12 @@ STEPS = st.one_of(
 
 
 @given(st.lists(STEPS, min_size=10, max_size=40))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_whatever_happens_figures_of_many_stay_and_figures_of_few_go(
-    fresh: Path, steps: list[tuple[object, ...]]
+    worlds: Worlds, steps: list[tuple[object, ...]]
 ) -> None:
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "tracker.db"
-        shutil.copy2(fresh, path)
-        async with opened_store(path) as world:
-            await live_through(world, steps)
+    async with worlds(minimum_group=GROUP) as world:
+        await live_through(world, steps)
 
 
 class Told:

@@ -97,11 +97,11 @@ async def everything(world: World) -> None:
     await world.store.forget_unneeded()
 
 
-async def test_no_statement_reads_a_whole_large_table(world: World) -> None:
+async def test_no_statement_reads_a_whole_large_table(sqlite_world: World) -> None:
     with statements() as seen:
-        await everything(world)
+        await everything(sqlite_world)
     assert len(seen) > 80
-    assert not scans(world, seen)
+    assert not scans(sqlite_world, seen)
 
 
 @pytest.mark.parametrize(
@@ -113,5 +113,5 @@ async def test_no_statement_reads_a_whole_large_table(world: World) -> None:
         "SELECT hour FROM events WHERE last_day >= 1",
     ],
 )
-async def test_a_statement_that_does_is_noticed(world: World, statement: str) -> None:
-    assert [found for found, _ in scans(world, {statement: ()})] == [statement]
+async def test_a_statement_that_does_is_noticed(sqlite_world: World, statement: str) -> None:
+    assert [found for found, _ in scans(sqlite_world, {statement: ()})] == [statement]

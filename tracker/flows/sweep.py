@@ -30,8 +30,8 @@ async def vacuum(store: Store, now: datetime) -> None:
     Before that, codes of people of whom nothing else is left go: the sweep finds most of them, but not all.
     """
     await store.forget_unneeded()
-    await store.vacuum()
-    await store.note_vacuum(day_of(now))
+    if await store.vacuum():
+        await store.note_vacuum(day_of(now))
 
 
 def jobs(store: Store, proof_days: int, swept: Callable[[Mapping[str, int]], None]) -> tuple[Job, ...]:

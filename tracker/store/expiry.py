@@ -8,7 +8,7 @@ a sweep costs what it deletes, however much stays.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -19,9 +19,10 @@ from tracker.core.calendar import hour_of, later
 from tracker.core.ledger import Statement
 from tracker.model import MAIL_PURPOSES, Day, Hour, LedgerEvent, OwnActor, Purpose
 from tracker.store.engine import Database
-from tracker.store.folding import drop_small, finish, fold, fold_copies, of_day, of_grants, small_pairs
+from tracker.store.folding import drop_small, finish, fold, hold_folding, of_grants, small_pairs
 from tracker.store.ledger import append, ended_with, unsupported
 from tracker.store.pace import Pace
+from tracker.store.past_copies import COPIES, delete_past
 from tracker.store.schema import (
     audit,
     calls,
@@ -34,7 +35,6 @@ from tracker.store.schema import (
     ledger_ends,
     mailings,
     messages,
-    metadata,
     pending,
     recipients,
     spent,
@@ -43,14 +43,10 @@ from tracker.store.schema import (
     tracked,
     untouched,
 )
+from tracker.store.unneeded import forget_unneeded
 
 GRANTS: Final = 100
 """The most grants that one transaction ends: each takes its events along, and some write to the ledger."""
-PAGE: Final = 1_000
-"""People that are looked through at once."""
-
-COPIES: Final = (events, tracked, deliveries)
-"""Tables of which whole days go, children first."""
 BY_DAY: Final = (
     *COPIES, messages, pending, suppressions, external_ids, erased_ids, calls, mailings, spent, audit, untouched,
     ledger_contents, ledger_ends,
@@ -67,7 +63,7 @@ async def sweep(
     deleted before stays so.
     """
     deleted = await end_grants(database, ledger_key, today, now, proof_days=proof_days, minimum_group=minimum_group)
-    deleted += await _delete_days(database, today, hour_of(now), minimum_group)
+    deleted += await delete_past(database, today, hour_of(now), minimum_group)
     for table in BY_DAY:
         if table not in COPIES:
             deleted += await _delete(database, table, today, minimum_group)
@@ -97,6 +93,8 @@ async def end_grants(
                 for recipient, purpose in await connection.execute(dead.limit(taken)):
                     people[purpose].append(recipient)
                     purposes[recipient].add(purpose)
+                if MAIL_PURPOSES & people.keys():
+                    await hold_folding(connection)
                 for purpose in MAIL_PURPOSES & people.keys():
                     await fold(connection, of_grants(purpose, people[purpose]), hour_of(now), minimum_group)
                     ended += await _going_along(connection, people[purpose], purpose)
@@ -105,37 +103,6 @@ async def end_grants(
         ended[grants.name] += sum(map(len, purposes.values()))
         if sum(map(len, purposes.values())) < taken:
             return ended
-        await pace.rest()
-
-
-async def forget_unneeded(connection: AsyncConnection, people: Collection[int]) -> int:
-    """Delete those of PEOPLE (their ids) on whom nothing hangs any more; how many."""
-    if not people:
-        return 0
-    return (await connection.execute(delete(recipients).where(recipients.c.id.in_(people), _UNNEEDED))).rowcount
-
-
-async def look_for_unneeded(database: Database) -> int:
-    """Look through all recipients and delete those on whom nothing hangs; how many. Raises StoreUnavailable.
-
-    What is deleted takes its person along in its own transaction; this finds who got there in any other way. It reads
-    every recipient, so it is no part of the sweep.
-    """
-    deleted, reached = 0, -1
-    pace = Pace()
-    while True:
-        page = select(recipients.c.id).where(recipients.c.id > reached).order_by(recipients.c.id).limit(PAGE)
-        async with database.read() as connection:
-            with pace.measured():
-                seen = (await connection.execute(page)).scalars().all()
-                unneeded = select(recipients.c.id).where(recipients.c.id.in_(seen), _UNNEEDED)
-                found = (await connection.execute(unneeded)).scalars().all()
-        if found:
-            async with database.write() as connection:
-                deleted += await forget_unneeded(connection, found)
-        if len(seen) < PAGE:
-            return deleted
-        reached = seen[-1]
         await pace.rest()
 
 
@@ -199,44 +166,6 @@ async def _going_along(connection: AsyncConnection, people: Sequence[int], purpo
     )
 
 
-async def _delete_days(database: Database, today: Day, hour: Hour, minimum_group: int) -> Counter[str]:
-    """Fold and delete the copies whose last day has passed, day by day in the order of their ids; rows by table."""
-    deleted: Counter[str] = Counter()
-    first = select(deliveries.c.last_day).where(deliveries.c.last_day < today).order_by(deliveries.c.last_day).limit(1)
-    pace = Pace()
-    while True:
-        async with database.write() as connection:
-            with pace.measured():
-                day: Day | None = (await connection.execute(first)).scalar_one_or_none()
-                if day is not None:
-                    deleted += await _delete_copies(connection, day, pace.rows, hour, minimum_group)
-        if day is None:
-            return deleted
-        await pace.rest()
-
-
-async def _delete_copies(
-    connection: AsyncConnection, day: Day, count: int, hour: Hour, minimum_group: int
-) -> Counter[str]:
-    """Fold and delete the first COUNT copies of DAY; rows by table."""
-    ids = select(deliveries.c.id).where(deliveries.c.last_day == day).order_by(deliveries.c.id)
-    upto: bytes | None = (await connection.execute(ids.limit(1).offset(count - 1))).scalar_one_or_none()
-    await fold(connection, of_day(day, upto), hour, minimum_group)
-    await fold_copies(connection, day, upto)
-    here = {
-        table: table.c.last_day == day if upto is None else and_(table.c.last_day == day, column <= upto)
-        for table, column in ((events, events.c.delivery), (tracked, tracked.c.delivery), (deliveries, deliveries.c.id))
-    }
-    told = exists().where(ledger_contents.c.recipient == deliveries.c.recipient)
-    people = await connection.execute(select(deliveries.c.recipient).where(here[deliveries], ~told))
-    doubtful = set(people.scalars())
-    deleted: Counter[str] = Counter()
-    for table in COPIES:
-        deleted[table.name] = (await connection.execute(delete(table).where(here[table]))).rowcount
-    deleted[recipients.name] = await forget_unneeded(connection, doubtful)
-    return deleted
-
-
 async def _delete(database: Database, table: Table, today: Day, minimum_group: int) -> Counter[str]:
     """Delete the rows of TABLE that are past their day, with what only they held; rows by table."""
     key = list(table.primary_key)
@@ -252,23 +181,25 @@ async def _delete(database: Database, table: Table, today: Day, minimum_group: i
             with pace.measured():
                 rows = (await connection.execute(due.limit(taken))).all()
                 if rows:
-                    deleted += await _delete_rows(connection, table, rows, minimum_group)
+                    deleted += await _delete_rows(connection, table, rows, today, minimum_group)
         if len(rows) < taken:
             return deleted
         await pace.rest()
 
 
 async def _delete_rows(
-    connection: AsyncConnection, table: Table, rows: Sequence[Row[Any]], minimum_group: int
+    connection: AsyncConnection, table: Table, rows: Sequence[Row[Any]], today: Day, minimum_group: int
 ) -> Counter[str]:
     key = list(table.primary_key)
     by_key = delete(table).where(and_(*(column == bindparam(f"at_{column.name}") for column in key)))
+    # On PostgreSQL another server may have prolonged a row meanwhile.
+    by_key = by_key.where(table.c.last_day < bindparam("today"))
     deleted = Counter({table.name: len(rows)})
     if table is messages:
         await finish(connection, [row.id for row in rows], minimum_group)
     elif table is ledger_contents:
         deleted[table.name] += await _delete_ended(connection, [row.entry for row in rows])
-    await connection.execute(by_key, [_named(key, row) for row in rows])
+    await connection.execute(by_key, [{**_named(key, row), "today": today} for row in rows])
     if "recipient" in table.c:
         deleted[recipients.name] = await forget_unneeded(connection, {row.recipient for row in rows})
     return deleted
@@ -289,6 +220,7 @@ async def _drop_small(database: Database, minimum_group: int) -> None:
         taken = pairs[at : at + pace.rows]
         async with database.write() as connection:
             with pace.measured():
+                await hold_folding(connection)
                 await drop_small(connection, taken, minimum_group)
         at += len(taken)
         await pace.rest()
@@ -296,10 +228,3 @@ async def _drop_small(database: Database, minimum_group: int) -> None:
 
 def _named(key: Sequence[Column[Any]], row: Row[Any]) -> dict[str, Any]:
     return {f"at_{column.name}": value for column, value in zip(key, row, strict=False)}
-
-
-_HOLDERS: Final = (  # first those that hold most people, so that the search for others ends there
-    ledger_contents,
-    *(table for table in metadata.sorted_tables if "recipient" in table.c and table is not ledger_contents),
-)
-_UNNEEDED: Final = ~or_(*(exists().where(table.c.recipient == recipients.c.id) for table in _HOLDERS))

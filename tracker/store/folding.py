@@ -27,7 +27,6 @@ from sqlalchemy import (
     or_,
     select,
 )
-from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.core.calendar import date_of, later
@@ -45,7 +44,8 @@ from tracker.store.schema import (
     totals,
     tracked,
 )
-from tracker.store.totals import is_group, people_measured
+from tracker.store.totals import folded_already, is_group, people_measured
+from tracker.store.upsert import upsert
 
 ENOUGH: Final = 1_000
 """People that are counted at once at most; more change no decision."""
@@ -78,6 +78,15 @@ def of_grants(purpose: Purpose, people: Collection[int]) -> Batch:
     """The copies that are measured for PURPOSE by grants of PEOPLE: all of theirs."""
     here = and_(tracked.c.recipient.in_(people), tracked.c.purpose == purpose)
     return Batch(_copies().where(here), None)
+
+
+async def hold_folding(connection: AsyncConnection) -> None:
+    """Be the only one who folds until the commit: what is folded by two is counted twice. Others read on.
+
+    On SQLite, whoever writes is alone anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        await connection.exec_driver_sql("LOCK TABLE folded_days IN EXCLUSIVE MODE")
 
 
 async def fold(connection: AsyncConnection, batch: Batch, hour: Hour, minimum_group: int) -> None:
@@ -189,14 +198,13 @@ def _upto(day: Day, upto: bytes) -> ColumnElement[bool]:
 
 
 def _copies() -> Select[Any]:
-    return select(
-        deliveries.c.message,
-        deliveries.c.recipient,
-        deliveries.c.sent_hour,
-        tracked.c.last_day,
-        tracked.c.delivery,
-        tracked.c.purpose,
-    ).join(tracked, (tracked.c.last_day == deliveries.c.last_day) & (tracked.c.delivery == deliveries.c.id))
+    copy = (tracked.c.last_day == deliveries.c.last_day) & (tracked.c.delivery == deliveries.c.id)
+    columns = (deliveries.c.message, deliveries.c.recipient, deliveries.c.sent_hour)
+    return (
+        select(*columns, tracked.c.last_day, tracked.c.delivery, tracked.c.purpose)
+        .join_from(deliveries, tracked, copy)
+        .where(deliveries.c.last_day.not_in(folded_already()))
+    )
 
 
 def _by(touched: tuple[int, int]) -> dict[str, int]:
@@ -249,6 +257,7 @@ async def _leaving(connection: AsyncConnection, batch: Batch, message: bytes, pu
             sent.c.id == others.c.delivery,
             sent.c.message == message,
             sent.c.sent_hour < since,
+            sent.c.last_day.not_in(folded_already()),
         )
         leaving = leaving.where(~left)
     people = leaving.distinct().limit(ENOUGH).subquery()

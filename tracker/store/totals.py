@@ -16,7 +16,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.model import Day, Hour, MessageFigures, Purpose
-from tracker.store.schema import deliveries, folded_copies, folded_links, grants, is_live, totals, tracked
+from tracker.store.schema import deliveries, folded_copies, folded_days, folded_links, grants, is_live, totals, tracked
 from tracker.store.schema import folded as folded_rows
 
 
@@ -121,6 +121,11 @@ async def kept_totals(connection: AsyncConnection, since: Day) -> tuple[Total, .
     )
 
 
+def folded_already() -> Select[tuple[int]]:
+    """The last days of which all copies are folded, although they are still there."""
+    return select(folded_days.c.day)
+
+
 async def is_group(connection: AsyncConnection, row: Any, minimum_group: int, today: Day | None = None) -> bool:
     """Whether at least MINIMUM_GROUP different people are in ROW of `folded` and what is still measured with it.
 
@@ -154,7 +159,9 @@ async def people_measured(
     sent = select(deliveries).where(deliveries.c.message == message)
     if sent_before is not None:
         sent = sent.where(deliveries.c.sent_hour < sent_before)
-    if today is not None:
+    if today is None:
+        sent = sent.where(deliveries.c.last_day.not_in(folded_already()))
+    else:
         sent = sent.where(deliveries.c.last_day >= today)
     copy = sent.limit(LOOKED_AT).subquery()
     query: Select[Any] = (

@@ -35,6 +35,7 @@ def _make_totals() -> None:
         sa.PrimaryKeyConstraint("message", "number"),
     )
     _table("folded_copies", _message(), *_numbers("count"), sa.PrimaryKeyConstraint("message"))
+    _table("folded_days", _column("day"), sa.PrimaryKeyConstraint("day"))
     _table(
         "totals",
         sa.Column("id", _NUMBER, primary_key=True, autoincrement=False),
