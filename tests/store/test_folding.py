@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from hashlib import blake2b
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.store.conftest import Worlds
+from tests.postgres import Cluster
+from tests.store.conftest import Worlds, on_postgres, on_sqlite
 from tests.store.world import (
     BLOG,
     JONAS,
@@ -258,12 +260,25 @@ STEPS = st.one_of(
 )
 
 
-@given(st.lists(STEPS, min_size=10, max_size=40))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+NOT_ANEW = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+
+
+@given(st.lists(STEPS, min_size=10, max_size=30))
+@settings(max_examples=12, deadline=None, suppress_health_check=NOT_ANEW)
 async def test_whatever_happens_figures_of_many_stay_and_figures_of_few_go(
-    worlds: Worlds, steps: list[tuple[object, ...]]
+    fresh: Path, tmp_path: Path, steps: list[tuple[object, ...]]
 ) -> None:
-    async with worlds(minimum_group=GROUP) as world:
+    async with on_sqlite(fresh, tmp_path, minimum_group=GROUP) as world:
+        await live_through(world, steps)
+
+
+@pytest.mark.postgres
+@given(st.lists(STEPS, min_size=10, max_size=15))
+@settings(max_examples=3, deadline=None, suppress_health_check=NOT_ANEW)
+async def test_the_same_on_postgresql(
+    cluster: Cluster, fresh_on_postgres: str, steps: list[tuple[object, ...]]
+) -> None:
+    async with on_postgres(cluster, fresh_on_postgres, minimum_group=GROUP) as world:
         await live_through(world, steps)
 
 
