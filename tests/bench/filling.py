@@ -11,6 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+import asyncpg
+
 from tracker.model import Agent, Day, DeliveryId, MessageKey, Pseudonym
 
 EVENTS_OF_A_COPY: Final = 4
@@ -171,3 +173,24 @@ def sqlite_bytes(path: Path) -> int:
             plain.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size", "freelist_count")
         )
     return int((pages - free) * size)
+
+
+async def fill_postgres(url: str, filling: Filling) -> None:
+    """The same into the fresh database that URL names, which has its partitions; whoever it names may do anything."""
+    connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+    try:
+        await connection.execute("SET session_replication_role = replica")
+        for table, columns in COLUMNS.items():
+            for chunk in chunks(filling.rows(table)):
+                await connection.copy_records_to_table(table, records=chunk, columns=columns.split())
+        await connection.execute("RESET session_replication_role")
+        await connection.execute("ANALYZE")
+    finally:
+        await connection.close()
+
+
+POSTGRES_BYTES: Final = """
+    SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('{table}')
+    WHERE isleaf AND pg_relation_size(relid) > 0
+"""
+"""The query for the bytes of a large table with its indexes, leaving out days without rows."""
