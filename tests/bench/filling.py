@@ -41,10 +41,11 @@ COLUMNS: Final = {
 
 
 class Filling:
-    """The rows of a database with so many EVENTS on TODAY; everything is drawn from its number."""
+    """The rows of a database with so many EVENTS of copies with one of DAYS last days from TODAY on."""
 
-    def __init__(self, events: int, today: Day) -> None:
+    def __init__(self, events: int, today: Day, days: int = DAYS) -> None:
         self.today = today
+        self.days = days
         self.copies = max(1, events // EVENTS_OF_A_COPY)
         self.people = max(1, self.copies // COPIES_OF_A_PERSON)
         self.campaigns = -(-self.copies // COPIES_OF_A_CAMPAIGN)
@@ -93,7 +94,7 @@ class Filling:
 
     def day(self, copy: int) -> Day:
         """The last day of COPY."""
-        return Day(self.today + copy // COPIES_OF_A_CAMPAIGN % DAYS)
+        return Day(self.today + copy // COPIES_OF_A_CAMPAIGN % self.days)
 
     def message(self, campaign: int) -> MessageKey:
         """The id of the message of CAMPAIGN."""

@@ -1,6 +1,6 @@
 """Growth: what each act costs in a database of 10⁴, 10⁶ (and, when asked, 10⁷) events, on the same rows.
 
-`python -m tests.bench.growth [EVENTS ...]` measures other sizes and says more: bytes for each row, the VACUUM.
+`python -m tests.bench.growth EVENTS ...` measures other sizes.
 """
 
 from __future__ import annotations
@@ -8,17 +8,18 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any, Final
 
-from sqlalchemy import insert
+from sqlalchemy import delete, insert
 
-from tests.bench.filling import LINKS, Filling, fill_sqlite
+from tests.bench.filling import DAYS, LINKS, Filling, fill_postgres, fill_sqlite
+from tests.postgres import Cluster, programs
 from tracker.core.calendar import day_of, hour_of, later
 from tracker.model import (
     MAIL_PURPOSES,
@@ -34,6 +35,9 @@ from tracker.model import (
     Purpose,
     Registration,
 )
+from tracker.store.partitions import ensure_days, ensure_partitions, partitions
+from tracker.store.past_copies import COPIES, PARENTS, drop
+from tracker.store.postgres import PostgresDatabase
 from tracker.store.schema import deliveries, events, tracked
 from tracker.store.store import Store
 
@@ -45,6 +49,10 @@ TIMES: Final = 15
 """How often each act is timed; the median counts."""
 SWEPT: Final = 250
 """Copies that each sweep deletes, with 1,000 events."""
+ONE_DAY: Final = 1_000_000
+"""Events of the day that is dropped."""
+ON_DISK: Final = {"fsync": "on", "full_page_writes": "on", "shared_buffers": "256MB", "max_wal_size": "4GB"}
+"""What a server is set to that keeps what it acknowledged."""
 FINGERPRINT: Final = b"f" * 16
 NOTICES: Final = (Notice("2026-1", Language.DE, "Dürfen wir?"),)
 
@@ -151,6 +159,7 @@ class Grown:
         day = Day(TODAY - 1)
         people = [self._somebody(number) for number in range(SWEPT)]
         ids = [self.filling.delivery(turn * SWEPT + number)[::-1] for number in range(SWEPT)]
+        await ensure_days(self.store._database, [day])
         message, hour = self.filling.message(0), (TODAY - 91) * 24
         async with self.store._database.write() as connection:
             await connection.execute(
@@ -187,13 +196,8 @@ async def _timed(act: Awaitable[object]) -> float:
 
 
 @asynccontextmanager
-async def sqlite(events: int, folder: Path) -> AsyncIterator[Grown]:
-    """An open SQLite store with EVENTS."""
-    path = folder / f"{events}.db"
-    url = f"sqlite+aiosqlite:///{path}"
-    filling = Filling(events, TODAY)
-    await Store.create(url, fingerprint=FINGERPRINT, notices=NOTICES)
-    fill_sqlite(path, filling)
+async def opened(url: str, filling: Filling) -> AsyncIterator[Grown]:
+    """The store at URL."""
     store = await Store.open(url, ledger_key=b"l" * 32, fingerprint=FINGERPRINT)
     try:
         yield Grown(store, filling)
@@ -201,41 +205,97 @@ async def sqlite(events: int, folder: Path) -> AsyncIterator[Grown]:
         await store.close()
 
 
+@asynccontextmanager
+async def sqlite(events: int, folder: Path) -> AsyncIterator[Grown]:
+    """An open SQLite store with EVENTS."""
+    path = folder / f"{events}.db"
+    url = f"sqlite+aiosqlite:///{path}"
+    filling = Filling(events, TODAY)
+    await Store.create(url, fingerprint=FINGERPRINT, notices=NOTICES)
+    fill_sqlite(path, filling)
+    async with opened(url, filling) as grown:
+        yield grown
+
+
+@asynccontextmanager
+async def postgres(events: int, cluster: Cluster) -> AsyncIterator[Grown]:
+    """The same on a server."""
+    url = cluster.url(cluster.make())
+    filling = Filling(events, TODAY)
+    await Store.create(url, fingerprint=FINGERPRINT, notices=NOTICES)
+    async with opened(url, filling) as grown:
+        await ensure_partitions(grown.store._database, Day(TODAY - 1), later(TODAY, DAYS))
+        await fill_postgres(url, filling)
+        yield grown
+
+
 async def costs(grown: Grown) -> dict[str, float]:
     """Median seconds of each act."""
     return {name: median([await act(turn) for turn in range(TIMES)]) for name, act in grown.acts().items()}
 
 
-async def measured(sizes: Sequence[int], folder: Path) -> dict[int, dict[str, float]]:
+async def measured(
+    sizes: Sequence[int], made: Callable[[int], AbstractAsyncContextManager[Grown]]
+) -> dict[int, dict[str, float]]:
     """Median seconds of each act by size of the database."""
     found = {}
     for size in sizes:
-        async with sqlite(size, folder) as grown:
+        async with made(size) as grown:
             found[size] = await costs(grown)
     return found
 
 
-def table() -> list[tuple[str, ...]]:
+def rows(engine: str, found: Mapping[int, Mapping[str, float]]) -> Iterator[tuple[str, ...]]:
+    """What was FOUND on ENGINE, as rows of a table: the larger databases against the smallest."""
+    first, *larger = found
+    for size in larger:
+        for act, seconds in found[size].items():
+            least = found[first][act]
+            before = f"{first:,} ({1000 * least:.1f} ms)"
+            yield f"{engine}, {size:,} events: {act}", f"{seconds / least:.2f}", before, "<= 3"
+
+
+def table(sizes: Sequence[int] = SIZES) -> list[tuple[str, ...]]:
     """The rows: what, ratio, yardstick, aim."""
-    return _rows(SIZES)
-
-
-def _rows(sizes: Sequence[int]) -> list[tuple[str, ...]]:
     with tempfile.TemporaryDirectory() as folder:
-        found = asyncio.run(measured(sizes, Path(folder)))
-    first = sizes[0]
-    return [
-        (
-            f"SQLite, {size:,} events: {act}",
-            f"{seconds / found[first][act]:.2f}",
-            f"{first:,} ({1000 * found[first][act]:.1f} ms)",
-            "<= 3",
-        )
-        for size in sizes[1:]
-        for act, seconds in found[size].items()
-    ]
+        found = asyncio.run(measured(sizes, lambda size: sqlite(size, Path(folder))))
+        table = list(rows("SQLite", found))
+    if programs() is not None:
+        with Cluster(**ON_DISK) as cluster:
+            table += rows("PostgreSQL", asyncio.run(measured(sizes, lambda size: postgres(size, cluster))))
+            table.append(asyncio.run(dropped(cluster)))
+    return table
+
+
+async def dropped(cluster: Cluster) -> tuple[str, ...]:
+    """A day of 10⁶ events: its partitions dropped, against the rows of another such day deleted."""
+    url = cluster.url(cluster.make())
+    await Store.create(url, fingerprint=FINGERPRINT, notices=NOTICES)
+    async with opened(url, Filling(2 * ONE_DAY, TODAY, days=2)) as grown:
+        await ensure_partitions(grown.store._database, TODAY, later(TODAY, 1))
+        await fill_postgres(url, grown.filling)
+    database = PostgresDatabase(url, patient=True)
+    try:
+        start = perf_counter()
+        for name in (await _partitions(database))[TODAY]:
+            assert await drop(database, name, parent=PARENTS[name.rpartition("_")[0]], day=TODAY)
+        drops = perf_counter() - start
+        start = perf_counter()
+        async with database.write() as connection:
+            for rows in COPIES:
+                await connection.execute(delete(rows).where(rows.c.last_day == later(TODAY, 1)))
+        deletes = perf_counter() - start
+    finally:
+        await database.close()
+    what = f"PostgreSQL, a day of {ONE_DAY:,} events dropped"
+    return what, f"{drops / deletes:.3f}", f"DELETE ({deletes:.1f} s)", "<= 0.05"
+
+
+async def _partitions(database: PostgresDatabase) -> Mapping[Day, Sequence[str]]:
+    async with database.read() as connection:
+        return await partitions(connection)
 
 
 if __name__ == "__main__":
-    for row in _rows([int(word) for word in sys.argv[1:]] or SIZES):
-        print("  ".join(row))
+    for row in table([int(word) for word in sys.argv[1:]] or SIZES):
+        print("  ".join(row), flush=True)

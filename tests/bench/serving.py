@@ -122,7 +122,7 @@ async def _paced(port: int, octets: bytes) -> list[float]:
         await asyncio.sleep(begun + number * PACE - perf_counter())
         start = perf_counter()
         writer.write(octets)
-        await _answer(reader)
+        await read_answer(reader)
         times.append(perf_counter() - start)
     writer.close()
     return times
@@ -162,14 +162,14 @@ async def _drive(port: int, octets: bytes, until: float) -> int:
     try:
         while perf_counter() < until:
             writer.write(octets)
-            await _answer(reader)
+            await read_answer(reader)
             answered += 1
     finally:
         writer.close()
     return answered
 
 
-async def _answer(reader: asyncio.StreamReader) -> None:
+async def read_answer(reader: asyncio.StreamReader) -> None:
     head = await reader.readuntil(b"\r\n\r\n")
     at = head.lower().find(b"content-length:")
     if at >= 0:

@@ -156,7 +156,7 @@ async def test_a_grant_that_ends_takes_its_events_and_leaves_a_proof(world: Worl
 
 
 async def test_many_rows_go_in_chunks(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(expiry, "Pace", lambda **_: Pace(first=3, most=3))
+    monkeypatch.setattr(expiry, "Pace", lambda **_: Pace(least=3, most=3))
     monkeypatch.setattr(expiry, "GRANTS", 3)
     for number in range(10):
         sent = await world.send(person(number), message=MessageKey(bytes([number]) * 16))

@@ -232,7 +232,7 @@ async def test_a_sweep_that_was_killed_goes_on_where_it_stopped(
     before = await figures_on(few, RETENTION)
 
     class Killed(Pace):
-        def __init__(self, first: int = 3, most: int = 3) -> None:
+        def __init__(self, least: int = 3, most: int = 3) -> None:
             super().__init__(3, 3)
             self.turns = 0
 

@@ -60,7 +60,7 @@ async def test_a_crash_between_two_steps_is_finished_by_the_next_sweep(
     few: World, monkeypatch: pytest.MonkeyPatch, done: int
 ) -> None:
     before = await some_mail(few)
-    drop = past_copies._drop
+    drop = past_copies.drop
     dropped: list[str] = []
 
     async def killed(database: Any, name: str, **more: Any) -> bool:
@@ -70,7 +70,7 @@ async def test_a_crash_between_two_steps_is_finished_by_the_next_sweep(
         return await drop(database, name, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(past_copies, "_drop", killed)
+        patch.setattr(past_copies, "drop", killed)
         with pytest.raises(KeyboardInterrupt):
             await sweep(few, PAST)
     assert len(tables(few)) == 3 - done

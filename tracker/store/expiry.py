@@ -83,7 +83,7 @@ async def end_grants(
     dead = select(grants.c.recipient, grants.c.purpose).where(
         or_(grants.c.last_day < today, grants.c.notice_version.in_(superseded(today)))
     )
-    pace = Pace(first=5, most=GRANTS)
+    pace = Pace(least=5, most=GRANTS)
     while True:
         taken = pace.rows
         async with database.write() as connection:

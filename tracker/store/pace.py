@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import Final
 
-BUDGET: Final = 0.004
+BUDGET: Final = 0.01
 """Seconds that one transaction should take: hits wait that much longer at worst."""
+LEAST: Final = 100
+"""Rows below which a transaction takes no less time: its statements have to be sent all the same."""
 REST: Final = 2.0
 """How many times as long as a transaction took others have the database to themselves."""
 
@@ -17,8 +19,9 @@ REST: Final = 2.0
 class Pace:
     """How many rows the next transaction takes; learns from how long the last ones took."""
 
-    def __init__(self, first: int = 50, most: int = 2_000) -> None:
-        self.rows = first
+    def __init__(self, least: int = LEAST, most: int = 2_000) -> None:
+        self.rows = least
+        self._least = least
         self._most = most
         self._took = 0.0
 
@@ -29,7 +32,7 @@ class Pace:
         yield
         self._took = perf_counter() - start
         fitting = int(self.rows * BUDGET / max(self._took, 1e-6))
-        self.rows = max(1, min(self._most, fitting, 2 * self.rows))
+        self.rows = max(self._least, min(self._most, fitting, 2 * self.rows))
 
     async def rest(self) -> None:
         """Let others go first."""

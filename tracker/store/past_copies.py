@@ -100,12 +100,12 @@ async def _drop_days(database: PostgresDatabase, today: Day, hour: Hour, minimum
     patient = PostgresDatabase(database.dsn, patient=True)
     try:
         for orphan in orphans:
-            await _drop(patient, orphan)
+            await drop(patient, orphan)
         for day, names in past.items():
             doubtful = await _fold_day(patient, day, hour, minimum_group)
             for name in names:
                 rows = await _count(patient, name)
-                if not await _drop(patient, name, parent=PARENTS[name.rpartition("_")[0]], day=day):
+                if not await drop(patient, name, parent=PARENTS[name.rpartition("_")[0]], day=day):
                     return deleted
                 deleted[name.rpartition("_")[0]] += rows
             database.days.discard(day)
@@ -134,7 +134,7 @@ async def _count(database: PostgresDatabase, name: str) -> int:
         return int((await connection.execute(select(func.count()).select_from(table(name)))).scalar_one())
 
 
-async def _drop(database: PostgresDatabase, name: str, *, parent: Table | None = None, day: Day | None = None) -> bool:
+async def drop(database: PostgresDatabase, name: str, *, parent: Table | None = None, day: Day | None = None) -> bool:
     """Drop the table NAME, a partition of PARENT; False when others use it just now.
 
     With the last partition of DAY its mark goes.
