@@ -129,6 +129,7 @@ async def built(settings: Settings, clock: Clock = utc_now, bursts: Bursts | Non
             fingerprint=ring.fingerprint,
             former=ring.former,
             retention_days=settings.retention_days,
+            minimum_group=settings.minimum_group,
             busy_seconds=LOCK_PATIENCE,
         )
         store.heed_bursts(bursts.struck)

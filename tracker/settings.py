@@ -29,7 +29,7 @@ MAY_HOLD_SECRETS: Final = ("database_url", "smtp_next_hop")
 PATHS: Final = ("key_file", "journal", "blocked_hosts")
 NOT_BUILT_YET: Final = frozenset(
     {
-        "dashboard_listen", "minimum_group", "smtp_listen",
+        "dashboard_listen", "smtp_listen",
         "control_networks", "campaign_header", "reference_header", "label_from", "resign_domains",
         "mode",
     }

@@ -17,7 +17,8 @@ from tracker.model import Language, Notice
 from tracker.store.store import Store
 
 NOTICES = [Notice("2026-1", Language.DE, "Dürfen wir?"), Notice("2026-1", Language.EN, "May we?")]
-Worlds = Callable[[], AbstractAsyncContextManager[World]]
+Worlds = Callable[..., AbstractAsyncContextManager[World]]
+"""Takes what is to be changed about the store."""
 
 
 @pytest.fixture(scope="session")
@@ -42,10 +43,10 @@ def worlds(request: pytest.FixtureRequest, tmp_path: Path) -> Worlds:
     """Opens new worlds, one for each call, on one of the engines."""
     if request.param == "sqlite":
         fresh: Path = request.getfixturevalue("fresh")
-        return lambda: on_sqlite(fresh, tmp_path)
+        return lambda **changes: on_sqlite(fresh, tmp_path, **changes)
     cluster: Cluster = request.getfixturevalue("cluster")
     template: str = request.getfixturevalue("fresh_on_postgres")
-    return lambda: on_postgres(cluster, template)
+    return lambda **changes: on_postgres(cluster, template, **changes)
 
 
 @pytest.fixture
@@ -78,11 +79,11 @@ async def made(url: str) -> None:
 
 
 @asynccontextmanager
-async def on_sqlite(fresh: Path, folder: Path) -> AsyncIterator[World]:
+async def on_sqlite(fresh: Path, folder: Path, **changes: Any) -> AsyncIterator[World]:
     path = folder / "tracker.db"
     shutil.copy2(fresh, path)
     url = f"sqlite+aiosqlite:///{path}"
-    store = await opened(url, busy_seconds=0.02)
+    store = await opened(url, busy_seconds=0.02, **changes)
     try:
         yield World(store, url)
     finally:
@@ -90,9 +91,9 @@ async def on_sqlite(fresh: Path, folder: Path) -> AsyncIterator[World]:
 
 
 @asynccontextmanager
-async def on_postgres(cluster: Cluster, template: str) -> AsyncIterator[World]:
+async def on_postgres(cluster: Cluster, template: str, **changes: Any) -> AsyncIterator[World]:
     name = await asyncio.to_thread(cluster.make, template)
-    store = await opened(cluster.url(name), busy_seconds=0.05)
+    store = await opened(cluster.url(name), busy_seconds=0.05, **changes)
     try:
         yield World(store, cluster.url(name))
     finally:

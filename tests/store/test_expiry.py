@@ -8,16 +8,43 @@ from contextlib import closing
 import pytest
 from sqlalchemy import Table, insert
 
-from tests.store.world import ANNA, BERT, GRANTED, JONAS, PROOF, TODAY, World, at, clicked, copy, on, opened, person
+from tests.store.world import (
+    ANNA,
+    BERT,
+    GRANTED,
+    JONAS,
+    OFFER,
+    PROOF,
+    TODAY,
+    World,
+    at,
+    clicked,
+    copy,
+    on,
+    opened,
+    person,
+)
 from tests.store.world import report as consent
 from tracker.core.calendar import hour_of
 from tracker.model import Language, LedgerEvent, MessageKey, Method, Notice, Purpose, Reason, UntouchedCopy
 from tracker.store import expiry
-from tracker.store.schema import audit, calls, erased_ids, mailings, metadata, spent
+from tracker.store.pace import Pace
+from tracker.store.schema import (
+    audit,
+    calls,
+    erased_ids,
+    folded,
+    folded_copies,
+    folded_links,
+    mailings,
+    metadata,
+    spent,
+    totals,
+)
 
 OPEN = frozenset({Purpose.OPEN})
 
-NOTHING_PERSONAL = {"notices", "installation", "api_keys"}
+NOTHING_PERSONAL = {"notices", "installation", "api_keys", "folded_days", "totals"}
 STAYS = {"ledger"}
 """The chain: digests that say nothing once the contents and their salts have gone."""
 GO_WITH_WHAT_HANGS_ON_THEM = {"recipients"}
@@ -58,16 +85,21 @@ async def fill(world: World) -> None:
     async with world.store.consents() as book:  # whoever builds what writes these fills them through the store
         recipient = await book._recipient(BERT)
         rest = {"last_day": on(200), "source": "crm"}
+        counts = {"people": 10, "by_people": 1, "by_machines": 0}
         for table, values in (
             (erased_ids, {**rest, "reference": "9", "entry": 1}),
             (calls, {"last_day": on(200), "recipient": recipient, "rep": "jonas", "started_at": "2026-11-23T12:00Z"}),
             (mailings, {**rest, "recipient": recipient, "kind": "ask", "day": TODAY, "count": 1}),
             (spent, {"last_day": on(200), "digest": b"d" * 16}),
             (audit, {"last_day": on(200), "at": "2026-11-23T12:00Z", "actor": "cli", "action": "erase"}),
+            (folded, {"message": OFFER, "purpose": Purpose.OPEN, "since_hour": 1, **counts, "measured": 1}),
+            (folded_links, {"message": OFFER, "number": 1, "by_people": 1, "by_machines": 0}),
+            (folded_copies, {"message": OFFER, "count": 1}),
+            (totals, {"id": 1, "month": TODAY, "sent": 10, "tracked": 10}),
         ):
             await book._connection.execute(insert(table).values(values))
     filled = {table.name for table in metadata.sorted_tables if world.count(table.name)}
-    assert filled == set(metadata.tables) - {"api_keys"}
+    assert filled == set(metadata.tables) - {"api_keys", "folded_days"}
 
 
 async def test_nothing_personal_is_left_when_every_day_has_passed(world: World) -> None:
@@ -76,7 +108,7 @@ async def test_nothing_personal_is_left_when_every_day_has_passed(world: World) 
     await world.store.sweep(on(GRANTED + 1), at(GRANTED + 1), PROOF)
     await world.store.sweep(on(end), at(end), PROOF)
     left = {table for table in metadata.tables if world.count(table)}
-    assert left == {"notices", "installation", "ledger"}
+    assert left == {"notices", "installation", "ledger", "totals"}
 
 
 async def test_the_sweep_tells_what_it_deleted(world: World) -> None:
@@ -124,7 +156,7 @@ async def test_a_grant_that_ends_takes_its_events_and_leaves_a_proof(world: Worl
 
 
 async def test_many_rows_go_in_chunks(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(expiry, "CHUNK", 3)
+    monkeypatch.setattr(expiry, "Pace", lambda **_: Pace(least=3, most=3))
     monkeypatch.setattr(expiry, "GRANTS", 3)
     for number in range(10):
         sent = await world.send(person(number), message=MessageKey(bytes([number]) * 16))

@@ -158,6 +158,13 @@ CATEGORIES: Final = (
 NOT_PERSONAL: Final[Mapping[str, str]] = {
     "ledger": "entry last_day content_digest previous digest",  # keyed digests; the salts go with the contents
     "message_untouched": "message reason worker count",  # numbers of copies that tracked nobody
+    # counts of at least `minimum_group` people, and what stays of them, rounded
+    "folded": "message purpose since_hour people measured by_people by_machines",
+    "folded_links": "message number by_people by_machines",
+    "folded_copies": "message count",
+    "folded_days": "day",
+    "totals": "id month sent tracked open_measured opened opened_by_machines "
+    "click_measured clicked clicked_by_machines",
     "spent": "digest last_day",  # of links that were used
     "notices": "version language text sha256 features superseded_day",
     "installation": "name value",

@@ -25,7 +25,11 @@ async def sweep(store: Store, now: datetime, proof_days: int) -> Mapping[str, in
 
 
 async def vacuum(store: Store, now: datetime) -> None:
-    """Overwrite what index pages remember of deleted rows, and note the day. Raises StoreUnavailable."""
+    """Overwrite what index pages remember of deleted rows, and note the day. Raises StoreUnavailable.
+
+    Before that, codes of people of whom nothing else is left go: the sweep finds most of them, but not all.
+    """
+    await store.forget_unneeded()
     if await store.vacuum():
         await store.note_vacuum(day_of(now))
 

@@ -1,6 +1,8 @@
-"""Deletes every row whose last day has passed, in chunks, and ends the grants that no longer hold.
+"""Deletes every row whose last day has passed, in short transactions, and ends the grants that no longer hold.
 
-The law: a row goes on the day after its last; the ledger's contents too, in a transaction that knows the day.
+The law: a row goes on the day after its last; the ledger's contents too, in a transaction that knows the day. What is
+counted of copies is folded in the transaction that deletes them. Every statement finds its rows by a key or an index:
+a sweep costs what it deletes, however much stays.
 """
 
 from __future__ import annotations
@@ -10,14 +12,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Row, Table, and_, bindparam, delete, exists, func, or_, select
+from sqlalchemy import Column, Row, Table, and_, bindparam, delete, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tracker.core.calendar import later
+from tracker.core.calendar import hour_of, later
 from tracker.core.ledger import Statement
-from tracker.model import Day, Hour, LedgerEvent, OwnActor, Purpose
+from tracker.model import MAIL_PURPOSES, Day, Hour, LedgerEvent, OwnActor, Purpose
 from tracker.store.engine import Database
-from tracker.store.ledger import append, ended_by, unsupported
+from tracker.store.folding import drop_small, finish, fold, hold_folding, of_grants, small_pairs
+from tracker.store.ledger import append, ended_with, unsupported
+from tracker.store.pace import Pace
+from tracker.store.past_copies import COPIES, delete_past
 from tracker.store.schema import (
     audit,
     calls,
@@ -30,7 +35,6 @@ from tracker.store.schema import (
     ledger_ends,
     mailings,
     messages,
-    metadata,
     pending,
     recipients,
     spent,
@@ -39,64 +43,77 @@ from tracker.store.schema import (
     tracked,
     untouched,
 )
+from tracker.store.unneeded import forget_unneeded
 
-CHUNK: Final = 1_000
-"""The most rows that one transaction deletes: between two of them others can write."""
 GRANTS: Final = 100
 """The most grants that one transaction ends: each takes its events along, and some write to the ledger."""
-
 BY_DAY: Final = (
-    events, tracked, deliveries, pending, suppressions, external_ids, erased_ids, calls, mailings, spent, audit,
-    messages, untouched,
+    *COPIES, messages, pending, suppressions, external_ids, erased_ids, calls, mailings, spent, audit, untouched,
+    ledger_contents, ledger_ends,
 )  # fmt: skip
 """Tables that a last day alone decides about, children first."""
 
 
-async def sweep(database: Database, ledger_key: bytes, today: Day, now: datetime, proof_days: int) -> dict[str, int]:
+async def sweep(
+    database: Database, ledger_key: bytes, today: Day, now: datetime, *, proof_days: int, minimum_group: int
+) -> dict[str, int]:
     """Delete all that is past its day; rows deleted by table, those that a grant takes along among them.
 
-    Raises StoreUnavailable; what was deleted before stays so.
+    What is counted of copies goes on counting in messages of MINIMUM_GROUP people. Raises StoreUnavailable; what was
+    deleted before stays so.
     """
-    ended = await end_grants(database, ledger_key, today, now, proof_days)
-    deleted = {table.name: ended[table.name] for table in (grants, tracked, events)}
+    deleted = await end_grants(database, ledger_key, today, now, proof_days=proof_days, minimum_group=minimum_group)
+    deleted += await delete_past(database, today, hour_of(now), minimum_group)
     for table in BY_DAY:
-        rows = await _delete(database, table, table.c.last_day < today, today)
-        deleted[table.name] = deleted.get(table.name, 0) + rows
-    for table in (ledger_contents, ledger_ends):
-        deleted[table.name] = await _delete(database, table, _due(table, today), today)
-    deleted[recipients.name] = await _delete_unneeded(database)
-    return deleted
+        if table not in COPIES:
+            deleted += await _delete(database, table, today, minimum_group)
+    await _drop_small(database, minimum_group)
+    names = [table.name for table in (grants, *BY_DAY, recipients)]
+    return {name: deleted[name] for name in names}
 
 
-async def end_grants(database: Database, ledger_key: bytes, today: Day, now: datetime, proof_days: int) -> Counter[str]:
+async def end_grants(
+    database: Database, ledger_key: bytes, today: Day, now: datetime, *, proof_days: int, minimum_group: int
+) -> Counter[str]:
     """End the grants that are past their day or rest on a superseded notice.
 
     The rows of grants, tracked and events that went, by table. Raises StoreUnavailable.
     """
     ended: Counter[str] = Counter()
-    dead = (
-        select(grants.c.recipient, grants.c.purpose)
-        .where(or_(grants.c.last_day < today, grants.c.notice_version.in_(superseded(today))))
-        .limit(GRANTS)
+    dead = select(grants.c.recipient, grants.c.purpose).where(
+        or_(grants.c.last_day < today, grants.c.notice_version.in_(superseded(today)))
     )
+    pace = Pace(least=5, most=GRANTS)
     while True:
+        taken = pace.rows
         async with database.write() as connection:
-            purposes: dict[int, set[Purpose]] = defaultdict(set)
-            for recipient, purpose in await connection.execute(dead):
-                purposes[recipient].add(purpose)
-            for recipient, theirs in purposes.items():
-                ended += await _going_along(connection, recipient, frozenset(theirs))
-                await expire(connection, ledger_key, recipient, frozenset(theirs), now, later(today, proof_days))
-        if not purposes:
-            return ended
+            with pace.measured():
+                people: dict[Purpose, list[int]] = defaultdict(list)
+                purposes: dict[int, set[Purpose]] = defaultdict(set)
+                for recipient, purpose in await connection.execute(dead.limit(taken)):
+                    people[purpose].append(recipient)
+                    purposes[recipient].add(purpose)
+                if MAIL_PURPOSES & people.keys():
+                    await hold_folding(connection)
+                for purpose in MAIL_PURPOSES & people.keys():
+                    await fold(connection, of_grants(purpose, people[purpose]), hour_of(now), minimum_group)
+                    ended += await _going_along(connection, people[purpose], purpose)
+                for recipient, theirs in purposes.items():
+                    await expire(connection, ledger_key, recipient, frozenset(theirs), now, later(today, proof_days))
         ended[grants.name] += sum(map(len, purposes.values()))
+        if sum(map(len, purposes.values())) < taken:
+            return ended
+        await pace.rest()
 
 
 async def overdue(connection: AsyncConnection, today: Day) -> dict[str, int]:
     """How many rows of each table are past their day."""
     counts = {}
-    for table in (*BY_DAY, grants, ledger_contents):
-        query = select(func.count()).select_from(table).where(_due(table, today))
+    for table in (*BY_DAY, grants):
+        past = table.c.last_day < today
+        if table is ledger_contents:
+            past = or_(past, table.c.entry.in_(ended_with(today)))
+        query = select(func.count()).select_from(table).where(past)
         counts[table.name] = (await connection.execute(query)).scalar_one()
     return counts
 
@@ -107,24 +124,6 @@ async def oldest_event_hour(connection: AsyncConnection) -> Hour | None:
     found = await connection.execute(select(func.min(events.c.hour)).where(events.c.last_day == first))
     hour: int | None = found.scalar_one()
     return None if hour is None else Hour(hour)
-
-
-async def _going_along(connection: AsyncConnection, recipient: int, purposes: frozenset[Purpose]) -> Counter[str]:
-    """The rows that the schema's cascades delete with grants of RECIPIENT for PURPOSES, by table."""
-    theirs = and_(tracked.c.recipient == recipient, tracked.c.purpose.in_(purposes))
-    of_events = select(func.count()).select_from(
-        tracked.join(
-            events,
-            and_(*(events.c[name] == tracked.c[name] for name in ("last_day", "delivery", "purpose"))),
-        )
-    )
-    of_tracked = select(func.count()).select_from(tracked)
-    return Counter(
-        {
-            tracked.name: (await connection.execute(of_tracked.where(theirs))).scalar_one(),
-            events.name: (await connection.execute(of_events.where(theirs))).scalar_one(),
-        }
-    )
 
 
 async def expire(
@@ -149,54 +148,83 @@ async def expire(
     await append(connection, ledger_key, statement)
 
 
-async def _delete(database: Database, table: Table, due: ColumnElement[bool], today: Day) -> int:
+async def _going_along(connection: AsyncConnection, people: Sequence[int], purpose: Purpose) -> Counter[str]:
+    """The rows that the schema's cascades delete with grants of PEOPLE for PURPOSE, by table."""
+    theirs = and_(tracked.c.recipient.in_(people), tracked.c.purpose == purpose)
+    of_events = select(func.count()).select_from(
+        tracked.join(
+            events,
+            and_(*(events.c[name] == tracked.c[name] for name in ("last_day", "delivery", "purpose"))),
+        )
+    )
+    of_tracked = select(func.count()).select_from(tracked)
+    return Counter(
+        {
+            tracked.name: (await connection.execute(of_tracked.where(theirs))).scalar_one(),
+            events.name: (await connection.execute(of_events.where(theirs))).scalar_one(),
+        }
+    )
+
+
+async def _delete(database: Database, table: Table, today: Day, minimum_group: int) -> Counter[str]:
+    """Delete the rows of TABLE that are past their day, with what only they held; rows by table."""
+    key = list(table.primary_key)
+    theirs = [column for column in table.c if column.name == "recipient" and column not in key]
+    due = select(*key, *theirs).where(table.c.last_day < today)
+    if table is messages:  # a copy may be there still when its day could not be taken away
+        due = due.where(~exists().where(deliveries.c.message == messages.c.id))
+    deleted: Counter[str] = Counter()
+    pace = Pace()
+    while True:
+        taken = pace.rows
+        async with database.write(sweep_day=today) as connection:
+            with pace.measured():
+                rows = (await connection.execute(due.limit(taken))).all()
+                if rows:
+                    deleted += await _delete_rows(connection, table, rows, today, minimum_group)
+        if len(rows) < taken:
+            return deleted
+        await pace.rest()
+
+
+async def _delete_rows(
+    connection: AsyncConnection, table: Table, rows: Sequence[Row[Any]], today: Day, minimum_group: int
+) -> Counter[str]:
     key = list(table.primary_key)
     by_key = delete(table).where(and_(*(column == bindparam(f"at_{column.name}") for column in key)))
-    if table is not ledger_contents:  # on PostgreSQL another server may have prolonged a row meanwhile
-        by_key = by_key.where(due)
-    deleted = 0
-    while True:
-        async with database.write(sweep_day=today) as connection:
-            rows = (await connection.execute(select(*key).where(due).limit(CHUNK))).all()
-            if rows:
-                await connection.execute(by_key, [_named(key, row) for row in rows])
-        deleted += len(rows)
-        if len(rows) < CHUNK:
-            return deleted
+    # On PostgreSQL another server may have prolonged a row meanwhile.
+    by_key = by_key.where(table.c.last_day < bindparam("today"))
+    deleted = Counter({table.name: len(rows)})
+    if table is messages:
+        await finish(connection, [row.id for row in rows], minimum_group)
+    elif table is ledger_contents:
+        deleted[table.name] += await _delete_ended(connection, [row.entry for row in rows])
+    await connection.execute(by_key, [{**_named(key, row), "today": today} for row in rows])
+    if "recipient" in table.c:
+        deleted[recipients.name] = await forget_unneeded(connection, {row.recipient for row in rows})
+    return deleted
 
 
-async def _delete_unneeded(database: Database) -> int:
-    """Delete recipients on whom nothing hangs any more. They are looked for without holding up writers."""
-    unneeded = ~or_(*(exists().where(table.c.recipient == recipients.c.id) for table in _HOLDERS))
-    deleted, reached = 0, -1
-    while True:
-        page = select(recipients.c.id).where(recipients.c.id > reached).order_by(recipients.c.id).limit(CHUNK)
-        async with database.read() as connection:
-            seen = (await connection.execute(page)).scalars().all()
-            found = (
-                (await connection.execute(select(recipients.c.id).where(recipients.c.id.in_(seen), unneeded)))
-                .scalars()
-                .all()
-            )
-        if found:
-            async with database.write() as connection:
-                gone = await connection.execute(delete(recipients).where(recipients.c.id.in_(found), unneeded))
-                deleted += gone.rowcount
-        if len(seen) < CHUNK:
-            return deleted
-        reached = seen[-1]
+async def _delete_ended(connection: AsyncConnection, due: Sequence[int]) -> int:
+    """Delete the contents of entries that those DUE ended, and that are not due themselves; how many."""
+    ended = select(ledger_ends.c.ended).where(ledger_ends.c.entry.in_(due), ledger_ends.c.ended.not_in(due))
+    return (await connection.execute(delete(ledger_contents).where(ledger_contents.c.entry.in_(ended)))).rowcount
+
+
+async def _drop_small(database: Database, minimum_group: int) -> None:
+    """Delete what is folded of messages that have fewer people than MINIMUM_GROUP by now."""
+    async with database.read() as connection:
+        pairs = await small_pairs(connection, minimum_group)
+    pace, at = Pace(), 0
+    while at < len(pairs):
+        taken = pairs[at : at + pace.rows]
+        async with database.write() as connection:
+            with pace.measured():
+                await hold_folding(connection)
+                await drop_small(connection, taken, minimum_group)
+        at += len(taken)
+        await pace.rest()
 
 
 def _named(key: Sequence[Column[Any]], row: Row[Any]) -> dict[str, Any]:
-    return {f"at_{column.name}": value for column, value in zip(key, row, strict=True)}
-
-
-def _due(table: Table, today: Day) -> ColumnElement[bool]:
-    past = table.c.last_day < today
-    return or_(past, table.c.entry.in_(ended_by(today))) if table is ledger_contents else past
-
-
-_HOLDERS: Final = (  # first those that hold most people, so that the search for others ends there
-    ledger_contents,
-    *(table for table in metadata.sorted_tables if "recipient" in table.c and table is not ledger_contents),
-)
+    return {f"at_{column.name}": value for column, value in zip(key, row, strict=False)}

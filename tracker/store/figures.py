@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause, Row, Select, case, func, select, tuple_
@@ -22,13 +23,14 @@ from tracker.model import (
     Reason,
 )
 from tracker.store.schema import deliveries, events, grants, is_live, links, message_untouched, messages, tracked
+from tracker.store.totals import NOTHING, Folded, folded, together
 
 Touches = Mapping[tuple[bytes, Any], tuple[int, int]]
 """Message and purpose (or link) → deliveries touched by people, and by machines only."""
 
 
 async def message_page(
-    connection: AsyncConnection, owner: Owner | None, today: Day, limit: int, after: str | None
+    connection: AsyncConnection, owner: Owner | None, today: Day, limit: int, after: str | None, minimum_group: int
 ) -> tuple[tuple[MessageFigures, ...], str | None]:
     """Up to LIMIT messages of OWNER (None: of all), newest first, and the cursor that follows them.
 
@@ -40,15 +42,15 @@ async def message_page(
     rows = (await connection.execute(query)).all()
     page = rows[:limit]
     cursor = f"{page[-1].last_hour}-{page[-1].id.hex()}" if len(rows) > limit else None
-    return await _figures(connection, page, today), cursor
+    return await _figures(connection, page, today, minimum_group), cursor
 
 
 async def one_message(
-    connection: AsyncConnection, key: MessageKey, owner: Owner | None, today: Day
+    connection: AsyncConnection, key: MessageKey, owner: Owner | None, today: Day, minimum_group: int
 ) -> MessageFigures | None:
     """The message KEY, unless it is unknown or another owner's."""
     rows = (await connection.execute(_messages(owner, today).where(messages.c.id == key))).all()
-    figures = await _figures(connection, rows, today)
+    figures = await _figures(connection, rows, today, minimum_group)
     return figures[0] if figures else None
 
 
@@ -95,26 +97,34 @@ async def touches(connection: AsyncConnection, copy: FromClause, part: ColumnEle
 
 
 async def link_figures(
-    connection: AsyncConnection, copy: FromClause, keys: Sequence[bytes]
+    connection: AsyncConnection,
+    copy: FromClause,
+    keys: Sequence[bytes],
+    expired: Mapping[bytes, Folded] = MappingProxyType({}),
 ) -> Mapping[bytes, tuple[LinkFigures, ...]]:
-    """The links of the messages KEYS, those that most people followed in COPY first."""
+    """The links of the messages KEYS, those that most people followed in COPY, or in what EXPIRED, first."""
     followed = await touches(connection, copy, events.c.link)
     found: dict[bytes, list[LinkFigures]] = defaultdict(list)
     for row in await connection.execute(select(links).where(links.c.message.in_(keys))):
-        found[row.message].append(LinkFigures(row.host, row.path, *followed.get((row.message, row.number), (0, 0))))
+        people, machines = followed.get((row.message, row.number), (0, 0))
+        more = expired.get(row.message, NOTHING).links.get(row.number, (0, 0))
+        found[row.message].append(LinkFigures(row.host, row.path, people + more[0], machines + more[1]))
     return {
         message: tuple(sorted(figures, key=lambda link: (-link.people, -link.machines, link.host, link.path)))
         for message, figures in found.items()
     }
 
 
-async def _figures(connection: AsyncConnection, rows: Sequence[Row[Any]], today: Day) -> tuple[MessageFigures, ...]:
+async def _figures(
+    connection: AsyncConnection, rows: Sequence[Row[Any]], today: Day, minimum_group: int
+) -> tuple[MessageFigures, ...]:
     keys = [row.id for row in rows]
     if not keys:
         return ()
     copy = measurable_copies(today).where(deliveries.c.message.in_(keys)).subquery()
     touched = await touches(connection, copy, events.c.purpose)
-    of_links = await link_figures(connection, copy, keys)
+    expired = await folded(connection, keys, today, minimum_group)
+    of_links = await link_figures(connection, copy, keys, expired)
     measurable: dict[bytes, dict[Purpose, int]] = defaultdict(dict)
     counted = select(copy.c.message, copy.c.purpose, func.count()).group_by(copy.c.message, copy.c.purpose)
     for message, purpose, count in await connection.execute(counted):
@@ -125,22 +135,21 @@ async def _figures(connection: AsyncConnection, rows: Sequence[Row[Any]], today:
     for row in rows:
         opened, opened_by_machines = touched.get((row.id, Purpose.OPEN), (0, 0))
         clicked, clicked_by_machines = touched.get((row.id, Purpose.CLICK), (0, 0))
-        figures.append(
-            MessageFigures(
-                message=MessageKey(row.id),
-                label=row.label,
-                first_sent=Hour(row.last_hour if row.first_hour is None else row.first_hour),
-                last_sent=Hour(row.last_hour),
-                measurable=measurable[row.id],
-                opened=opened,
-                opened_by_machines_only=opened_by_machines,
-                clicked=clicked,
-                clicked_by_machines_only=clicked_by_machines,
-                tracked=sent.get(row.id, 0),
-                untouched=left[row.id],
-                links=of_links.get(row.id, ()),
-            )
+        of_what_is_there = MessageFigures(
+            message=MessageKey(row.id),
+            label=row.label,
+            first_sent=Hour(row.last_hour if row.first_hour is None else row.first_hour),
+            last_sent=Hour(row.last_hour),
+            measurable=measurable[row.id],
+            opened=opened,
+            opened_by_machines_only=opened_by_machines,
+            clicked=clicked,
+            clicked_by_machines_only=clicked_by_machines,
+            tracked=sent.get(row.id, 0),
+            untouched=left[row.id],
+            links=of_links.get(row.id, ()),
         )
+        figures.append(together(of_what_is_there, expired.get(row.id, NOTHING)))
     return tuple(figures)
 
 

@@ -108,6 +108,12 @@ def ended_by(today: Day) -> Select[tuple[int]]:
     return select(ledger_ends.c.ended).join(ender, ender.c.entry == ledger_ends.c.entry).where(ender.c.last_day < today)
 
 
+def ended_with(today: Day) -> Select[tuple[int]]:
+    """The same, found by the contents of such entries that are still there."""
+    ender = ledger_contents.alias("ender")
+    return select(ledger_ends.c.ended).join(ender, ender.c.entry == ledger_ends.c.entry).where(ender.c.last_day < today)
+
+
 async def digest_of(connection: AsyncConnection, entry: int) -> bytes | None:
     """The digest of ENTRY, and so of all before it; None when there is none such."""
     found = await connection.execute(select(ledger.c.digest).where(ledger.c.entry == entry))

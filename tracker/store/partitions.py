@@ -58,6 +58,19 @@ async def partitions(connection: AsyncConnection) -> dict[Day, tuple[str, ...]]:
     return {day: tuple(found[day]) for day in sorted(found)}
 
 
+async def detached(connection: AsyncConnection, today: Day) -> tuple[str, ...]:
+    """Tables that were partitions of days before TODAY and hang on nothing any more, in the order of `partitions`."""
+    query = (
+        "SELECT relname FROM pg_class WHERE relkind = 'r' AND NOT relispartition"
+        " AND relnamespace = current_schema()::regnamespace AND relname ~ :pattern"
+    )
+    found: list[str] = []
+    for table in reversed(PARTITIONED):
+        names = (await connection.execute(text(query), {"pattern": f"^{table.name}_[0-9]+$"})).scalars()
+        found += [name for name in names if int(name.rpartition("_")[2]) < today]
+    return tuple(found)
+
+
 async def _attached(connection: AsyncConnection, table: str) -> Collection[str]:
     query = (
         "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid"

@@ -302,6 +302,58 @@ untouched = _table(
     Index("untouched_by_last_day", "last_day"),
 )
 
+# --- what is still counted of copies that have gone: nothing personal --------------------------------
+
+folded = _table(
+    # Of copies that expired while their message goes on; read only through store/totals, which hides small groups.
+    "folded",
+    _column("message", LargeBinary, ForeignKey("messages.id", ondelete="CASCADE")),
+    _purpose(),
+    _column("since_hour"),  # after the first of them came in: whom `people` counts were sent a copy before
+    _column("people", Number),  # at least so many different people
+    _column("measured", Number),
+    _column("by_people", Number),
+    _column("by_machines", Number),  # alone
+    PrimaryKeyConstraint("message", "purpose"),
+    Index("folded_by_people", "people"),
+)
+folded_links = _table(
+    "folded_links",
+    _column("message", LargeBinary, ForeignKey("messages.id", ondelete="CASCADE")),
+    _column("number", Number),
+    _column("by_people", Number),
+    _column("by_machines", Number),
+    PrimaryKeyConstraint("message", "number"),
+)
+folded_copies = _table(
+    "folded_copies",
+    _column("message", LargeBinary, ForeignKey("messages.id", ondelete="CASCADE")),
+    _column("count", Number),
+    PrimaryKeyConstraint("message"),
+)
+folded_days = _table(
+    # Days that have passed and are folded, but whose copies are still there: only on PostgreSQL, and not for long.
+    "folded_days",
+    _column("day"),
+    PrimaryKeyConstraint("day"),
+)
+totals = _table(
+    # Of a message that is gone: rounded, without owner, label or links; nothing leads back to it.
+    "totals",
+    Column("id", Number, primary_key=True, autoincrement=False),  # drawn
+    _column("month"),  # the first day of that in which it was first sent
+    _column("sent", Number),
+    _column("tracked", Number),
+    _column("open_measured", Number, null=True),
+    _column("opened", Number, null=True),  # none: too few, or all but too few
+    _column("opened_by_machines", Number, null=True),
+    _column("click_measured", Number, null=True),
+    _column("clicked", Number, null=True),
+    _column("clicked_by_machines", Number, null=True),
+    Index("totals_by_month", "month"),
+    rowid=True,
+)
+
 # --- nothing personal -------------------------------------------------------------------------------
 
 spent = _table(

@@ -73,6 +73,7 @@ from tracker.store.restore import RestoreBook
 from tracker.store.sqlite import SqliteDatabase
 from tracker.store.standing import read_standing, recipient_of
 from tracker.store.subjects import SubjectBook, read_held
+from tracker.store.unneeded import look_for_unneeded
 from tracker.store.untouched import Tally
 from tracker.store.vacuumed import note_vacuum, vacuum_day
 
@@ -111,12 +112,14 @@ class Store:
         *,
         worker: int = 0,
         retention_days: int = 90,
+        minimum_group: int = 10,
         capacity: int = CAPACITY,
         pause: float = PAUSE,
     ) -> None:
         self._database = database
         self._ledger_key = ledger_key
         self._fingerprint = fingerprint
+        self._minimum_group = minimum_group
         self.was_rekeyed = False
         """Whether opening it finished a rekey that had been interrupted."""
         self._held = False
@@ -156,6 +159,7 @@ class Store:
         former: Mapping[bytes, tuple[bytes, ...]] = MappingProxyType({}),
         worker: int = 0,
         retention_days: int = 90,
+        minimum_group: int = 10,
         busy_seconds: float = BUSY_SECONDS,
         capacity: int = CAPACITY,
         pause: float = PAUSE,
@@ -163,9 +167,10 @@ class Store:
         """Open the database that URL names.
 
         One that belongs to a FORMER generation of pseudonym keys, whose fingerprint is a key there, is brought to that
-        with FINGERPRINT by the keys that came since. RETENTION_DAYS is how long counts of untouched copies stay; a
-        statement waits BUSY_SECONDS for another process; up to CAPACITY events wait for a store that is away, tried
-        again every PAUSE seconds.
+        with FINGERPRINT by the keys that came since. RETENTION_DAYS is how long counts of untouched copies stay;
+        MINIMUM_GROUP how many people a message needs so that what expires goes on counting; a statement waits
+        BUSY_SECONDS for another process; up to CAPACITY events wait for a store that is away, tried again every PAUSE
+        seconds.
         Raises SchemaBehind, WrongKey, BadSetting, StoreUnavailable.
         """
         database = database_of(url, busy_seconds)
@@ -181,6 +186,7 @@ class Store:
             fingerprint,
             worker=worker,
             retention_days=retention_days,
+            minimum_group=minimum_group,
             capacity=capacity,
             pause=pause,
         )
@@ -464,13 +470,13 @@ class Store:
         """
         await self._untouched.settle()
         async with self._database.read() as connection:
-            return await figures.message_page(connection, owner, today, limit, after)
+            return await figures.message_page(connection, owner, today, limit, after, self._minimum_group)
 
     async def message(self, key: MessageKey, owner: Owner | None, today: Day) -> MessageFigures | None:
         """The message KEY; None when it is unknown or another owner's."""
         await self._untouched.settle()
         async with self._database.read() as connection:
-            return await figures.one_message(connection, key, owner, today)
+            return await figures.one_message(connection, key, owner, today, self._minimum_group)
 
     async def person(self, pseudonym: Pseudonym, owner: Owner | None, today: Day) -> PersonFigures:
         """What the person did with messages of OWNER; empty for somebody unknown."""
@@ -494,7 +500,9 @@ class Store:
 
     async def sweep(self, today: Day, now: datetime, proof_days: int) -> dict[str, int]:
         """Delete all that is past its day; rows by table. A grant that ends leaves a proof for PROOF_DAYS."""
-        return await expiry.sweep(self._database, self._ledger_key, today, now, proof_days)
+        return await expiry.sweep(
+            self._database, self._ledger_key, today, now, proof_days=proof_days, minimum_group=self._minimum_group
+        )
 
     async def keeps_commits(self) -> bool:
         """Whether what is acknowledged survives the end of every process."""
@@ -506,6 +514,10 @@ class Store:
         False on PostgreSQL, where that is the server's own work.
         """
         return await self._database.vacuum()
+
+    async def forget_unneeded(self) -> int:
+        """Look through all people and delete those of whom nothing is held any more; how many."""
+        return await look_for_unneeded(self._database)
 
     async def copy_to(self, folder: Path) -> Path:
         """Write a copy of the database, as it is now, to a new file in FOLDER; the file."""
@@ -579,5 +591,12 @@ class Store:
         """End the notice VERSION in all languages, and every grant that rests on it; False when none was in force."""
         async with self._database.write() as connection:
             marked = await notices.mark_superseded(connection, version, day_of(now))
-        await expiry.end_grants(self._database, self._ledger_key, day_of(now), now, proof_days)
+        await expiry.end_grants(
+            self._database,
+            self._ledger_key,
+            day_of(now),
+            now,
+            proof_days=proof_days,
+            minimum_group=self._minimum_group,
+        )
         return marked

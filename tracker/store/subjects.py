@@ -38,6 +38,7 @@ from tracker.store.schema import (
     deliveries,
     events,
     external_ids,
+    folded,
     grants,
     is_live,
     ledger_contents,
@@ -157,6 +158,7 @@ class SubjectBook(ConsentBook):
                     messages.c.id == message,
                     ~exists().where(deliveries.c.message == message),
                     ~exists().where(message_untouched.c.message == message),
+                    ~exists().where(folded.c.message == message),
                 )
             )
 

@@ -1,0 +1,117 @@
+"""No statement of the hot paths, of the sweep, a withdrawal, an erasure or the figures reads a whole large table."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any, Final
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from tests.store.world import ANNA, BERT, OFFER, PROOF, TODAY, World, at, clicked, copy, on, opened, person
+from tracker.model import DeliveryRef, Language, Notice
+from tracker.store.schema import metadata
+
+SMALL: Final = {"notices", "installation", "api_keys"}
+"""Tables that do not grow with mail and people."""
+IN_ORDER: Final = re.compile(
+    r"ORDER BY ledger\.entry DESC\s+LIMIT|ORDER BY (recipients\.id|messages\.last_hour).*LIMIT", re.DOTALL
+)
+"""Statements that walk along a key or an index and stop at a limit."""
+
+
+@contextmanager
+def statements() -> Iterator[dict[str, Any]]:
+    """Every statement that is executed meanwhile, with the parameters of its last execution."""
+    seen: dict[str, Any] = {}
+
+    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
+        if not statement.startswith(("BEGIN", "PRAGMA")):
+            seen[statement] = parameters[0] if many else parameters
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
+def scans(world: World, seen: dict[str, Any]) -> list[tuple[str, str]]:
+    """What of it reads a whole table, with the line of the plan that says so."""
+    large = metadata.tables.keys() - SMALL
+    found = []
+    with closing(sqlite3.connect(world.path)) as plain:
+        plain.create_function("tracker_today", 0, lambda: None)
+        for statement, parameters in seen.items():
+            for *_, detail in plain.execute(f"EXPLAIN QUERY PLAN {statement}", parameters):
+                # What is not past its day is nearly all there is: its days alone narrow nothing down.
+                table = re.match(r"SCAN (\w+)|SEARCH (?P<name>\w+) USING .*\(last_day>\?\)$", detail)
+                if table and original(statement, table[1] or table["name"]) in large and not IN_ORDER.search(statement):
+                    found.append((statement, detail))
+    return found
+
+
+def original(statement: str, name: str) -> str:
+    """The table that is called NAME in STATEMENT."""
+    renamed = re.search(rf"(?:FROM|JOIN|,) (\w+) AS \"?{name}\b", statement)
+    return renamed[1] if renamed else name
+
+
+async def everything(world: World) -> None:
+    """What happens to mail and people, and two sweeps: one of grants, copies and messages, one of what proves them."""
+    sent = [copy(person(number), reference=str(number)) for number in range(12)]
+    for number, each in enumerate(sent):
+        await world.give(person(number), days=20 if number < 11 else 730)
+        assert await world.store.register(each, TODAY)
+        assert await world.store.record(opened(each), TODAY)
+        assert await world.store.record(clicked(each), TODAY)
+    await world.store.close_deliveries([DeliveryRef(sent[0].last_day, sent[0].delivery)], BERT, TODAY)
+    await world.send(ANNA, reference="4711")
+    assert await world.store.message(OFFER, None, TODAY)
+    await world.store.messages(None, TODAY)
+    await world.store.person(ANNA, None, TODAY)
+    await world.store.person_by_reference("crm", "4711", None, TODAY)
+    await world.store.held(ANNA, TODAY)
+    await world.withdraw(person(11))
+    async with world.store.subjects() as book:
+        await book.erase(
+            ANNA,
+            now=at(1),
+            actor="recipient",
+            language=None,
+            content_last_day=on(PROOF),
+            suppression_last_day=on(PROOF),
+            tell_until=on(9),
+        )
+    assert await world.store.add_notice(Notice("2027-1", Language.DE, "Neu"))
+    await world.give(BERT, notice_version="2027-1")
+    assert await world.store.supersede("2027-1", at(2), PROOF)
+    for day in (21, 91, 3 * PROOF):
+        await world.store.sweep(on(day), at(day), PROOF)
+        await world.store.message(OFFER, None, on(day))
+        await world.store.overdue(on(day))
+    await world.store.forget_unneeded()
+
+
+async def test_no_statement_reads_a_whole_large_table(sqlite_world: World) -> None:
+    with statements() as seen:
+        await everything(sqlite_world)
+    assert len(seen) > 80
+    assert not scans(sqlite_world, seen)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT * FROM events",
+        "SELECT count(*) FROM deliveries AS d",
+        "DELETE FROM tracked WHERE closed = 1",
+        "SELECT hour FROM events WHERE last_day >= 1",
+    ],
+)
+async def test_a_statement_that_does_is_noticed(sqlite_world: World, statement: str) -> None:
+    assert [found for found, _ in scans(sqlite_world, {statement: ()})] == [statement]
