@@ -38,6 +38,7 @@ from tracker.store.schema import (
     spent,
     superseded,
     suppressions,
+    swept,
     tracked,
     untouched,
 )
@@ -49,7 +50,7 @@ GRANTS: Final = 100
 
 BY_DAY: Final = (
     events, tracked, deliveries, pending, suppressions, external_ids, erased_ids, calls, mailings, spent, audit,
-    messages, untouched, sessions, accounts,
+    messages, untouched, sessions, accounts, swept,
 )  # fmt: skip
 """Tables that a last day alone decides about, children first."""
 
