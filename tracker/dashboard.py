@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 
 from aiohttp import web
 
@@ -50,7 +51,7 @@ class Dashboard:
             *AccountPage(self.signing_in, self._own, self._screens, self._cookie).routes,
         )
 
-    def _about(self, settings: Settings) -> dict[Language, dict[str, object]]:
+    def _about(self, settings: Settings) -> dict[Language, Mapping[str, object]]:
         told, languages = disclosure(settings), self._screens.pages.languages
         return {language: about(told, languages, language) for language in SPOKEN}
 

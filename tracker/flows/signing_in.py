@@ -73,7 +73,11 @@ class SigningIn:
         network = network_of(peer)
         self._by_network.begin(network, now)
         known = await self._credentials(name)
-        account = await self._proved(f"password {name}", password, known, now)
+        try:
+            account = await self._proved(f"password {name}", password, known, now)
+        except TooManyAttempts:
+            self._by_network.take_back(network)  # nothing was tried
+            raise
         if account is None:
             raise SignInFailed
         self._by_network.take_back(network)
