@@ -806,6 +806,14 @@ class NotForYou(Forbidden):
     remedy = "Use the pages that the navigation names; whoever runs this tracker can change your role."
 
 
+class SignedOut(Forbidden):
+    """A form from somebody whose session is over, or who is still on the way in."""
+
+    slug = "signed-out"
+    title = "You are not signed in any more."
+    remedy = "Sign in and do it once more."
+
+
 class ForeignForm(Forbidden):
     """A form that did not come from a page of ours, or from one of an earlier session."""
 

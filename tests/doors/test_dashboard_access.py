@@ -171,7 +171,7 @@ async def test_who_is_disabled_with_a_password_just_given_gets_no_further(staff:
     await browser.get("/sign-in/code")
     await staff.accounts.disable(PAULA, staff.now)
     answer = await browser.post("/sign-in/code", {"code": staff.code(PAULA)})
-    assert (answer.status, heading(answer)) == (403, "This page is not for your role")
+    assert (answer.status, heading(answer)) == (403, "You are not signed in any more")
 
 
 async def test_a_reset_second_factor_must_be_set_up_before_anything_else(staff: World) -> None:

@@ -16,7 +16,7 @@ from tracker.doors.dashboard.screens import VISIT, Screens
 from tracker.doors.dashboard.visit import Page, Route, Visit
 from tracker.doors.forms import read_form
 from tracker.flows.signing_in import SigningIn
-from tracker.model import ForeignForm, Misdirected, NotForYou
+from tracker.model import ForeignForm, Misdirected, NotForYou, SignedOut
 
 SIGN_IN: Final = "/sign-in"
 CODE: Final = "/sign-in/code"
@@ -45,7 +45,7 @@ class Gate:
     def guard(self, route: Route, page: Page) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         """A handler that answers as PAGE does for whom ROUTE allows, and sends others where they can go on.
 
-        Raises NotForYou, ForeignForm, Misdirected, StoreUnavailable, and what `read_form` raises.
+        Raises NotForYou, SignedOut, ForeignForm, Misdirected, StoreUnavailable, and what `read_form` raises.
         """
 
         async def handler(request: web.Request) -> web.StreamResponse:
@@ -77,12 +77,14 @@ class Gate:
         return handler
 
     def _elsewhere(self, visit: Visit) -> web.StreamResponse:
-        """Where the visitor can go on instead. Raises NotForYou where that is nowhere."""
+        """Where the visitor can go on instead. Raises NotForYou and SignedOut where that is nowhere."""
         request = visit.request
-        if visit.stage is Stage.IN and request.path in (SIGN_IN, CODE):
-            return self._screens.go("/")
-        if visit.stage is Stage.IN or request.method == "POST":
+        if visit.stage is Stage.IN:
+            if request.path in (SIGN_IN, CODE):
+                return self._screens.go("/")
             raise NotForYou
+        if request.method == "POST":
+            raise SignedOut
         if visit.stage is Stage.OUT:
             return self._screens.go(f"{SIGN_IN}?next={quote(request.path_qs, safe='')}")
         return self._screens.go(CODE if visit.stage is Stage.CODE else ENROL)
