@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
 import idna
 
@@ -171,6 +172,16 @@ def public_url(value: object) -> str:
     loopback = host == "localhost" or host.endswith(".localhost") or re.fullmatch(r"127(?:\.[0-9]{1,3}){3}", host)
     if url.startswith("http:") and not loopback:
         raise ValueError("must be https, except on a loopback host")
+    return url
+
+
+def issuer(value: object) -> str:
+    """The issuer of an OpenID Connect provider, as it calls itself: a URL without query or fragment."""
+    url = _string(value)
+    parts = urlsplit(url)
+    if parts.query or parts.fragment or not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError("must be a URL without query and fragment, such as https://login.example.com")
+    public_url(f"{parts.scheme}://{parts.netloc}")
     return url
 
 

@@ -13,6 +13,8 @@ from tracker.doors.dashboard.account_page import AccountPage
 from tracker.doors.dashboard.app import build
 from tracker.doors.dashboard.cookie import Cookie
 from tracker.doors.dashboard.officer_pages import OfficerPages
+from tracker.doors.dashboard.provider import Client, Provider
+from tracker.doors.dashboard.provider_page import BACK, ProviderPage
 from tracker.doors.dashboard.requests_page import RequestsPage
 from tracker.doors.dashboard.screens import SPOKEN, TEMPLATES, Screens
 from tracker.doors.dashboard.sign_in_page import SignInPage
@@ -43,12 +45,32 @@ class Dashboard:
         )
         self._cookie = Cookie(settings.dashboard_url)
         self._screens = Screens(Pages(dashboard_site(settings), part=TEMPLATES))
+        provider = provider_client(settings)
+        sign_in = SignInPage(
+            self.signing_in,
+            self._own,
+            self._screens,
+            self._cookie,
+            settings.trusted_proxies,
+            provider=provider is not None,
+        )
         self.routes: tuple[Route, ...] = (
             # The order is that of the navigation.
             *OfficerPages(Oversight(parts.store), self._screens).routes,
             *RequestsPage(parts.subjects, self._screens, self._about(settings)).routes,
-            *SignInPage(self.signing_in, self._own, self._screens, self._cookie, settings.trusted_proxies).routes,
+            *sign_in.routes,
             *AccountPage(self.signing_in, self._own, self._screens, self._cookie).routes,
+            *(() if provider is None else self._by_provider(provider, sign_in, parts).routes),
+        )
+
+    def _by_provider(self, client: Client, page: SignInPage, parts: Parts) -> ProviderPage:
+        return ProviderPage(
+            Provider(client),
+            self.signing_in,
+            page,
+            lambda: parts.keys().ring.staff,
+            secrets.token_bytes,
+            secure=self._cookie.secure,
         )
 
     def _about(self, settings: Settings) -> dict[Language, Mapping[str, object]]:
@@ -71,3 +93,11 @@ class Dashboard:
 def accounts(parts: Parts, passwords: Passwords | None = None) -> Accounts:
     """What makes, lists and disables accounts."""
     return Accounts(parts.store, passwords or Passwords(), secrets.token_bytes, parts.settings.controller)
+
+
+def provider_client(settings: Settings) -> Client | None:
+    """What the company's provider knows the dashboard by; None when SETTINGS name no provider."""
+    if settings.oidc_issuer is None or settings.oidc_client_id is None:
+        return None
+    redirect = f"{settings.dashboard_url}{BACK}"
+    return Client(settings.oidc_issuer, settings.oidc_client_id, settings.oidc_client_secret, redirect)

@@ -831,6 +831,22 @@ class SignInFailed(BadRequest):
     remedy = "Check what you typed and try again; after several attempts you have to wait."
 
 
+class ProviderRefused(SignInFailed):
+    """What the company's provider said does not hold; `detail` says in our words what."""
+
+    slug = "provider-refused"
+
+
+class ProviderAway(TrackerError):
+    """The company's provider cannot be asked just now."""
+
+    status = 503
+    slug = "provider-away"
+    title = "The company's sign-in does not answer just now."
+    meaning = "Nothing has changed."
+    remedy = "Try again in a few minutes, or sign in with your password."
+
+
 class BadPassword(BadRequest):
     """A password that may not be set; `detail` is short, long, common or context."""
 

@@ -31,6 +31,7 @@ class Deed(StrEnum):
     CODE_GIVEN = "signed in with a one-time code"
     RECOVERY_CODE_GIVEN = "signed in with a recovery code"
     PROVIDER_VOUCHED = "signed in with the company's provider"
+    NO_ACCOUNT = "came from the company's provider without an account"
     WRONG_PASSWORD = "a password was wrong"  # noqa: S105 - a text
     WRONG_CODE = "a code was wrong"
     SIGNED_OUT = "signed out"

@@ -45,6 +45,7 @@ class TrailWords:
             Deed.CODE_GIVEN: said("signed in with a one-time code"),
             Deed.RECOVERY_CODE_GIVEN: said("signed in with a recovery code"),
             Deed.PROVIDER_VOUCHED: said("signed in with the company's account"),
+            Deed.NO_ACCOUNT: said("came with a company's account that has none here"),
             Deed.WRONG_PASSWORD: said("typed a wrong password"),
             Deed.WRONG_CODE: said("typed a wrong code"),
             Deed.SIGNED_OUT: said("signed out"),
