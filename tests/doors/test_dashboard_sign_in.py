@@ -404,6 +404,17 @@ async def test_a_password_that_others_guess_is_refused_with_the_reason(staff: Wo
     assert new not in answer.text
 
 
+async def test_a_disabled_account_is_forgotten_with_what_the_trail_says_of_it(staff: World) -> None:
+    browser = await staff.signed_in(Role.MANAGER)
+    assert (await browser.get("/account")).status == 200
+    await staff.accounts.disable(MARK, staff.now)
+    for days, left in ((365, 3), (366, 2)):
+        await staff.parts.store.sweep(*swept_on(staff, days), 1095)
+        assert rows(staff, "SELECT count(*) FROM accounts") == [(left,)]
+        assert rows(staff, "SELECT count(*) FROM recovery_codes") == [(10 * (left - 2),)]
+    assert rows(staff, "SELECT count(*) FROM audit") == [(0,)]
+
+
 # --- forms of others --------------------------------------------------------------------------------
 
 
