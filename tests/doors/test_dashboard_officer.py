@@ -181,6 +181,14 @@ async def test_show_export_and_erase_by_post_with_the_case_in_the_trail(staff: W
     ]
 
 
+async def test_the_language_is_changed_from_the_answer_to_a_form_too(officer: Browser) -> None:
+    await officer.get("/requests")
+    shown = await officer.post("/requests/show", {"address": ANNA})
+    assert 'name="back" value="/requests"' in shown.text
+    answer = await officer.post("/language", {"lang": "de", "back": "/requests"})
+    assert heading(await officer.get(answer.header("Location") or "")) == "Anfragen"
+
+
 async def test_the_person_reads_that_it_was_the_privacy_officer(staff: World, officer: Browser) -> None:
     await agree(staff, ANNA)
     await officer.get("/requests")

@@ -30,7 +30,7 @@ async def company(folder: Path, **settings: str) -> AsyncIterator[tuple[World, L
             "TRACKER_OIDC_CLIENT_SECRET": SECRET,
             **settings,
         }
-        async with world(folder, **given) as staff:
+        async with world(folder, given) as staff:
             yield staff, provider
 
 
@@ -236,9 +236,8 @@ async def test_a_client_without_a_secret_and_one_that_posts_it(tmp_path: Path) -
 
 
 async def test_while_the_provider_is_away_a_password_still_signs_in(tmp_path: Path) -> None:
-    async with world(
-        tmp_path / "tracker", TRACKER_OIDC_ISSUER="http://127.0.0.1:9", TRACKER_OIDC_CLIENT_ID="tracker"
-    ) as staff:
+    nobody = {"TRACKER_OIDC_ISSUER": "http://127.0.0.1:9", "TRACKER_OIDC_CLIENT_ID": "tracker"}
+    async with world(tmp_path / "tracker", nobody) as staff:
         browser = staff.browser()
         answer = await browser.get("/sign-in/provider")
         assert answer.status == 503

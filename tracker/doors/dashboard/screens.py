@@ -61,7 +61,7 @@ class Screens:
     def __init__(self, pages: Pages, routes: Sequence[Route] = ()) -> None:
         """PAGES: made with the part `dashboard`; ROUTES: those that the navigation may name."""
         self.pages = pages
-        self._named = tuple(route for route in routes if route.label is not None)
+        self.use(routes)
         self._wording = {language: Wording(language) for language in SPOKEN}
         self.headers = MappingProxyType(
             {
@@ -75,6 +75,7 @@ class Screens:
     def use(self, routes: Sequence[Route]) -> None:
         """Let the navigation name those of ROUTES that have a label, in this order."""
         self._named = tuple(route for route in routes if route.label is not None)
+        self._shown = tuple(route.path for route in routes if route.get is not None)
 
     def language_of(self, request: web.Request, session: StaffSession | None) -> Language:
         """The language asked for by `?lang=`, else that of the account, else the browser's, else the installation's."""
@@ -99,7 +100,7 @@ class Screens:
             "account": None if visit.session is None else visit.session.account,
             "signed_in": visit.stage is Stage.IN,
             "form_key": form_key(visit.token),
-            "here": visit.request.path_qs if visit.request.method == "GET" else visit.request.path,
+            "here": self._to_come_back(visit),
             "said": self._wording[visit.language],
             "spoken": {language.value: self._native[language] for language in SPOKEN},
             **(values or {}),
@@ -129,6 +130,15 @@ class Screens:
         """A download called NAME."""
         headers = {**self.headers, "Content-Disposition": f'attachment; filename="{name}"'}
         return web.Response(text=body, content_type=content_type, headers=headers)
+
+    def _to_come_back(self, visit: Visit) -> str:
+        """Where a GET shows the page again, or the one that its form was on."""
+        if visit.request.method != "POST":
+            return visit.request.path_qs
+        above = [
+            path for path in self._shown if visit.request.path == path or visit.request.path.startswith(f"{path}/")
+        ]
+        return max(above, key=len, default="/")
 
     @property
     def _native(self) -> Mapping[Language, str]:
