@@ -21,6 +21,7 @@ from tracker.doors.dashboard.sign_in_page import SignInPage
 from tracker.doors.dashboard.visit import Route
 from tracker.doors.pages import Pages
 from tracker.flows.accounts import Accounts
+from tracker.flows.looks import Looks
 from tracker.flows.oversight import Oversight
 from tracker.flows.own_account import OwnAccount
 from tracker.flows.passwords import Passwords
@@ -43,6 +44,7 @@ class Dashboard:
         self._own = OwnAccount(
             parts.store, parts.keys, passwords, self.signing_in, secrets.token_bytes, settings.controller
         )
+        self._looks = Looks(parts.store)
         self._cookie = Cookie(settings.dashboard_url)
         self._screens = Screens(Pages(dashboard_site(settings), part=TEMPLATES))
         provider = provider_client(settings)
@@ -82,6 +84,7 @@ class Dashboard:
         return build(
             self.routes,
             self.signing_in,
+            self._looks,
             self._screens,
             self._cookie,
             self._clock,

@@ -102,7 +102,7 @@ async def on_the_way(staff: World, stage: Stage, role: Role) -> Browser:
     ("stage", "role"), [(stage, role) for stage in Stage for role in Role if (stage, role) != (ENROL, REP)]
 )
 async def test_every_route_with_every_role_and_stage(staff: World, stage: Stage, role: Role) -> None:
-    """A rep is never at the stage of having to set up a second factor; it may all the same."""
+    """R53: A rep is never at the stage of having to set up a second factor; it may all the same."""
     browser = await on_the_way(staff, stage, role)
     for route in staff.dashboard.routes:
         if route.path in ("/sign-out", "/sign-in", "/account/end-others"):
@@ -183,7 +183,7 @@ async def test_a_reset_second_factor_must_be_set_up_before_anything_else(staff: 
 
 
 async def test_somebody_elses_session_cannot_be_ended(staff: World) -> None:
-    """Foreign ids: the number of another account's session is as unknown as one that nobody has."""
+    """R53: Foreign ids: the number of another account's session is as unknown as one that nobody has."""
     paula, rita = await staff.signed_in(PRIVACY), await staff.signed_in(REP)
     async with staff.parts.store.staff_as_it_is() as book:
         known = await book.by_login(PAULA)

@@ -51,6 +51,7 @@ def trail(staff: World) -> list[str]:
 
 
 async def test_the_cookie_is_of_this_host_alone_and_new_at_each_step(staff: World) -> None:
+    """R58."""
     browser = staff.browser()
     first = await browser.get("/sign-in")
     tokens = [browser.cookies["__Host-staff"]]
@@ -82,6 +83,7 @@ async def test_a_token_that_somebody_planted_opens_nothing_after_signing_in(staf
 
 @pytest.mark.parametrize("role", [Role.MANAGER, Role.PRIVACY])
 async def test_managers_and_privacy_officers_need_a_second_factor(staff: World, role: Role) -> None:
+    """R57: privileged roles use a second factor."""
     login = {Role.MANAGER: MARK, Role.PRIVACY: PAULA}[role]
     browser = staff.browser()
     assert (await browser.sign_in(login)).header("Location") == "/second-factor?next=%2F"
@@ -181,6 +183,7 @@ def recovery_codes(page: Any) -> list[str]:
 
 
 async def test_a_failure_does_not_say_what_was_wrong(staff: World) -> None:
+    """R57: errors are generic."""
     await staff.accounts.disable(PAULA, staff.now)
     bodies = set()
     for login, password in (
@@ -234,6 +237,7 @@ async def test_a_password_is_hashed_again_when_the_parameters_have_grown(tmp_pat
 
 
 async def test_an_installation_hashes_with_argon2id_at_64_mib() -> None:
+    """R56: hashing that takes memory."""
     stored = await Passwords().accepted(PASSWORD, ())
     assert stored.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
 
@@ -242,7 +246,7 @@ async def test_an_installation_hashes_with_argon2id_at_64_mib() -> None:
 
 
 async def test_somebody_who_tries_passwords_has_to_wait_ever_longer(staff: World) -> None:
-    """Brute force against one account, from many addresses: the true password does not help while it rests."""
+    """R57: Brute force against one account, from many addresses: the true password does not help while it rests."""
 
     async def tried(password: str) -> int:
         return (await staff.browser().sign_in(RITA, password)).status
@@ -312,6 +316,7 @@ async def test_an_open_browser_does_not_help_to_guess_the_password(staff: World)
 
 
 async def test_a_session_ends_unused_and_however_much_it_is_used(staff: World) -> None:
+    """R58: idle and absolute ends."""
     idle = await staff.signed_in(Role.REP)
     staff.later(minutes=29)
     assert (await idle.get("/account")).status == 200
@@ -349,6 +354,7 @@ def swept_on(staff: World, days: int) -> tuple[Any, Any]:
 
 
 async def test_signing_out_ends_the_session_for_good(staff: World) -> None:
+    """R58: nothing can be replayed after signing out."""
     browser = await staff.signed_in(Role.REP)
     kept = dict(browser.cookies)
     await browser.get("/account")
@@ -419,7 +425,7 @@ async def test_a_disabled_account_is_forgotten_with_what_the_trail_says_of_it(st
 
 
 async def test_a_form_that_no_page_of_ours_sent_does_nothing(staff: World) -> None:
-    """CSRF: the key of the page, and what the browser says of where the form comes from; one alone is not enough."""
+    """R60: the key of the page, and what the browser says of where the form comes from; one alone is not enough."""
     browser, other = await staff.signed_in(Role.REP), await staff.signed_in(Role.REP)
     await browser.get("/account")
     await other.get("/account")
@@ -499,6 +505,7 @@ async def test_over_plain_http_only_this_machine_is_served(tmp_path: Path) -> No
 
 
 async def test_a_page_is_framed_by_nobody_kept_nowhere_and_runs_nothing(staff: World) -> None:
+    """R59."""
     browser = await staff.signed_in(Role.REP)
     for answer in (await browser.get("/account"), await browser.get("/nothing"), await browser.get("/consents")):
         policy = (answer.header("Content-Security-Policy") or "").split("; ")
@@ -542,6 +549,7 @@ async def test_everything_stands_in_the_audit_trail_without_content(staff: World
 
 
 async def test_no_network_address_and_no_device_is_stored(staff: World) -> None:
+    """R62: nor does the database hold them."""
     agent = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
     browser = staff.browser()
     await browser.sign_in(RITA, user_agent=agent, x_forwarded_for="198.51.100.77", referer="https://crm.example/4711")

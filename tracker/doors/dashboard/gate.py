@@ -15,6 +15,7 @@ from tracker.doors.dashboard.cookie import Cookie, is_form_key, new_token
 from tracker.doors.dashboard.screens import VISIT, Screens
 from tracker.doors.dashboard.visit import Page, Route, Visit
 from tracker.doors.forms import read_form
+from tracker.flows.looks import Looks
 from tracker.flows.signing_in import SigningIn
 from tracker.model import ForeignForm, Misdirected, NotForYou, SignedOut
 
@@ -31,12 +32,14 @@ class Gate:
     def __init__(
         self,
         signing_in: SigningIn,
+        looks: Looks,
         screens: Screens,
         cookie: Cookie,
         clock: Callable[[], datetime],
         random_bytes: Callable[[int], bytes],
     ) -> None:
         self._signing_in = signing_in
+        self._looks = looks
         self._screens = screens
         self._cookie = cookie
         self._clock = clock
@@ -69,6 +72,8 @@ class Gate:
             fields = tuple(await read_form(request, route.largest)) if acts else ()
             if acts and not is_form_key(token, dict(fields).get(FORM_FIELD, "")):
                 raise ForeignForm
+            if route.noted is not None:
+                await self._looks.note(visit.signed_in, route.noted, now)
             answer = await page(replace(visit, fields=fields))
             if not token and self._cookie.name not in answer.cookies:
                 self._cookie.give(answer, visit.token)  # so that its forms can be told from another site's
