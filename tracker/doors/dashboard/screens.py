@@ -8,11 +8,11 @@ from types import MappingProxyType
 from typing import Final
 
 from aiohttp import web
-from babel.dates import format_date, format_datetime
+from babel.dates import format_date
 from babel.numbers import format_decimal, format_percent
 
 from tracker.core.access import Stage
-from tracker.core.calendar import date_of, instant_of
+from tracker.core.calendar import date_of, day_of, instant_of
 from tracker.doors.dashboard.cookie import form_key
 from tracker.doors.dashboard.visit import Route, Visit
 from tracker.doors.languages import choose
@@ -39,12 +39,11 @@ class Wording:
 
     def instant(self, instant: datetime) -> str:
         """A day with hour and minute."""
-        # Babel's own pattern puts words between them that some languages need.
-        return format_datetime(instant.astimezone(UTC), "medium", locale=self._locale).rpartition(":")[0]
+        return f"{self.day(day_of(instant))}, {instant.astimezone(UTC):%H:%M}"
 
     def hour(self, hour: Hour) -> str:
         """A day with the hour."""
-        return format_datetime(instant_of(hour), "medium", locale=self._locale).rpartition(":")[0]
+        return self.instant(instant_of(hour))
 
     def number(self, number: int) -> str:
         """A number."""
