@@ -17,6 +17,7 @@ from aiohttp import web
 
 from tracker.config import Listen, Settings
 from tracker.core.calendar import day_of
+from tracker.dashboard import Dashboard
 from tracker.doors import api, public
 from tracker.doors.about import about
 from tracker.doors.api_problems import malformed
@@ -50,7 +51,7 @@ SOON_AGAIN: Final = timedelta(minutes=5)
 async def serve(
     settings: Settings, ready: Callable[[], None], *, clock: Clock = utc_now, stop: asyncio.Event | None = None
 ) -> None:
-    """Run both listeners and the background work until SIGTERM, SIGINT or STOP; then finish what was begun.
+    """Run all listeners and the background work until SIGTERM, SIGINT or STOP; then finish what was begun.
 
     READY is called once, when requests are answered. Raises SetupError, StoreUnavailable, OSError.
     """
@@ -69,6 +70,7 @@ async def serve(
         for name, application, answer, limit in (
             ("private_listen", private, malformed(parts.metrics.problem), most.private),
             ("public_listen", public, plain, most.public),
+            ("dashboard_listen", Dashboard(parts, clock).application(), plain, most.private),
         ):
             counted = partial(_counted, answer, count)
             runner = await _listening(application, name, getattr(settings, name), counted, limit)

@@ -261,7 +261,7 @@ def table(sizes: Sequence[int] = SIZES) -> list[tuple[str, ...]]:
         found = asyncio.run(measured(sizes, lambda size: sqlite(size, Path(folder))))
         table = list(rows("SQLite", found))
     if programs() is not None:
-        with Cluster(**ON_DISK) as cluster:
+        with Cluster(b"", b"", **ON_DISK) as cluster:
             table += rows("PostgreSQL", asyncio.run(measured(sizes, lambda size: postgres(size, cluster))))
             table.append(asyncio.run(dropped(cluster)))
     return table

@@ -24,6 +24,7 @@ from tracker.store.ledger import append, ended_with, unsupported
 from tracker.store.pace import Pace
 from tracker.store.past_copies import COPIES, delete_past
 from tracker.store.schema import (
+    accounts,
     audit,
     calls,
     deliveries,
@@ -37,9 +38,11 @@ from tracker.store.schema import (
     messages,
     pending,
     recipients,
+    sessions,
     spent,
     superseded,
     suppressions,
+    swept,
     tracked,
     untouched,
 )
@@ -49,7 +52,7 @@ GRANTS: Final = 100
 """The most grants that one transaction ends: each takes its events along, and some write to the ledger."""
 BY_DAY: Final = (
     *COPIES, messages, pending, suppressions, external_ids, erased_ids, calls, mailings, spent, audit, untouched,
-    ledger_contents, ledger_ends,
+    ledger_contents, ledger_ends, sessions, accounts, swept,
 )  # fmt: skip
 """Tables that a last day alone decides about, children first."""
 

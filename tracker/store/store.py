@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.core.calendar import day_of, later
 from tracker.core.held import Held
+from tracker.core.oversight import AuditLine, ConsentState
 from tracker.model import (
     ApiKey,
     Day,
@@ -49,6 +50,7 @@ from tracker.store import (
     migrate,
     notes,
     notices,
+    oversight,
     people,
     proofs,
     rekey,
@@ -71,6 +73,7 @@ from tracker.store.partitions import AHEAD, ensure_partitions
 from tracker.store.reported import Ended, end_reported
 from tracker.store.restore import RestoreBook
 from tracker.store.sqlite import SqliteDatabase
+from tracker.store.staff import StaffBook
 from tracker.store.standing import read_standing, recipient_of
 from tracker.store.subjects import SubjectBook, read_held
 from tracker.store.unneeded import look_for_unneeded
@@ -500,9 +503,12 @@ class Store:
 
     async def sweep(self, today: Day, now: datetime, proof_days: int) -> dict[str, int]:
         """Delete all that is past its day; rows by table. A grant that ends leaves a proof for PROOF_DAYS."""
-        return await expiry.sweep(
+        deleted = await expiry.sweep(
             self._database, self._ledger_key, today, now, proof_days=proof_days, minimum_group=self._minimum_group
         )
+        async with self._database.write() as connection:
+            await oversight.note_sweep(connection, today, deleted)
+        return deleted
 
     async def keeps_commits(self) -> bool:
         """Whether what is acknowledged survives the end of every process."""
@@ -552,6 +558,36 @@ class Store:
         """The hour of the oldest event among those that go first; None when there is none."""
         async with self._database.read() as connection:
             return await expiry.oldest_event_hour(connection)
+
+    # --- staff -------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def staff(self) -> AsyncIterator[StaffBook]:
+        """One transaction on accounts and sessions; committed unless the block raises."""
+        async with self._database.write() as connection:
+            yield StaffBook(connection)
+
+    @asynccontextmanager
+    async def staff_as_it_is(self) -> AsyncIterator[StaffBook]:
+        """The same for looking only."""
+        async with self._database.read() as connection:
+            yield StaffBook(connection)
+
+    async def consent_state(self, now: datetime) -> ConsentState:
+        """Where all people together stand with their consents."""
+        await self._untouched.settle()
+        async with self._database.read() as connection:
+            return await oversight.consent_state(connection, now)
+
+    async def audit_page(self, today: Day, limit: int, before: int | None) -> tuple[tuple[AuditLine, ...], int | None]:
+        """Up to LIMIT lines of the audit trail before the line BEFORE, newest first, and where the next page begins."""
+        async with self._database.read() as connection:
+            return await oversight.audit_page(connection, today, limit, before)
+
+    async def sweeps(self, today: Day) -> dict[Day, dict[str, int]]:
+        """What was deleted on each of the last days, by table, newest first."""
+        async with self._database.read() as connection:
+            return await oversight.sweeps(connection, today)
 
     # --- API keys and notices ----------------------------------------------------------------------
 
