@@ -11,9 +11,9 @@ from sqlalchemy import bindparam, case, func, literal, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tracker.model import Day, DeliveryId, DeliveryRef, Pseudonym, Purpose, Registration
+from tracker.model import Day, DeliveryId, DeliveryRef, Left, Pseudonym, Purpose, Registration
 from tracker.store.engine import Database
-from tracker.store.schema import deliveries, grants, is_live, links, messages, recipients, tracked
+from tracker.store.schema import deliveries, grants, is_live, links, message_left, messages, recipients, tracked
 from tracker.store.standing import remember_references
 
 NOTHING: frozenset[Purpose] = frozenset()
@@ -113,6 +113,14 @@ async def _write(connection: AsyncConnection, copies: Sequence[tuple[Registratio
     }
     if found:
         await connection.execute(upsert(links).on_conflict_do_nothing(), list(found.values()))
+    left = {
+        (item.message, reason): {"message": item.message, "reason": reason, "count": count}
+        for item, _ in reversed(copies)
+        for reason, count in item.left.items()
+        if reason is not Left.NO_GRANT  # that one is about the recipient, not about the message
+    }
+    if left:
+        await connection.execute(upsert(message_left).on_conflict_do_nothing(), list(left.values()))
     await connection.execute(
         upsert(deliveries).on_conflict_do_nothing(),
         [

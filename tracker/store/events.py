@@ -10,6 +10,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.model import Day, Event
+from tracker.store.engaged import note_engaged
 from tracker.store.engine import Database
 from tracker.store.schema import events, grants, is_live, tracked
 
@@ -27,6 +28,7 @@ async def record_events(database: Database, items: Sequence[tuple[Event, Day]]) 
         rows = {event for event, _ in items if _key(event) in accepted}
         if rows:
             await connection.execute(_INSERT, [_parameters(event, today) for event in rows])
+            await note_engaged(connection, rows)
     return [_key(event) in accepted for event, _ in items]
 
 

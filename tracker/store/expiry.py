@@ -22,6 +22,7 @@ from tracker.store.schema import (
     audit,
     calls,
     deliveries,
+    engaged,
     erased_ids,
     events,
     external_ids,
@@ -46,7 +47,7 @@ GRANTS: Final = 100
 """The most grants that one transaction ends: each takes its events along, and some write to the ledger."""
 
 BY_DAY: Final = (
-    events, tracked, deliveries, pending, suppressions, external_ids, erased_ids, calls, mailings, spent, audit,
+    engaged, events, tracked, deliveries, pending, suppressions, external_ids, erased_ids, calls, mailings, spent, audit,
     messages, untouched,
 )  # fmt: skip
 """Tables that a last day alone decides about, children first."""

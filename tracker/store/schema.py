@@ -223,8 +223,8 @@ messages = _table(
     _column("last_hour"),
     _column("last_day"),
     PrimaryKeyConstraint("id"),
-    Index("messages_by_owner", "owner", "last_hour"),
-    Index("messages_by_last_hour", "last_hour"),
+    Index("messages_by_owner", "owner", "last_hour", "id"),
+    Index("messages_by_last_hour", "last_hour", "id"),
     Index("messages_by_last_day", "last_day"),
 )
 message_untouched = _table(
@@ -234,6 +234,14 @@ message_untouched = _table(
     _column("worker"),
     _column("count"),
     PrimaryKeyConstraint("message", "reason", "worker"),
+)
+message_left = _table(
+    # How many links of a message were left as they stood, and why: those of the first copy that was tracked.
+    "message_left",
+    _column("message", LargeBinary, ForeignKey("messages.id", ondelete="CASCADE")),
+    _column("reason", Text),
+    _column("count"),
+    PrimaryKeyConstraint("message", "reason"),
 )
 links = _table(
     "links",
@@ -286,6 +294,22 @@ events = _table(
         ondelete="CASCADE",
     ),
 )
+engaged = _table(
+    # The last hour in which a person's hand was seen on a delivery: the order of the feed. It hangs on the grant.
+    "engaged",
+    _column("last_day"),
+    _column("delivery", LargeBinary),
+    _purpose(),
+    _column("recipient", Number),
+    _column("owner", LargeBinary),
+    _column("message", LargeBinary),
+    _column("hour"),
+    PrimaryKeyConstraint("last_day", "delivery", "purpose"),
+    ForeignKeyConstraint(["recipient", "purpose"], ["grants.recipient", "grants.purpose"], ondelete="CASCADE"),
+    Index("engaged_by_owner", "owner", "hour", "message"),
+    Index("engaged_by_message", "message", "hour"),
+    Index("engaged_by_grant", "recipient", "purpose"),
+)
 untouched = _table(
     "untouched",
     _column("owner", LargeBinary),
@@ -320,6 +344,14 @@ audit = _table(
     rowid=True,
 )
 
+team_totals = _table(
+    # What all reps' mail came to in a span of full days, rounded and without small cells: written once, never again.
+    "team_totals",
+    _column("first_day"),
+    _column("days"),
+    *(_column(name, null=True) for name in ("sent", "measurable", "open_base", "opened", "click_base", "clicked")),
+    PrimaryKeyConstraint("first_day", "days"),
+)
 notices = _table(
     "notices",
     _column("version", Text),

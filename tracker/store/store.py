@@ -27,8 +27,9 @@ from tracker.model import (
     MailKind,
     MessageFigures,
     MessageKey,
+    MessageQuery,
+    Moment,
     Notice,
-    Owner,
     PersonFigures,
     Proof,
     Pseudonym,
@@ -54,6 +55,7 @@ from tracker.store import (
     proofs,
     rekey,
     spent,
+    timeline,
 )
 from tracker.store.bulk import BulkBook
 from tracker.store.changes import ChangePage, changes_after
@@ -62,6 +64,7 @@ from tracker.store.engine import BUSY_SECONDS, Database, database_path
 from tracker.store.events import record_events
 from tracker.store.examination import Examination
 from tracker.store.expiring import Expiring, expiring
+from tracker.store.figures import Owners
 from tracker.store.group import CAPACITY, PAUSE, Group, PatientGroup
 from tracker.store.mailings import MailLimit
 from tracker.store.reported import Ended, end_reported
@@ -406,35 +409,43 @@ class Store:
 
     # --- figures -----------------------------------------------------------------------------------
 
-    async def messages(
-        self, owner: Owner | None, today: Day, limit: int = 50, after: str | None = None
-    ) -> tuple[tuple[MessageFigures, ...], str | None]:
-        """Up to LIMIT messages of OWNER (None: of all), newest first, and where the next page begins.
+    async def messages(self, query: MessageQuery, today: Day) -> tuple[tuple[MessageFigures, ...], str | None]:
+        """The messages that QUERY asks for, and where the next page begins.
 
-        Raises InvalidField for an AFTER that no page gave.
+        Raises InvalidField for a cursor that no page gave.
         """
         await self._untouched.settle()
         async with self._database.read() as connection:
-            return await figures.message_page(connection, owner, today, limit, after)
+            return await figures.message_page(connection, query, today)
 
-    async def message(self, key: MessageKey, owner: Owner | None, today: Day) -> MessageFigures | None:
-        """The message KEY; None when it is unknown or another owner's."""
+    async def message(
+        self, key: MessageKey, owners: Owners, today: Day, source: str | None = None
+    ) -> MessageFigures | None:
+        """The message KEY; None when it is unknown or none of OWNERS'. References are those that SOURCE gave."""
         await self._untouched.settle()
         async with self._database.read() as connection:
-            return await figures.one_message(connection, key, owner, today)
+            return await figures.one_message(connection, key, owners, source, today)
 
-    async def person(self, pseudonym: Pseudonym, owner: Owner | None, today: Day) -> PersonFigures:
-        """What the person did with messages of OWNER; empty for somebody unknown."""
+    async def timeline(self, key: MessageKey, today: Day) -> tuple[Moment, ...]:
+        """When people and machines touched the message KEY."""
         async with self._database.read() as connection:
-            return await people.one_person(connection, await recipient_of(connection, pseudonym), owner, today)
+            return await timeline.timeline(connection, key, today)
+
+    async def person(self, pseudonym: Pseudonym, owners: Owners, today: Day) -> PersonFigures:
+        """What the person did with messages of OWNERS; empty for somebody unknown."""
+        async with self._database.read() as connection:
+            return await people.one_person(connection, await recipient_of(connection, pseudonym), owners, today)
 
     async def person_by_reference(
-        self, source: str, reference: str, owner: Owner | None, today: Day
+        self, source: str | None, reference: str, owners: Owners, today: Day
     ) -> PersonFigures | None:
-        """The same for the person whom SOURCE calls REFERENCE; None when it never gave that one."""
+        """The same for the person whom SOURCE calls REFERENCE; None when it never gave that one.
+
+        SOURCE None: any system's, if they all mean the same person.
+        """
         async with self._database.read() as connection:
             recipient = await people.person_of_reference(connection, source, reference, today)
-            return None if recipient is None else await people.one_person(connection, recipient, owner, today)
+            return None if recipient is None else await people.one_person(connection, recipient, owners, today)
 
     # --- expiry ------------------------------------------------------------------------------------
 
