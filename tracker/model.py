@@ -541,10 +541,9 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class TeamTotals:
-    """What all reps' mail came to in a span of full days, rounded; None: too few people, on one side or the other."""
+    """What all reps' mail came to on a full day, rounded; None: too few people, on one side or the other."""
 
-    first_day: Day
-    days: int
+    day: Day
     sent: int | None = None
     measurable: int | None = None
     """Copies of which opens or clicks could be measured."""

@@ -160,9 +160,9 @@ CATEGORIES: Final = (
 )
 NOT_PERSONAL: Final[Mapping[str, str]] = {
     "ledger": "entry last_day content_digest previous digest",  # keyed digests; the salts go with the contents
-    "message_untouched": "message reason worker count",  # numbers of copies that tracked nobody
+    "message_untouched": "message day reason worker count",  # numbers of copies that tracked nobody
     "message_left": "message reason count",  # numbers of links
-    "team_totals": "first_day days sent measurable open_base opened click_base clicked",  # rounded, none of few people
+    "team_totals": "day sent measurable open_base opened click_base clicked",  # rounded, none of few people
     "spent": "digest last_day",  # of links that were used
     "notices": "version language text sha256 features superseded_day",
     "installation": "name value",

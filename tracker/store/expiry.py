@@ -47,8 +47,8 @@ GRANTS: Final = 100
 """The most grants that one transaction ends: each takes its events along, and some write to the ledger."""
 
 BY_DAY: Final = (
-    engaged, events, tracked, deliveries, pending, suppressions, external_ids, erased_ids, calls, mailings, spent, audit,
-    messages, untouched,
+    engaged, events, tracked, deliveries, pending, suppressions, external_ids, erased_ids, calls, mailings, spent,
+    audit, messages, untouched,
 )  # fmt: skip
 """Tables that a last day alone decides about, children first."""
 

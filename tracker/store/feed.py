@@ -15,8 +15,7 @@ from tracker.store.schema import messages
 
 _ENGAGED: Final = "e"
 _REST: Final = "s"
-"""The parts of a list, which begin its cursors: messages by their last engagement, then messages by when they were sent.
-"""
+"""The parts of a list, which begin its cursors: first messages by their last engagement, then by their sending."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -143,12 +143,12 @@ async def figures_of(
     for message, purpose, count in await connection.execute(counted):
         measurable[message][purpose] = count
     distinct = select(copy.c.message, func.count(copy.c.delivery.distinct())).group_by(copy.c.message)
-    measured = {message: count for message, count in await connection.execute(distinct)}
+    measured = Counter({message: count for message, count in await connection.execute(distinct)})  # noqa: C416
     sent = await _sent(connection, keys, today)
     last = await last_hours(connection, keys, today)
     untouched = await _by_reason(connection, message_untouched, keys)
     left = await _by_reason(connection, message_left, keys)
-    named = await references_of(connection, [key for key in keys if measured.get(key, 0) <= NAMED], source, today)
+    named = await references_of(connection, [key for key in keys if measured[key] <= NAMED], source, today)
     figures = []
     for row in map(rows.__getitem__, keys):
         opened, opened_by_machines = touched.get((row.id, Purpose.OPEN), (0, 0))
@@ -169,7 +169,7 @@ async def figures_of(
                 tracked=sent.get(row.id, 0),
                 untouched={Reason(reason): count for reason, count in untouched[row.id].items()},
                 links=of_links.get(row.id, ()),
-                measured=measured.get(row.id, 0),
+                measured=measured[row.id],
                 engaged=engaged,
                 machines_only=machines_only,
                 last_engaged=None if hour is None else Hour(hour),

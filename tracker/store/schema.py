@@ -230,10 +230,12 @@ messages = _table(
 message_untouched = _table(
     "message_untouched",
     _column("message", LargeBinary, ForeignKey("messages.id", ondelete="CASCADE")),
+    _column("day"),
     _column("reason", Text),
     _column("worker"),
     _column("count"),
-    PrimaryKeyConstraint("message", "reason", "worker"),
+    PrimaryKeyConstraint("message", "day", "reason", "worker"),
+    Index("message_untouched_by_day", "day"),
 )
 message_left = _table(
     # How many links of a message were left as they stood, and why: those of the first copy that was tracked.
@@ -345,12 +347,11 @@ audit = _table(
 )
 
 team_totals = _table(
-    # What all reps' mail came to in a span of full days, rounded and without small cells: written once, never again.
+    # What all reps' mail came to on a full day, rounded and without small cells: written once, never again.
     "team_totals",
-    _column("first_day"),
-    _column("days"),
+    _column("day"),
     *(_column(name, null=True) for name in ("sent", "measurable", "open_base", "opened", "click_base", "clicked")),
-    PrimaryKeyConstraint("first_day", "days"),
+    PrimaryKeyConstraint("day"),
 )
 notices = _table(
     "notices",

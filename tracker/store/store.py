@@ -19,6 +19,7 @@ from tracker.core.calendar import day_of
 from tracker.core.held import Held
 from tracker.model import (
     ApiKey,
+    Coverage,
     Day,
     DeliveryRef,
     Event,
@@ -38,9 +39,11 @@ from tracker.model import (
     SchemaBehind,
     Standing,
     StoreUnavailable,
+    TeamTotals,
     UntouchedCopy,
 )
 from tracker.store import (
+    coverage,
     deliveries,
     examination,
     expiry,
@@ -55,6 +58,7 @@ from tracker.store import (
     proofs,
     rekey,
     spent,
+    team,
     timeline,
 )
 from tracker.store.bulk import BulkBook
@@ -446,6 +450,22 @@ class Store:
         async with self._database.read() as connection:
             recipient = await people.person_of_reference(connection, source, reference, today)
             return None if recipient is None else await people.one_person(connection, recipient, owners, today)
+
+    async def coverage(self, owners: Owners, first: Day, today: Day) -> tuple[Coverage, ...]:
+        """How much of what OWNERS sent on each day from FIRST on could be measured, oldest first."""
+        await self._untouched.settle()
+        async with self._database.read() as connection:
+            return await coverage.coverage(connection, owners, first, today, today)
+
+    async def put_team_totals_on_file(self, today: Day) -> int:
+        """Make the totals of the full days before TODAY that are not on file; how many."""
+        await self._untouched.settle()
+        return await team.put_on_file(self._database, today)
+
+    async def team_totals(self, first: Day, last: Day) -> tuple[TeamTotals, ...]:
+        """What all reps' mail came to on the days from FIRST to LAST, as it was put on file, oldest first."""
+        async with self._database.read() as connection:
+            return await team.on_file(connection, first, last)
 
     # --- expiry ------------------------------------------------------------------------------------
 

@@ -46,10 +46,9 @@ def _figures() -> None:
     op.create_index("engaged_by_grant", "engaged", ["recipient", "purpose"])
     _table(
         "team_totals",
-        _column("first_day"),
-        _column("days"),
+        _column("day"),
         *(_column(name, null=True) for name in ("sent", "measurable", "open_base", "opened", "click_base", "clicked")),
-        sa.PrimaryKeyConstraint("first_day", "days"),
+        sa.PrimaryKeyConstraint("day"),
     )
 
 
