@@ -12,7 +12,7 @@ from tracker.core.cells import harmless
 from tracker.model import Hour, MessageFigures, Purpose, Reason
 
 COLUMNS: Final = (
-    "id", "label", "references", "first_sent", "last_sent", "last_engaged", "sent", "tracked", "measurable",
+    "id", "label", "references", "first_sent", "last_sent", "last_engaged", "sent", "tracked", "measured",
     "measurable_open", "opened", "opened_by_machines_only", "measurable_click", "clicked", "clicked_by_machines_only",
     "engaged", "machines_only", "links_left", *(f"untouched_{reason}" for reason in Reason),
 )  # fmt: skip

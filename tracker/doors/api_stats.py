@@ -106,10 +106,8 @@ def message_json(figures: MessageFigures) -> dict[str, Any]:
         "last_engaged": figures.last_engaged and _instant(figures.last_engaged),
         "sent": figures.sent,
         "tracked": figures.tracked,
-        "measurable": {
-            "any": figures.measured,
-            **{purpose: figures.measurable.get(purpose, 0) for purpose in sorted(MAIL_PURPOSES)},
-        },
+        "measured": figures.measured,
+        "measurable": {purpose: figures.measurable.get(purpose, 0) for purpose in sorted(MAIL_PURPOSES)},
         "opened": figures.opened,
         "opened_by_machines_only": figures.opened_by_machines_only,
         "clicked": figures.clicked,

@@ -191,7 +191,8 @@ class MessagesQuery(Body):
     after: Name | None = Field(None, description="What `next` of another page said.")
     order: Order = Field(
         Order.SENT,
-        description="`sent`: newest first. `engaged`: what a person touched last, then what nobody touched; of one rep.",
+        description="`sent`: newest first. `engaged`: what a person touched last, then what nobody touched; of one "
+        "rep.",
     )
     label: Name | None = Field(None, description="Messages with exactly this label.")
     campaign: Name | None = Field(None, description="The message of this campaign, by the sender's own id; of one rep.")
