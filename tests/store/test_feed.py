@@ -154,7 +154,7 @@ async def test_a_list_is_narrowed_by_label_day_and_message(world: World) -> None
     for order in Order:
         query = MessageQuery(frozenset({JONAS}), order, limit=2)
         assert await labels(world, replace(query, label="3")) == ["3", "3"]
-        assert sorted(await labels(world, replace(query, first_day=on(2), last_day=on(5)))) == ["2", "3", "4", "5"]
+        assert set(await labels(world, replace(query, first_day=on(2), last_day=on(5)))) == {"2", "3", "4", "5"}
         assert await labels(world, replace(query, messages=frozenset({copies[6].message}))) == ["6"]
         assert await labels(world, replace(query, label="none")) == []
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable
 from typing import Final
 
 from tracker.core.calendar import instant_of
@@ -18,42 +15,29 @@ COLUMNS: Final = (
 )  # fmt: skip
 
 
-def head() -> str:
-    """The line with the names of the columns."""
-    return _line(COLUMNS)
-
-
-def line(figures: MessageFigures) -> str:
-    """The line about one message."""
-    return _line(
-        (
-            figures.message.hex(),
-            figures.label or "",
-            " ".join(figures.references),
-            _instant(figures.first_sent),
-            _instant(figures.last_sent),
-            "" if figures.last_engaged is None else _instant(figures.last_engaged),
-            figures.sent,
-            figures.tracked,
-            figures.measured,
-            figures.measurable.get(Purpose.OPEN, 0),
-            figures.opened,
-            figures.opened_by_machines_only,
-            figures.measurable.get(Purpose.CLICK, 0),
-            figures.clicked,
-            figures.clicked_by_machines_only,
-            figures.engaged,
-            figures.machines_only,
-            sum(figures.left.values()),
-            *(figures.untouched.get(reason, 0) for reason in Reason),
-        )
+def row(figures: MessageFigures) -> tuple[str | int, ...]:
+    """The cells about one message, in the order of COLUMNS."""
+    return (
+        figures.message.hex(),
+        harmless(figures.label or ""),
+        harmless(" ".join(figures.references)),
+        _instant(figures.first_sent),
+        _instant(figures.last_sent),
+        "" if figures.last_engaged is None else _instant(figures.last_engaged),
+        figures.sent,
+        figures.tracked,
+        figures.measured,
+        figures.measurable.get(Purpose.OPEN, 0),
+        figures.opened,
+        figures.opened_by_machines_only,
+        figures.measurable.get(Purpose.CLICK, 0),
+        figures.clicked,
+        figures.clicked_by_machines_only,
+        figures.engaged,
+        figures.machines_only,
+        sum(figures.left.values()),
+        *(figures.untouched.get(reason, 0) for reason in Reason),
     )
-
-
-def _line(cells: Iterable[str | int]) -> str:
-    out = io.StringIO()
-    csv.writer(out).writerow([harmless(cell) if isinstance(cell, str) else cell for cell in cells])
-    return out.getvalue()
 
 
 def _instant(hour: Hour) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -155,11 +157,11 @@ async def _streamed(
 
 
 async def _table(first: MessageFigures | None, rest: AsyncIterator[MessageFigures]) -> AsyncIterator[str]:
-    yield message_table.head()
+    yield _line(message_table.COLUMNS)
     if first is not None:
-        yield message_table.line(first)
+        yield _line(message_table.row(first))
         async for each in rest:
-            yield message_table.line(each)
+            yield _line(message_table.row(each))
 
 
 async def _document(first: MessageFigures | None, rest: AsyncIterator[MessageFigures]) -> AsyncIterator[str]:
@@ -169,6 +171,12 @@ async def _document(first: MessageFigures | None, rest: AsyncIterator[MessageFig
         async for each in rest:
             yield ",\n" + json.dumps(message_json(each))
     yield "]}\n"
+
+
+def _line(cells: Sequence[str | int]) -> str:
+    out = io.StringIO()
+    csv.writer(out).writerow(cells)
+    return out.getvalue()
 
 
 def _logins(request: web.Request, key: ApiKey) -> frozenset[str] | None:

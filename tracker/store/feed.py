@@ -28,7 +28,7 @@ class Page:
 
 async def find_page(connection: AsyncConnection, query: MessageQuery, today: Day) -> Page:
     """The page that QUERY asks for. Raises InvalidField for a cursor that no page gave."""
-    owners = [None] if query.owners is None else sorted(query.owners)
+    owners: list[Owner | None] = [None] if query.owners is None else [*sorted(query.owners)]
     part, before = (None, None) if query.after is None else position(query.after)
     found: list[tuple[str, Place]] = []
     if query.order is Order.ENGAGED and part != _REST and query.engaged is not False:
