@@ -44,15 +44,18 @@ class Installation:
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
-        public, private = free_port(), free_port()
+        public, private, dashboard = free_port(), free_port(), free_port()
         self.public_url = f"http://127.0.0.1:{public}"
         self.private_url = f"http://127.0.0.1:{private}"
+        self.dashboard_url = f"http://127.0.0.1:{dashboard}"
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("TRACKER_")},
             "TRACKER_CONFIG": str(folder / "tracker.toml"),
             "TRACKER_PUBLIC_URL": self.public_url,
             "TRACKER_PUBLIC_LISTEN": f"127.0.0.1:{public}",
             "TRACKER_PRIVATE_LISTEN": f"127.0.0.1:{private}",
+            "TRACKER_DASHBOARD_LISTEN": f"127.0.0.1:{dashboard}",
+            "TRACKER_DASHBOARD_URL": self.dashboard_url,
             **settings,
         }
         self._server: subprocess.Popen[str] | None = None

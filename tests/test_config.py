@@ -23,6 +23,7 @@ IN_THE_CONTRACT = [
 BEYOND_IT = [
     "language", "rewrite_visible_urls", "excluded_links", "plan_cache", "confirmations_per_day", "controller_address",
     "data_protection_officer", "supervisory_authority", "purposes", "data_recipients", "hosting", "transfers",
+    "dashboard_url",
 ]  # fmt: skip
 REQUIRED = {"TRACKER_CONTROLLER": "Werkstatt Nord GmbH", "TRACKER_CONTACT": "privacy@werkstatt-nord.example"}
 IMPOSSIBLE = {
@@ -45,6 +46,7 @@ IMPOSSIBLE = {
     "public_listen": ["", "8080", ":8080", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "::1:8080", "a b:80"],
     "private_listen": ["127.0.0.1:x"],
     "dashboard_listen": ["127.0.0.1:-1"],
+    "dashboard_url": ["", "http://dash.example.com", "https://dash.example.com/path"],
     "confirmations_per_day": ["", "-1", "many", "1000001"],
     "trusted_proxies": ["10.0.0.1/8", "proxy.example", "10.0.0.0/33"],
     "database_url": [

@@ -601,6 +601,73 @@ class ApiKey:
     revoked_day: Day | None = None
 
 
+class Role(StrEnum):
+    """What somebody who signs in is there for; each sees what that needs, and no role includes another."""
+
+    REP = "rep"
+    """Sees what became of their own messages."""
+    MANAGER = "manager"
+    """Sees totals of the team."""
+    PRIVACY = "privacy"
+    """Sees consents, the audit trail and deletion, and answers requests; no engagement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Somebody who may sign in."""
+
+    id: int
+    login: str
+    """An e-mail address, normalised."""
+    role: Role
+    created_day: Day
+    aliases: tuple[str, ...] = ()
+    """Other addresses of theirs, normalised: mail from these is theirs too."""
+    language: Language | None = None
+    """What they chose; None: what their browser asks for."""
+    second_factor: bool = False
+    """Whether they have set one up."""
+    disabled_day: Day | None = None
+
+    @property
+    def logins(self) -> tuple[str, ...]:
+        """Every name under which messages may be theirs."""
+        return (self.login, *self.aliases)
+
+    @property
+    def actor(self) -> str:
+        """How the audit trail names them: without the address, which goes with the account."""
+        return f"user:{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What an account is proved with; it never leaves the flows that check it."""
+
+    account: Account
+    password: str = field(repr=False)
+    """An argon2id hash in its own notation."""
+    second_factor: bytes | None = field(default=None, repr=False)
+    """The sealed secret of one-time codes."""
+    last_step: int = 0
+    """The last time step whose code was used: none is good twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class StaffSession:
+    """A browser in which somebody signed in."""
+
+    digest: bytes = field(repr=False)
+    """Of its token, which only the browser has."""
+    account: Account
+    began: datetime
+    used: datetime
+    """When it was used last, to the minute."""
+    ends: datetime
+    complete: bool
+    """Whether all was proved that the account asks for; until then only the way there is open."""
+
+
 # --- errors ------------------------------------------------------------------------------------
 
 
@@ -804,6 +871,63 @@ class ForeignOwner(Forbidden):
     slug = "foreign-owner"
     title = "This API key belongs to another rep."
     remedy = "Leave Tracker-Owner out, or use that rep's own key."
+
+
+class NotForYou(Forbidden):
+    """A page of the dashboard that is not for this role."""
+
+    slug = "not-for-you"
+    title = "This page is not for your role."
+    meaning = "Nothing was shown and nothing was changed."
+    remedy = "Use the pages that the navigation names; whoever runs this tracker can change your role."
+
+
+class ForeignForm(Forbidden):
+    """A form that did not come from a page of ours, or from one of an earlier session."""
+
+    slug = "foreign-form"
+    title = "This form is not from a page that is open now."
+    remedy = "Open the page again and send the form from there."
+
+
+class SignInFailed(BadRequest):
+    """Whatever was wrong: which of it is not said. `detail` may name the field of somebody who is signed in."""
+
+    status = 403
+    slug = "sign-in-failed"
+    title = "That was not right."
+    remedy = "Check what you typed and try again; after several attempts you have to wait."
+
+
+class BadPassword(BadRequest):
+    """A password that may not be set; `detail` is short, long, common or context."""
+
+    status = 422
+    slug = "bad-password"
+    title = "This password cannot be set."
+    remedy = (
+        "Choose one of 15 to 128 characters that nobody would guess, such as four words that do not belong together; "
+        "not your address, nor the name of the company."
+    )
+
+
+class TooManyAttempts(BadRequest):
+    """Somebody tries passwords or codes."""
+
+    status = 429
+    slug = "too-many-attempts"
+    title = "There were too many attempts."
+    meaning = "Nothing was looked at."
+    remedy = "Wait a while and try again."
+
+
+class Misdirected(BadRequest):
+    """The dashboard under a name that its settings do not know."""
+
+    status = 421
+    slug = "misdirected"
+    title = "The dashboard is not at this address."
+    remedy = "Whoever runs this tracker: let `dashboard_url` be the address that browsers use."
 
 
 class NotFound(BadRequest):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tracker.config import Settings
 from tracker.core.consent import ConsentPolicy
 from tracker.core.disclosure import Disclosure, Periods
@@ -71,6 +73,11 @@ def disclosure(settings: Settings) -> Disclosure:
         hosting=settings.hosting,
         transfers=settings.transfers,
     )
+
+
+def dashboard_site(settings: Settings) -> Site:
+    """What SETTINGS say that people who sign in read."""
+    return replace(site(settings), public_url=settings.dashboard_url, notice=False)
 
 
 def site(settings: Settings) -> Site:

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from tracker.config import Listen, Settings
 from tracker.core.calendar import day_of
+from tracker.dashboard import Dashboard
 from tracker.doors import api, public
 from tracker.doors.about import about
 from tracker.doors.api_problems import malformed
@@ -43,7 +44,7 @@ SOON_AGAIN: Final = timedelta(minutes=5)
 async def serve(
     settings: Settings, ready: Callable[[], None], *, clock: Clock = utc_now, stop: asyncio.Event | None = None
 ) -> None:
-    """Run both listeners and the background work until SIGTERM, SIGINT or STOP; then finish what was begun.
+    """Run all listeners and the background work until SIGTERM, SIGINT or STOP; then finish what was begun.
 
     READY is called once, when requests are answered. Raises SetupError, StoreUnavailable, OSError.
     """
@@ -59,6 +60,7 @@ async def serve(
         for name, application, answer in (
             ("private_listen", private, malformed(parts.metrics.problem)),
             ("public_listen", public, plain),
+            ("dashboard_listen", Dashboard(parts, clock).application(), plain),
         ):
             runner = await _listening(application, name, getattr(settings, name), partial(_counted, answer, count))
             stack.push_async_callback(runner.cleanup)

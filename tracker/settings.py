@@ -29,7 +29,7 @@ MAY_HOLD_SECRETS: Final = ("database_url", "smtp_next_hop")
 PATHS: Final = ("key_file", "journal")
 NOT_BUILT_YET: Final = frozenset(
     {
-        "dashboard_listen", "minimum_group", "smtp_listen",
+        "minimum_group", "smtp_listen",
         "control_networks", "campaign_header", "reference_header", "label_from", "resign_domains",
         "mode",
     }
@@ -104,6 +104,11 @@ class Settings(BaseSettings):
     )
     dashboard_listen: ListenAt = Field(
         default=Listen("127.0.0.1", 8082), description="Where it listens for the dashboard."
+    )
+    dashboard_url: Annotated[str, PlainValidator(values.public_url)] = Field(
+        default="http://127.0.0.1:8082",
+        description="The dashboard's address in browsers. https, as a reverse proxy before it gives, unless it is "
+        "loopback.",
     )
     trusted_proxies: Networks = Field(
         default=(), description="Reverse proxies whose X-Forwarded-For is believed: addresses or networks."

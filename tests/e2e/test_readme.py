@@ -35,13 +35,14 @@ def test_every_guide_is_linked_and_run() -> None:
 
 
 def test_every_other_command_does_what_it_says(tmp_path: Path) -> None:
-    public, private = str(free_port()), str(free_port())
+    public, private, dashboard = str(free_port()), str(free_port()), str(free_port())
     bin_folder = Path(sys.executable).parent
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("TRACKER_")},
         "PATH": f"{bin_folder}:{os.environ['PATH']}",
         "TRACKER_PUBLIC_LISTEN": f"127.0.0.1:{public}",
         "TRACKER_PRIVATE_LISTEN": f"127.0.0.1:{private}",
+        "TRACKER_DASHBOARD_LISTEN": f"127.0.0.1:{dashboard}",
     }
     script = "set -euo pipefail\n" + "".join(
         block.replace("tracker serve &\n", "tracker serve & echo $! > serve.pid\n" + WAIT) + "\necho\n"

@@ -24,6 +24,7 @@ from tracker.cli.run import demo, serve, sweep
 from tracker.cli.sections import Sections
 from tracker.cli.setup import doctor, init
 from tracker.cli.subjects import subject
+from tracker.cli.users import user
 from tracker.logs import configure
 from tracker.model import TrackerError
 
@@ -44,7 +45,7 @@ def tracker(context: click.Context, config: Path | None) -> None:
 tracker.section("Begin", demo, init, key, serve, doctor)
 tracker.section("Mail", audit, rewrite)
 tracker.section("Consent", consent, notice)
-tracker.section("People", subject, prove_forgotten, report)
+tracker.section("People", subject, prove_forgotten, report, user)
 tracker.section("Upkeep", sweep, backup, restore_check, secret)
 consent.section("One person", grant, withdraw, show, invite, export)
 consent.section("Many", import_list, expiring)

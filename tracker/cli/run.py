@@ -28,7 +28,9 @@ def serve(context: Context) -> None:
         log.info("setting %s=%s", name, value)
 
     def ready() -> None:
-        click.echo(f"listening: public {settings.public_listen}, private {settings.private_listen}")
+        where = {"public": settings.public_listen, "private": settings.private_listen}
+        where["dashboard"] = settings.dashboard_listen
+        click.echo("listening: " + ", ".join(f"{name} {listen}" for name, listen in where.items()))
 
     run(run_service(settings, ready))
 

@@ -151,6 +151,25 @@ CATEGORIES: Final = (
         {"api_keys": "name digest scopes owner created_day revoked_day"},
     ),
     Category(
+        "accounts",
+        About.STAFF,
+        "Accounts of people who sign in: e-mail addresses, role, language, and what proves who they are (the password "
+        "only as a hash).",
+        "while the account is in use, and for %(audit)s after it was disabled",
+        {
+            "accounts": "id login role password second_factor last_step language created_day disabled_day last_day",
+            "aliases": "alias account",
+            "recovery_codes": "account digest",
+        },
+    ),
+    Category(
+        "sessions",
+        About.STAFF,
+        "When somebody signed in and used the pages last, without address and device.",
+        "until the session ends, at most for a day",
+        {"sessions": "digest account began used ends complete last_day"},
+    ),
+    Category(
         "audit",
         About.STAFF,
         "Who did what on behalf of a recipient, without content and without saying for whom.",

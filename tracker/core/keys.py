@@ -166,6 +166,11 @@ class KeyRing:
         return derive(self.ledger_key, "receipt subject")
 
     @cached_property
+    def staff(self) -> bytes:
+        """For what seals and names the second factors of accounts; from the ledger's key, which nothing rotates."""
+        return derive(self.ledger_key, "staff")
+
+    @cached_property
     def _by_id(self) -> dict[str, SigningKey]:
         return {key.id: key for key in self.signing}
 

@@ -211,7 +211,7 @@ class Story:
 async def _installed(folder: Path) -> tuple[Settings, str]:
     """A new installation in FOLDER on free ports, and an API key for it."""
     click.secho("A tracker is set up in a temporary folder", bold=True)
-    public, private = free_port(), free_port()
+    public, private, dashboard = free_port(), free_port(), free_port()
     config = await installation.create(
         folder,
         controller="Werkstatt Nord GmbH",
@@ -221,7 +221,12 @@ async def _installed(folder: Path) -> tuple[Settings, str]:
         now=utc_now(),
         environ={},
     )
-    listen = {"TRACKER_PUBLIC_LISTEN": f"127.0.0.1:{public}", "TRACKER_PRIVATE_LISTEN": f"127.0.0.1:{private}"}
+    listen = {
+        "TRACKER_PUBLIC_LISTEN": f"127.0.0.1:{public}",
+        "TRACKER_PRIVATE_LISTEN": f"127.0.0.1:{private}",
+        "TRACKER_DASHBOARD_LISTEN": f"127.0.0.1:{dashboard}",
+        "TRACKER_DASHBOARD_URL": f"http://127.0.0.1:{dashboard}",
+    }
     settings = load(config, {**listen, **STATEMENTS})
     async with built(settings) as parts:
         scopes = frozenset({Scope.REWRITE, Scope.CONSENT, Scope.STATS})

@@ -21,22 +21,26 @@ _BOUNDARY: Final = re.compile(r'boundary="?([^";,\s]{1,70})', re.IGNORECASE)
 _FIELD_NAME: Final = re.compile(rb'[; ]name="?([^";\r\n]*)', re.IGNORECASE)
 
 
-async def read_form(request: web.Request) -> list[tuple[str, str]]:
+async def read_form(request: web.Request, largest: int = LARGEST_FORM) -> list[tuple[str, str]]:
     """Names and values of the fields that REQUEST sent; none when its body is empty or no form.
 
-    Raises FormTooLarge, and BadRequest when the body does not arrive or has too many fields.
+    LARGEST: bytes that it may have. Raises FormTooLarge, and BadRequest when the body does not arrive or has too many
+    fields.
     """
-    return fields(request.headers.get("Content-Type", ""), await _body(request))
+    return fields(request.headers.get("Content-Type", ""), await _body(request, largest))
 
 
-async def _body(request: web.Request) -> bytes:
-    if (request.content_length or 0) > LARGEST_FORM:
+async def _body(request: web.Request, largest: int) -> bytes:
+    if (request.content_length or 0) > largest:
         raise FormTooLarge
     try:
         async with asyncio.timeout(SLOWEST_FORM):
-            return await request.read()
+            body = await request.read()
     except (TimeoutError, ConnectionError, web.RequestPayloadError):
         raise BadRequest from None
+    if len(body) > largest:  # one that came in chunks
+        raise FormTooLarge
+    return body
 
 
 def fields(content_type: str, body: bytes) -> list[tuple[str, str]]:

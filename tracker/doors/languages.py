@@ -30,9 +30,17 @@ _DAYS_OF_A_YEAR: Final = 365
 class Languages:
     """The catalogues, read once at start."""
 
-    def __init__(self, folder: Path) -> None:
-        """Read FOLDER's catalogues. Raises OSError or babel's PoFileError when one is missing or damaged."""
-        self._texts = {language: _read(folder / f"{language}.po") for language in Language if language is not SOURCE}
+    def __init__(self, folder: Path, more: Path | None = None) -> None:
+        """Read FOLDER's catalogues, and those that MORE has beside them.
+
+        Raises OSError or babel's PoFileError when one of FOLDER's is missing or any is damaged.
+        """
+        self._texts: dict[Language, Mapping[str, str]] = {
+            language: _read(folder / f"{language}.po") for language in Language if language is not SOURCE
+        }
+        for file in sorted(more.glob("*.po")) if more is not None else ():
+            language = Language(file.stem)
+            self._texts[language] = MappingProxyType({**self._texts[language], **_read(file)})
 
     def text(self, language: Language, english: str) -> str:
         """ENGLISH in LANGUAGE; as it stands where there is no translation (a test sees to it that there is)."""

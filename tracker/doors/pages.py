@@ -42,15 +42,16 @@ class Site:
 class Pages:
     """Makes the pages of one installation; everything is read at start, so that an upgrade cannot mix old and new."""
 
-    def __init__(self, site: Site, folder: Path | None = None) -> None:
+    def __init__(self, site: Site, folder: Path | None = None, *, part: str | None = None) -> None:
         """Read templates and catalogues from FOLDER (default: where this release keeps them).
 
-        Raises OSError when they are missing.
+        PART: a folder in it with a style and further catalogues of its own. Raises OSError when they are missing.
         """
         folder = folder or templates_folder()
+        own = folder if part is None else folder / part
         self.site = site
-        self.languages = Languages(folder / "locale")
-        self._style = (folder / "style.css").read_text(encoding="utf-8")
+        self.languages = Languages(folder / "locale", None if part is None else own / "locale")
+        self._style = (own / "style.css").read_text(encoding="utf-8")
         sources = {
             path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in folder.rglob("*.html")
         }

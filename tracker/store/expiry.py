@@ -19,6 +19,7 @@ from tracker.model import Day, Hour, LedgerEvent, OwnActor, Purpose
 from tracker.store.engine import Database
 from tracker.store.ledger import append, ended_by, unsupported
 from tracker.store.schema import (
+    accounts,
     audit,
     calls,
     deliveries,
@@ -34,6 +35,7 @@ from tracker.store.schema import (
     metadata,
     pending,
     recipients,
+    sessions,
     spent,
     superseded,
     suppressions,
@@ -48,7 +50,7 @@ GRANTS: Final = 100
 
 BY_DAY: Final = (
     engaged, events, tracked, deliveries, pending, suppressions, external_ids, erased_ids, calls, mailings, spent,
-    audit, messages, untouched,
+    audit, messages, untouched, sessions, accounts,
 )  # fmt: skip
 """Tables that a last day alone decides about, children first."""
 

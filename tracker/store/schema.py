@@ -381,6 +381,52 @@ api_keys = _table(
     UniqueConstraint("digest"),
 )
 
+# --- staff ------------------------------------------------------------------------------------------
+
+accounts = _table(
+    "accounts",
+    Column("id", Number, primary_key=True, autoincrement=False),
+    _column("login", Text),
+    _column("role", Text, CheckConstraint("role IN ('rep', 'manager', 'privacy')")),
+    _column("password", Text),
+    _column("second_factor", LargeBinary, null=True),  # sealed
+    _column("last_step", Number),  # of one-time codes
+    _column("language", Text, null=True),
+    _column("created_day"),
+    _column("disabled_day", null=True),
+    _column("last_day", null=True),  # none while the account is in use
+    UniqueConstraint("login"),
+    Index("accounts_by_last_day", "last_day"),
+    rowid=True,
+)
+aliases = _table(
+    "aliases",
+    _column("alias", Text),
+    _column("account", Number, ForeignKey("accounts.id", ondelete="CASCADE")),
+    PrimaryKeyConstraint("alias"),
+    Index("aliases_by_account", "account"),
+)
+recovery_codes = _table(
+    "recovery_codes",
+    _column("account", Number, ForeignKey("accounts.id", ondelete="CASCADE")),
+    _column("digest", LargeBinary),
+    PrimaryKeyConstraint("account", "digest"),
+)
+sessions = _table(
+    # Times are seconds since 1970.
+    "sessions",
+    _column("digest", LargeBinary),
+    _column("account", Number, ForeignKey("accounts.id", ondelete="CASCADE")),
+    _column("began", Number),
+    _column("used", Number),
+    _column("ends", Number),
+    _column("complete", Integer, CheckConstraint("complete IN (0, 1)")),
+    _column("last_day"),
+    PrimaryKeyConstraint("digest"),
+    Index("sessions_by_account", "account"),
+    Index("sessions_by_last_day", "last_day"),
+)
+
 
 def superseded(today: Day | ColumnElement[int]) -> Select[tuple[str]]:
     """The versions of notices on which nothing rests any more on TODAY."""

@@ -74,6 +74,7 @@ from tracker.store.mailings import MailLimit
 from tracker.store.reported import Ended, end_reported
 from tracker.store.restore import RestoreBook
 from tracker.store.schema import installation
+from tracker.store.staff import StaffBook
 from tracker.store.standing import read_standing, recipient_of
 from tracker.store.subjects import SubjectBook, read_held
 from tracker.store.untouched import Tally
@@ -506,6 +507,20 @@ class Store:
         """The hour of the oldest event among those that go first; None when there is none."""
         async with self._database.read() as connection:
             return await expiry.oldest_event_hour(connection)
+
+    # --- staff -------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def staff(self) -> AsyncIterator[StaffBook]:
+        """One transaction on accounts and sessions; committed unless the block raises."""
+        async with self._database.write() as connection:
+            yield StaffBook(connection)
+
+    @asynccontextmanager
+    async def staff_as_it_is(self) -> AsyncIterator[StaffBook]:
+        """The same for looking only."""
+        async with self._database.read() as connection:
+            yield StaffBook(connection)
 
     # --- API keys and notices ----------------------------------------------------------------------
 

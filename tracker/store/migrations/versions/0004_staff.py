@@ -1,4 +1,4 @@
-"""Makes the tables of the people who sign in: accounts, their sessions, what they see, and webhooks to send."""
+"""Makes the tables of people who sign in: accounts, other addresses, recovery codes, sessions; and what they see."""
 
 from __future__ import annotations
 
@@ -15,6 +15,48 @@ _NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     """From 0003 to 0004."""
+    _table(
+        "accounts",
+        sa.Column("id", _NUMBER, primary_key=True, autoincrement=False),
+        _column("login", sa.Text),
+        _column("role", sa.Text, sa.CheckConstraint("role IN ('rep', 'manager', 'privacy')")),
+        _column("password", sa.Text),
+        _column("second_factor", sa.LargeBinary, null=True),
+        _column("last_step", _NUMBER),
+        _column("language", sa.Text, null=True),
+        _column("created_day"),
+        _column("disabled_day", null=True),
+        _column("last_day", null=True),
+        sa.UniqueConstraint("login"),
+        rowid=True,
+    )
+    _table(
+        "aliases",
+        _column("alias", sa.Text),
+        _account(),
+        sa.PrimaryKeyConstraint("alias"),
+    )
+    op.create_index("aliases_by_account", "aliases", ["account"])
+    _table(
+        "recovery_codes",
+        _account(),
+        _column("digest", sa.LargeBinary),
+        sa.PrimaryKeyConstraint("account", "digest"),
+    )
+    _table(
+        "sessions",
+        _column("digest", sa.LargeBinary),
+        _account(),
+        _column("began", _NUMBER),
+        _column("used", _NUMBER),
+        _column("ends", _NUMBER),
+        _column("complete", sa.Integer, sa.CheckConstraint("complete IN (0, 1)")),
+        _column("last_day"),
+        sa.PrimaryKeyConstraint("digest"),
+    )
+    op.create_index("sessions_by_account", "sessions", ["account"])
+    for table in ("accounts", "sessions"):
+        op.create_index(f"{table}_by_last_day", table, ["last_day"])
     _figures()
 
 
@@ -52,9 +94,13 @@ def _figures() -> None:
     )
 
 
-def _table(name: str, *parts: Any) -> None:
-    op.create_table(name, *parts, sqlite_strict=True, sqlite_with_rowid=False)
+def _table(name: str, *parts: Any, rowid: bool = False) -> None:
+    op.create_table(name, *parts, sqlite_strict=True, sqlite_with_rowid=rowid)
 
 
 def _column(name: str, kind: Any = sa.Integer, *parts: Any, null: bool = False) -> sa.Column[Any]:
     return sa.Column(name, kind, *parts, nullable=null)
+
+
+def _account() -> sa.Column[Any]:
+    return _column("account", _NUMBER, sa.ForeignKey("accounts.id", ondelete="CASCADE"))

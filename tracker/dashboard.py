@@ -1,0 +1,60 @@
+"""Puts the dashboard together from the parts: its flows, its pages, and the table of who may see which."""
+
+from __future__ import annotations
+
+import secrets
+
+from aiohttp import web
+
+from tracker.doors.dashboard.account_page import AccountPage
+from tracker.doors.dashboard.app import build
+from tracker.doors.dashboard.cookie import Cookie
+from tracker.doors.dashboard.screens import TEMPLATES, Screens
+from tracker.doors.dashboard.sign_in_page import SignInPage
+from tracker.doors.dashboard.visit import Route
+from tracker.doors.pages import Pages
+from tracker.flows.accounts import Accounts
+from tracker.flows.own_account import OwnAccount
+from tracker.flows.passwords import Passwords
+from tracker.flows.signing_in import SigningIn
+from tracker.parts import Clock, Parts
+from tracker.policies import dashboard_site
+
+
+class Dashboard:
+    """The dashboard of one installation."""
+
+    def __init__(self, parts: Parts, clock: Clock, passwords: Passwords | None = None) -> None:
+        """PASSWORDS: how they are hashed; default: as the installation does."""
+        settings = parts.settings
+        passwords = passwords or Passwords()
+        self._clock = clock
+        self._answered = parts.metrics.answered
+        self.signing_in = SigningIn(parts.store, parts.keys, passwords, secrets.token_bytes)
+        self._own = OwnAccount(
+            parts.store, parts.keys, passwords, self.signing_in, secrets.token_bytes, settings.controller
+        )
+        self._cookie = Cookie(settings.dashboard_url)
+        self._screens = Screens(Pages(dashboard_site(settings), part=TEMPLATES))
+        self.routes: tuple[Route, ...] = (
+            # The order is that of the navigation.
+            *SignInPage(self.signing_in, self._own, self._screens, self._cookie, settings.trusted_proxies).routes,
+            *AccountPage(self.signing_in, self._own, self._screens, self._cookie).routes,
+        )
+
+    def application(self) -> web.Application:
+        """What the dashboard's listener serves."""
+        return build(
+            self.routes,
+            self.signing_in,
+            self._screens,
+            self._cookie,
+            self._clock,
+            secrets.token_bytes,
+            answered=self._answered,
+        )
+
+
+def accounts(parts: Parts, passwords: Passwords | None = None) -> Accounts:
+    """What makes, lists and disables accounts."""
+    return Accounts(parts.store, passwords or Passwords(), secrets.token_bytes, parts.settings.controller)
