@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, ClassVar, Final, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -58,8 +58,8 @@ Instant = Annotated[datetime, BeforeValidator(_instant)]
 Purposes = Annotated[frozenset[Purpose], AfterValidator(_about_mail)]
 AnyPurposes = Annotated[frozenset[Purpose], AfterValidator(_some)]
 Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
-Version = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,64}\z")]
-Reference = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}\z")]
+Version = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,64}$")]
+Reference = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 
 
 class Export(StrEnum):
@@ -73,6 +73,16 @@ class Body(BaseModel):
     """A JSON object whose fields are all named here and have the type that is named here."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    whole: ClassVar[str] = "the body"
+    part: ClassVar[str] = "field"
+
+
+class Query(Body):
+    """What may stand in the query of a URL, whose values are all text."""
+
+    model_config = ConfigDict(strict=False)
+    whole: ClassVar[str] = "the query"
+    part: ClassVar[str] = "parameter"
 
 
 class EvidenceBody(Body):
@@ -164,7 +174,9 @@ def _day(value: Any) -> Day:
 
 def _limit(value: Any) -> int:
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 4:
-        return int(value)
+        number = int(value)
+        if 1 <= number <= LARGEST_PAGE:
+            return number
     raise PydanticCustomError(_OURS, f"needs a number from 1 to {LARGEST_PAGE}")
 
 
@@ -177,17 +189,23 @@ def _flag(value: Any) -> bool:
 Date = Annotated[
     Day, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date", "examples": ["2026-11-01"]})
 ]
+Limit = Annotated[
+    int, BeforeValidator(_limit), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE})
+]
+Cursor = Annotated[str, Field(min_length=1, max_length=100)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class MessagesQuery(Body):
+class ChangesQuery(Query):
+    """What may stand in the query of `GET /v1/consents/changes`."""
+
+    since: Cursor | None = Field(None, description="What `next` of another page said; none: from the beginning.")
+
+
+class MessagesQuery(Query):
     """What may stand in the query of `GET /v1/stats/messages`."""
 
-    model_config = ConfigDict(strict=False)
-
-    limit: Annotated[int, BeforeValidator(_limit), Field(ge=1, le=LARGEST_PAGE)] = Field(
-        USUAL_PAGE, description="Messages of a page."
-    )
+    limit: Limit = Field(USUAL_PAGE, description="Messages of a page.")
     after: Name | None = Field(None, description="What `next` of another page said.")
     order: Order = Field(
         Order.SENT,
@@ -230,8 +248,6 @@ def names_of(body: type[Body]) -> list[str]:
 
 
 _WORDS: Final = {
-    "greater_than_equal": "is too small",
-    "less_than_equal": "is too large",
     "missing": "is missing",
     "string_type": "needs a text",
     "string_too_long": "is too long",
@@ -254,6 +270,7 @@ _NAMES: Final = frozenset(
         SubjectBody,
         RecipientsBody,
         MessagesQuery,
+        ChangesQuery,
         AddresseeBody,
         BatchBody,
     )
@@ -272,7 +289,7 @@ def explain(body: type[Body], error: ErrorDetails) -> str:
         # The last step of the path is the caller's own word, so it is left out, and what there is is named instead.
         inner = _INNER.get(str(error["loc"][0]), body) if len(error["loc"]) > 1 else body
         parent = ".".join(str(part) for part in error["loc"][:-1] if isinstance(part, int) or part in _NAMES)
-        return f"{parent or 'the body'} has an unknown field; known are {', '.join(names_of(inner))}"
+        return f"{parent or body.whole} has an unknown {body.part}; known are {', '.join(names_of(inner))}"
     if kind == "enum":
         reason = f"needs {error['ctx']['expected']}"  # the values that we know, not the one that came
     elif kind == "too_long":
@@ -281,4 +298,4 @@ def explain(body: type[Body], error: ErrorDetails) -> str:
         reason = error["msg"]
     else:
         reason = _WORDS.get(kind, "has an impossible value")
-    return f"{path or error.get('ctx', {}).get('field', 'the body')} {reason}"
+    return f"{path or error.get('ctx', {}).get('field', body.whole)} {reason}"
