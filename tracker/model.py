@@ -555,6 +555,15 @@ class TeamTotals:
 
 
 @dataclass(frozen=True, slots=True)
+class Reasons:
+    """Why copies left untouched in a span of days."""
+
+    counts: Mapping[Reason, int]
+    came_signed: bool
+    """Whether more than a fifth of all copies came signed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Coverage:
     """How much of what went out in a span of days could be measured."""
 

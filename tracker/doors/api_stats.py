@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from aiohttp import web
 
-from tracker.core import message_table
-from tracker.core.calendar import instant_of
 from tracker.doors.api_access import Gate
-from tracker.doors.api_batch import cut
 from tracker.doors.api_bodies import parsed_query, read_json
 from tracker.doors.api_headers import owner_of_caller
+from tracker.doors.message_export import CSV, instant, links_json, message_json, streamed
 from tracker.doors.schemas import Export, MessagesQuery, RecipientsBody
-from tracker.doors.server import place
 from tracker.flows.report import Figures, Listing
-from tracker.model import (
-    MAIL_PURPOSES,
-    ApiKey,
-    Engagement,
-    Hour,
-    InvalidField,
-    LinkFigures,
-    MessageFigures,
-    Moment,
-    PersonFigures,
-    Scope,
-)
-
-CSV: Final = "text/csv"
-_log = logging.getLogger("tracker.http")
+from tracker.model import ApiKey, Engagement, InvalidField, Moment, PersonFigures, Scope
 
 
 class StatsDoor:
@@ -72,7 +51,7 @@ class StatsDoor:
             return web.json_response({"messages": [message_json(each) for each in page.messages], "next": page.next})
         if query.model_fields_set & {"limit", "after"}:
             raise InvalidField("format: gives all that fits, without limit and after")
-        return await _streamed(request, self._figures.every_message(listing, self._clock()), export)
+        return await streamed(request, self._figures.every_message(listing, self._clock()), export, {})
 
     async def message(self, request: web.Request) -> web.Response:
         """One message, with when it was touched. Raises NotFound, also for another owner's; else as `messages`."""
@@ -97,86 +76,12 @@ class StatsDoor:
         return web.json_response({"recipients": [person and person_json(person) for person in people]})
 
 
-def message_json(figures: MessageFigures) -> dict[str, Any]:
-    """FIGURES as the API says them."""
-    return {
-        "id": figures.message.hex(),
-        "label": figures.label,
-        "references": list(figures.references),
-        "first_sent": _instant(figures.first_sent),
-        "last_sent": _instant(figures.last_sent),
-        "last_engaged": figures.last_engaged and _instant(figures.last_engaged),
-        "sent": figures.sent,
-        "tracked": figures.tracked,
-        "measured": figures.measured,
-        "measurable": {purpose: figures.measurable.get(purpose, 0) for purpose in sorted(MAIL_PURPOSES)},
-        "opened": figures.opened,
-        "opened_by_machines_only": figures.opened_by_machines_only,
-        "clicked": figures.clicked,
-        "clicked_by_machines_only": figures.clicked_by_machines_only,
-        "engaged": figures.engaged,
-        "machines_only": figures.machines_only,
-        "links": _links(figures.links),
-        "left": dict(sorted(figures.left.items())),
-        "untouched": dict(sorted(figures.untouched.items())),
-    }
-
-
 def person_json(figures: PersonFigures) -> dict[str, Any]:
     """FIGURES as the API says them; who it is the caller knows."""
     return {
         "purposes": sorted(figures.purposes),
         "messages": [_engagement(each) for each in figures.messages],
     }
-
-
-async def _streamed(
-    request: web.Request, messages: AsyncIterator[MessageFigures], export: Export
-) -> web.StreamResponse:
-    """All of MESSAGES in one answer, of which one is in memory at a time. Raises what the first of them raises."""
-    first = await anext(messages, None)
-    kind = CSV if export is Export.CSV else "application/json"
-    response = web.StreamResponse(
-        headers={
-            "Content-Type": f"{kind}; charset=utf-8",
-            "Content-Disposition": f'attachment; filename="messages.{export}"',
-        }
-    )
-    await response.prepare(request)
-    write = _table if export is Export.CSV else _document
-    try:
-        async for text in write(first, messages):
-            await response.write(text.encode())
-        await response.write_eof()
-    except ConnectionError:
-        cut(request)  # the caller has gone
-    except Exception as error:
-        _log.error("an export was cut short: %s", place(error))
-        cut(request)
-    return response
-
-
-async def _table(first: MessageFigures | None, rest: AsyncIterator[MessageFigures]) -> AsyncIterator[str]:
-    yield _line(message_table.COLUMNS)
-    if first is not None:
-        yield _line(message_table.row(first))
-        async for each in rest:
-            yield _line(message_table.row(each))
-
-
-async def _document(first: MessageFigures | None, rest: AsyncIterator[MessageFigures]) -> AsyncIterator[str]:
-    yield '{"messages": ['
-    if first is not None:
-        yield json.dumps(message_json(first))
-        async for each in rest:
-            yield ",\n" + json.dumps(message_json(each))
-    yield "]}\n"
-
-
-def _line(cells: Sequence[str | int]) -> str:
-    out = io.StringIO()
-    csv.writer(out).writerow(cells)
-    return out.getvalue()
 
 
 def _logins(request: web.Request, key: ApiKey) -> frozenset[str] | None:
@@ -188,27 +93,19 @@ def _engagement(engagement: Engagement) -> dict[str, Any]:
     return {
         "id": engagement.message.hex(),
         "label": engagement.label,
-        "sent": _instant(engagement.sent),
+        "sent": instant(engagement.sent),
         "measurable": sorted(engagement.measurable),
-        "opened": engagement.opened and _instant(engagement.opened),
-        "clicked": engagement.clicked and _instant(engagement.clicked),
+        "opened": engagement.opened and instant(engagement.opened),
+        "clicked": engagement.clicked and instant(engagement.clicked),
         "machines": engagement.machines,
-        "links": _links(engagement.links),
+        "links": links_json(engagement.links),
     }
 
 
 def _moment(moment: Moment) -> dict[str, Any]:
     return {
-        "from": _instant(moment.hour),
+        "from": instant(moment.hour),
         "opened": moment.opened,
         "clicked": moment.clicked,
         "machines": moment.machines,
     }
-
-
-def _links(links: tuple[LinkFigures, ...]) -> list[dict[str, Any]]:
-    return [{"host": each.host, "path": each.path, "people": each.people, "machines": each.machines} for each in links]
-
-
-def _instant(hour: Hour) -> str:
-    return instant_of(hour).isoformat().replace("+00:00", "Z")

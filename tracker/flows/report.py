@@ -27,6 +27,7 @@ from tracker.model import (
     Order,
     Owner,
     PersonFigures,
+    Reasons,
     TeamTotals,
 )
 from tracker.store.store import Store
@@ -141,6 +142,11 @@ class Figures:
         query = MessageQuery(self._owners(logins), limit=COMPARED, first_day=later(today, 1 - days))
         messages, more = await self._store.messages(query, today)
         return Comparison(by_label(messages), complete=more is None)
+
+    async def reasons(self, logins: Logins, days: int, now: datetime) -> Reasons:
+        """Why copies of the last DAYS left untouched, and whether more than a fifth of all came signed."""
+        today = day_of(now)
+        return await self._store.reasons(self._owners(logins), later(today, 1 - days), today)
 
     async def coverage(self, logins: Logins, days: int, now: datetime) -> tuple[Coverage, ...]:
         """How much of what was sent on each of the last DAYS could be measured, oldest first."""

@@ -9,7 +9,8 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.core.calendar import later
-from tracker.model import Coverage, Day
+from tracker.core.next_steps import CAME_SIGNED, MUCH
+from tracker.model import Coverage, Day, Reason, Reasons
 from tracker.store.figures import Owners, measurable_copies
 from tracker.store.schema import deliveries, message_untouched, messages, untouched
 
@@ -43,6 +44,36 @@ async def coverage(
     left = await _by_day(connection, of_owners.where(untouched.c.day.between(first, last)))
     left += await _by_day(connection, of_messages.where(message_untouched.c.day.between(first, last)))
     return tuple(Coverage(Day(day), measured[day] + left[day], measured[day]) for day in sorted(measured | left))
+
+
+async def reasons(connection: AsyncConnection, owners: Owners, first: Day, today: Day) -> Reasons:
+    """Why copies that OWNERS sent from FIRST to TODAY left untouched."""
+    theirs: tuple[Any, ...] = () if owners is None else (messages.c.owner.in_(owners),)
+    alone = select(untouched.c.reason, func.sum(untouched.c.count)).where(untouched.c.day.between(first, today))
+    if owners is not None:
+        alone = alone.where(untouched.c.owner.in_(owners))
+    of_messages = (
+        select(message_untouched.c.reason, func.sum(message_untouched.c.count))
+        .join(messages, messages.c.id == message_untouched.c.message)
+        .where(message_untouched.c.day.between(first, today), *theirs)
+    )
+    counts: Counter[Reason] = Counter()
+    for query in (alone.group_by(untouched.c.reason), of_messages.group_by(message_untouched.c.reason)):
+        for reason, count in await connection.execute(query):
+            counts[Reason(reason)] += int(count)
+    signed = sum(counts[reason] for reason in CAME_SIGNED)
+    enough = MUCH * signed - counts.total()  # so many tracked copies, and it is no more than a fifth
+    if enough <= 0:
+        return Reasons(counts, came_signed=False)
+    tracked = (
+        select(deliveries.c.id)
+        .join(messages, messages.c.id == deliveries.c.message)
+        .where(messages.c.last_hour >= first * 24, deliveries.c.sent_hour >= first * 24, *theirs)
+        .limit(enough)
+        .subquery()
+    )
+    found = (await connection.execute(select(func.count()).select_from(tracked))).scalar_one()
+    return Reasons(counts, came_signed=int(found) < enough)
 
 
 async def _by_day(connection: AsyncConnection, query: Any) -> Counter[int]:

@@ -9,9 +9,9 @@ from typing import Any, Final
 from sqlalchemy import FromClause, Row, Select, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tracker.model import Agent, Day, Engagement, Hour, MessageKey, PersonFigures, Purpose
+from tracker.model import Agent, Day, Engagement, Hour, MessageKey, PersonFigures, Pseudonym, Purpose
 from tracker.store.figures import Owners, hangs_on, link_figures, measurable_copies
-from tracker.store.schema import deliveries, events, external_ids, grants, is_live, messages
+from tracker.store.schema import deliveries, events, external_ids, grants, is_live, messages, recipients
 
 LONGEST: Final = 100
 """The most messages of one person."""
@@ -54,6 +54,17 @@ async def person_of_reference(
         found = found.where(external_ids.c.source == source)
     people = set((await connection.execute(found)).scalars())
     return people.pop() if len(people) == 1 else None
+
+
+async def pseudonym_of_reference(
+    connection: AsyncConnection, source: str | None, reference: str, today: Day
+) -> Pseudonym | None:
+    """The same person's pseudonym."""
+    recipient = await person_of_reference(connection, source, reference, today)
+    if recipient is None:
+        return None
+    found = await connection.execute(select(recipients.c.pseudonym).where(recipients.c.id == recipient))
+    return Pseudonym(found.scalar_one())
 
 
 async def _engagements(

@@ -35,6 +35,7 @@ from tracker.model import (
     Proof,
     Pseudonym,
     Purpose,
+    Reasons,
     Registration,
     SchemaBehind,
     Standing,
@@ -451,6 +452,17 @@ class Store:
         async with self._database.read() as connection:
             recipient = await people.person_of_reference(connection, source, reference, today)
             return None if recipient is None else await people.one_person(connection, recipient, owners, today)
+
+    async def person_called(self, source: str | None, reference: str, today: Day) -> Pseudonym | None:
+        """The person whom SOURCE (None: whichever system) calls REFERENCE; None when nobody is known by it."""
+        async with self._database.read() as connection:
+            return await people.pseudonym_of_reference(connection, source, reference, today)
+
+    async def reasons(self, owners: Owners, first: Day, today: Day) -> Reasons:
+        """Why copies that OWNERS sent since FIRST left untouched, and whether more came signed than is normal."""
+        await self._untouched.settle()
+        async with self._database.read() as connection:
+            return await coverage.reasons(connection, owners, first, today)
 
     async def coverage(self, owners: Owners, first: Day, today: Day) -> tuple[Coverage, ...]:
         """How much of what OWNERS sent on each day from FIRST on could be measured, oldest first."""
