@@ -8,7 +8,10 @@ from aiohttp import web
 
 from tracker.doors.dashboard.account_page import AccountPage
 from tracker.doors.dashboard.app import build
+from tracker.doors.dashboard.campaigns_page import CampaignsPage
 from tracker.doors.dashboard.cookie import Cookie
+from tracker.doors.dashboard.feed_page import Crm, FeedPage
+from tracker.doors.dashboard.person_page import PersonPage
 from tracker.doors.dashboard.screens import TEMPLATES, Screens
 from tracker.doors.dashboard.sign_in_page import SignInPage
 from tracker.doors.dashboard.visit import Route
@@ -36,8 +39,12 @@ class Dashboard:
         )
         self._cookie = Cookie(settings.dashboard_url)
         self._screens = Screens(Pages(dashboard_site(settings), part=TEMPLATES))
+        crm, ask_url = Crm(settings.crm_url, settings.crm_key), f"{settings.public_url}/ask"
         self.routes: tuple[Route, ...] = (
             # The order is that of the navigation.
+            *FeedPage(parts.figures, self._screens, crm, ask_url).routes,
+            *PersonPage(parts.people, self._screens, crm, ask_url).routes,
+            *CampaignsPage(parts.figures, self._screens, ask_url).routes,
             *SignInPage(self.signing_in, self._own, self._screens, self._cookie, settings.trusted_proxies).routes,
             *AccountPage(self.signing_in, self._own, self._screens, self._cookie).routes,
         )

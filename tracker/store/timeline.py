@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import FromClause, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tracker.core.chart import BY_HOUR
 from tracker.model import Agent, Day, Hour, MessageKey, Moment, Purpose
 from tracker.store.figures import hangs_on, measurable_copies
 from tracker.store.schema import deliveries, events
-
-BY_HOUR: Final = 72
-"""Hours up to which a timeline is told by the hour; a longer one is told by the day."""
 
 
 async def timeline(connection: AsyncConnection, key: MessageKey, today: Day) -> tuple[Moment, ...]:

@@ -46,6 +46,10 @@ class Wording:
         """A day with the hour."""
         return format_datetime(instant_of(hour), "medium", locale=self._locale).rpartition(":")[0]
 
+    def day_of(self, hour: Hour) -> str:
+        """The day that HOUR is of."""
+        return format_date(instant_of(hour).date(), "medium", locale=self._locale)
+
     def number(self, number: int) -> str:
         """A number."""
         return format_decimal(number, locale=self._locale)
