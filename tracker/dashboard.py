@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 
 from aiohttp import web
 
+from tracker.config import Settings
+from tracker.doors.about import about
 from tracker.doors.dashboard.account_page import AccountPage
 from tracker.doors.dashboard.app import build
 from tracker.doors.dashboard.campaigns_page import CampaignsPage
 from tracker.doors.dashboard.cookie import Cookie
 from tracker.doors.dashboard.feed_page import Crm, FeedPage
+from tracker.doors.dashboard.officer_pages import OfficerPages
 from tracker.doors.dashboard.person_page import PersonPage
-from tracker.doors.dashboard.screens import TEMPLATES, Screens
+from tracker.doors.dashboard.requests_page import RequestsPage
+from tracker.doors.dashboard.screens import SPOKEN, TEMPLATES, Screens
 from tracker.doors.dashboard.sign_in_page import SignInPage
 from tracker.doors.dashboard.visit import Route
 from tracker.doors.pages import Pages
 from tracker.flows.accounts import Accounts
+from tracker.flows.oversight import Oversight
 from tracker.flows.own_account import OwnAccount
 from tracker.flows.passwords import Passwords
 from tracker.flows.signing_in import SigningIn
+from tracker.model import Language
 from tracker.parts import Clock, Parts
-from tracker.policies import dashboard_site
+from tracker.policies import dashboard_site, disclosure
 
 
 class Dashboard:
@@ -45,9 +52,15 @@ class Dashboard:
             *FeedPage(parts.figures, self._screens, crm, ask_url).routes,
             *PersonPage(parts.people, self._screens, crm, ask_url).routes,
             *CampaignsPage(parts.figures, self._screens, ask_url).routes,
+            *OfficerPages(Oversight(parts.store), self._screens).routes,
+            *RequestsPage(parts.subjects, self._screens, self._about(settings)).routes,
             *SignInPage(self.signing_in, self._own, self._screens, self._cookie, settings.trusted_proxies).routes,
             *AccountPage(self.signing_in, self._own, self._screens, self._cookie).routes,
         )
+
+    def _about(self, settings: Settings) -> dict[Language, Mapping[str, object]]:
+        told, languages = disclosure(settings), self._screens.pages.languages
+        return {language: about(told, languages, language) for language in SPOKEN}
 
     def application(self) -> web.Application:
         """What the dashboard's listener serves."""

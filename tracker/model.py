@@ -646,7 +646,15 @@ class Account:
     @property
     def actor(self) -> str:
         """How the audit trail names them: without the address, which goes with the account."""
-        return f"user:{self.id}"
+        return f"{_ACCOUNT}{self.id}"
+
+
+_ACCOUNT = "user:"
+
+
+def is_account(actor: str) -> bool:
+    """Whether ACTOR, as ledger and audit trail name them, is somebody who signed in; no API key has such a name."""
+    return actor.startswith(_ACCOUNT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,33 @@ class Stage(StrEnum):
     """Signed in."""
 
 
+class Deed(StrEnum):
+    """What the audit trail says of people who sign in; one of somebody else's account names that after a colon."""
+
+    SIGNED_IN = "signed in"
+    PASSWORD_GIVEN = "signed in with a password"  # noqa: S105 - a text
+    CODE_GIVEN = "signed in with a one-time code"
+    RECOVERY_CODE_GIVEN = "signed in with a recovery code"
+    PROVIDER_VOUCHED = "signed in with the company's provider"
+    WRONG_PASSWORD = "a password was wrong"  # noqa: S105 - a text
+    WRONG_CODE = "a code was wrong"
+    SIGNED_OUT = "signed out"
+    SIGNED_OUT_ELSEWHERE = "signed out everywhere else"
+    PASSWORD_CHANGED = "changed the password"  # noqa: S105 - a text
+    FACTOR_SET_UP = "set up a second factor"
+    FACTOR_REMOVED = "removed the second factor"
+    CODES_RENEWED = "renewed the recovery codes"
+    ACCOUNT_MADE = "made an account"
+    ACCOUNT_DISABLED = "disabled an account"
+    ACCOUNT_ENABLED = "enabled an account"
+    PASSWORD_SET = "set the password of an account"  # noqa: S105 - a text
+    FACTOR_RESET = "reset the second factor of an account"
+
+    def of(self, account: Account) -> str:
+        """The action's text when it was done to ACCOUNT."""
+        return f"{self.value}: {account.actor}"
+
+
 def stage_of(session: StaffSession | None) -> Stage:
     """How far whoever has SESSION has come."""
     if session is None:

@@ -185,6 +185,7 @@ NOT_PERSONAL: Final[Mapping[str, str]] = {
     "spent": "digest last_day",  # of links that were used
     "notices": "version language text sha256 features superseded_day",
     "installation": "name value",
+    "swept": "day name rows last_day",  # how many rows were deleted, of nobody in particular
 }
 
 

@@ -11,7 +11,18 @@ from babel.dates import format_date
 from tracker.core.calendar import date_of, day_of, instant_of
 from tracker.core.held import Held, HeldCall, HeldMailing
 from tracker.doors.languages import Languages
-from tracker.model import Agent, Day, Hour, Language, LedgerContent, LedgerEvent, MailKind, OwnActor, Purpose
+from tracker.model import (
+    Agent,
+    Day,
+    Hour,
+    Language,
+    LedgerContent,
+    LedgerEvent,
+    MailKind,
+    OwnActor,
+    Purpose,
+    is_account,
+)
 
 MOST_ROWS: Final = 200
 """Rows of one table on the page; the files have them all."""
@@ -124,7 +135,7 @@ class HeldView:
             "at": self._instant(entry.recorded_at),
             "what": events[entry.event],
             "purposes": ", ".join(self._names[purpose] for purpose in Purpose if purpose in entry.purposes),
-            "actor": actors.get(entry.actor, entry.actor),
+            "actor": said("the privacy officer") if is_account(entry.actor) else actors.get(entry.actor, entry.actor),
             "notice": entry.notice_version or "–",
             "until": self._day(entry.last_day),
         }

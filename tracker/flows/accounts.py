@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
+from tracker.core.access import Deed
 from tracker.core.calendar import day_of, later
 from tracker.core.periods import AUDIT_DAYS
 from tracker.core.pseudonym import normalise
@@ -39,7 +40,7 @@ class Accounts:
         async with self._store.staff() as book:
             if not await book.add(account, fresh):
                 raise InvalidField("login or alias: it belongs to an account already")
-            await self._note(book, f"made {account.actor}, {role.value}", now)
+            await self._note(book, Deed.ACCOUNT_MADE.of(account), now)
         return account
 
     async def all(self) -> tuple[Account, ...]:
@@ -51,13 +52,13 @@ class Accounts:
         """Let LOGIN sign in no more: its sessions are over at once. Forgotten when the audit trail has forgotten it."""
         async with self._of(login) as (book, account):
             await book.disable(account.id, day_of(now), later(day_of(now), AUDIT_DAYS))
-            await self._note(book, f"disabled {account.actor}", now)
+            await self._note(book, Deed.ACCOUNT_DISABLED.of(account), now)
 
     async def enable(self, login: str, now: datetime) -> None:
         """Let LOGIN sign in again."""
         async with self._of(login) as (book, account):
             await book.enable(account.id)
-            await self._note(book, f"enabled {account.actor}", now)
+            await self._note(book, Deed.ACCOUNT_ENABLED.of(account), now)
 
     async def set_password(self, login: str, password: str, now: datetime) -> None:
         """Let PASSWORD be LOGIN's; its sessions are over. Raises BadPassword."""
@@ -67,14 +68,14 @@ class Accounts:
         async with self._of(login) as (book, account):
             await book.set_password(account.id, fresh)
             await book.end_sessions(account.id)
-            await self._note(book, f"set the password of {account.actor}", now)
+            await self._note(book, Deed.PASSWORD_SET.of(account), now)
 
     async def reset_second_factor(self, login: str, now: datetime) -> None:
         """Take LOGIN's second factor and recovery codes away, after a lost telephone; its sessions are over."""
         async with self._of(login) as (book, account):
             await book.set_second_factor(account.id, None, 0, ())
             await book.end_sessions(account.id)
-            await self._note(book, f"reset the second factor of {account.actor}", now)
+            await self._note(book, Deed.FACTOR_RESET.of(account), now)
 
     @asynccontextmanager
     async def _of(self, login: str) -> AsyncIterator[tuple[StaffBook, Account]]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-from tracker.core.access import Stage, may_remove_second_factor, stage_of
+from tracker.core.access import Deed, Stage, may_remove_second_factor, stage_of
 from tracker.core.one_time import (
     NONCE_SIZE,
     RECOVERY_CODES,
@@ -54,8 +54,8 @@ class OwnAccount:
         async with self._store.staff() as book:
             await book.set_password(account.id, fresh)
             await book.end_sessions(account.id)
-            action = "changed their password"
-            return await self._signing_in.rotated(book, None, account, now, action, complete=session.complete)
+            deed = Deed.PASSWORD_CHANGED
+            return await self._signing_in.rotated(book, None, account, now, deed, complete=session.complete)
 
     def offered(self, token: str) -> bytes:
         """The secret that the session with TOKEN may set up as its second factor."""
@@ -81,8 +81,8 @@ class OwnAccount:
         async with self._store.staff() as book:
             await book.set_second_factor(account.id, sealed, step, self._digests(account, codes))
             await book.end_sessions(account.id)
-            action = "set up a second factor"
-            return await self._signing_in.rotated(book, None, account, now, action, complete=True), codes
+            deed = Deed.FACTOR_SET_UP
+            return await self._signing_in.rotated(book, None, account, now, deed, complete=True), codes
 
     async def renew_codes(self, session: StaffSession, password: str, now: datetime) -> tuple[str, ...]:
         """New recovery codes; the old ones are void. Raises NotForYou without a second factor."""
@@ -93,7 +93,7 @@ class OwnAccount:
         codes = self._new_codes()
         async with self._store.staff() as book:
             await book.set_recovery_codes(account.id, self._digests(account, codes))
-            await self._signing_in.note(book, account.actor, "renewed their recovery codes", now)
+            await self._signing_in.note(book, account.actor, Deed.CODES_RENEWED, now)
         return codes
 
     async def remove(self, session: StaffSession, password: str, now: datetime) -> Opened:
@@ -105,8 +105,8 @@ class OwnAccount:
         async with self._store.staff() as book:
             await book.set_second_factor(account.id, None, 0, ())
             await book.end_sessions(account.id)
-            action = "removed their second factor"
-            return await self._signing_in.rotated(book, None, account, now, action, complete=True)
+            deed = Deed.FACTOR_REMOVED
+            return await self._signing_in.rotated(book, None, account, now, deed, complete=True)
 
     async def codes_left(self, account: Account) -> int:
         """How many recovery codes ACCOUNT has."""

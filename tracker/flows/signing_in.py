@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Final
 
-from tracker.core.access import Stage, stage_of
+from tracker.core.access import Deed, Stage, stage_of
 from tracker.core.calendar import day_of, later
 from tracker.core.one_time import recovery_digest, step_of, unseal
 from tracker.core.periods import AUDIT_DAYS
@@ -73,7 +73,11 @@ class SigningIn:
         network = network_of(peer)
         self._by_network.begin(network, now)
         known = await self._credentials(name)
-        account = await self._proved(f"password {name}", password, known, now)
+        try:
+            account = await self._proved(f"password {name}", password, known, now)
+        except TooManyAttempts:
+            self._by_network.take_back(network)  # nothing was tried
+            raise
         if account is None:
             raise SignInFailed
         self._by_network.take_back(network)
@@ -81,9 +85,9 @@ class SigningIn:
 
     async def begin(self, account: Account, now: datetime) -> Opened:
         """Begin a session of ACCOUNT, whose first factor is proved; without its second where it has one."""
-        action = "signed in with a password" if account.second_factor else "signed in"
+        deed = Deed.PASSWORD_GIVEN if account.second_factor else Deed.SIGNED_IN
         async with self._store.staff() as book:
-            return await self.rotated(book, None, account, now, action, complete=not account.second_factor)
+            return await self.rotated(book, None, account, now, deed, complete=not account.second_factor)
 
     async def by_code(self, session: StaffSession, code: str, now: datetime) -> Opened:
         """Complete SESSION with a one-time or a recovery CODE. Raises SignInFailed, TooManyAttempts."""
@@ -94,8 +98,8 @@ class SigningIn:
             how = await self._used(book, account, code, now)
             if how is not None:
                 self._by_account.forget(name)
-                return await self.rotated(book, session, account, now, f"signed in with {how}", complete=True)
-            await self.note(book, account.actor, "a code was wrong", now)
+                return await self.rotated(book, session, account, now, how, complete=True)
+            await self.note(book, account.actor, Deed.WRONG_CODE, now)
         raise SignInFailed
 
     async def proves_again(self, session: StaffSession, password: str, now: datetime) -> bool:
@@ -124,14 +128,14 @@ class SigningIn:
         async with self._store.staff() as book:
             ended = await book.end_session(account.id, digest)
             if ended:
-                await self.note(book, account.actor, "signed out", now)
+                await self.note(book, account.actor, Deed.SIGNED_OUT, now)
         return ended
 
     async def end_others(self, session: StaffSession, now: datetime) -> int:
         """End every other session of SESSION's account; how many."""
         async with self._store.staff() as book:
             ended = await book.end_sessions(session.account.id, but=session.digest)
-            await self.note(book, session.account.actor, "signed out everywhere else", now)
+            await self.note(book, session.account.actor, Deed.SIGNED_OUT_ELSEWHERE, now)
         return ended
 
     async def rotated(
@@ -140,11 +144,11 @@ class SigningIn:
         old: StaffSession | None,
         account: Account,
         now: datetime,
-        action: str,
+        deed: Deed,
         *,
         complete: bool,
     ) -> Opened:
-        """A session with a new token in place of OLD, and a line about the ACTION in the audit trail."""
+        """A session with a new token in place of OLD, and a line about the DEED in the audit trail."""
         if old is not None:
             await book.end_session(account.id, old.digest)
         token = urlsafe_b64encode(self._random_bytes(TOKEN_SIZE)).rstrip(b"=").decode("ascii")
@@ -159,12 +163,12 @@ class SigningIn:
         if stage_of(session) is not Stage.IN:
             session = StaffSession(session.digest, account, now, now, now + ON_THE_WAY, complete)
         await book.begin(session)
-        await self.note(book, account.actor, action, now)
+        await self.note(book, account.actor, deed, now)
         return Opened(session, token)
 
-    async def note(self, book: StaffBook, actor: str, action: str, now: datetime) -> None:
-        """Write into the audit trail that ACTOR did ACTION."""
-        await book.audit(at=now, actor=actor, action=action, last_day=later(day_of(now), AUDIT_DAYS))
+    async def note(self, book: StaffBook, actor: str, deed: Deed, now: datetime) -> None:
+        """Write into the audit trail that ACTOR did DEED."""
+        await book.audit(at=now, actor=actor, action=deed.value, last_day=later(day_of(now), AUDIT_DAYS))
 
     async def _credentials(self, login: str) -> Credentials | None:
         async with self._store.staff_as_it_is() as book:
@@ -182,7 +186,7 @@ class SigningIn:
         if not verdict.right or known is None:
             async with self._store.staff() as book:  # for everybody, so that time tells nothing
                 actor = UNKNOWN if known is None else known.account.actor
-                await self.note(book, actor, "a password was wrong", now)
+                await self.note(book, actor, Deed.WRONG_PASSWORD, now)
             return None
         self._by_account.forget(name)
         if verdict.fresh is not None:
@@ -190,7 +194,7 @@ class SigningIn:
                 await book.set_password(known.account.id, verdict.fresh)
         return known.account
 
-    async def _used(self, book: StaffBook, account: Account, code: str, now: datetime) -> str | None:
+    async def _used(self, book: StaffBook, account: Account, code: str, now: datetime) -> Deed | None:
         """What kind of code of ACCOUNT CODE is, now used up; None when it is none."""
         key = self._tokens().ring.staff
         known = await book.by_id(account.id)
@@ -198,9 +202,9 @@ class SigningIn:
         secret = None if sealed is None else unseal(key, account.id, sealed)
         step = None if known is None or secret is None else step_of(secret, code, now, known.last_step)
         if step is not None and await book.use_step(account.id, step):
-            return "a one-time code"
+            return Deed.CODE_GIVEN
         if await book.use_recovery_code(account.id, recovery_digest(key, account.id, code)):
-            return "a recovery code"
+            return Deed.RECOVERY_CODE_GIVEN
         return None
 
 

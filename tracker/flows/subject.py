@@ -66,6 +66,10 @@ class Subjects:
 
     # --- for a letter or a call: every one leaves a line in the audit trail, without content ---
 
+    def check(self, address: str, request: Request) -> None:
+        """Raise what the others raise for an ADDRESS or a case number that cannot be; nothing is looked up."""
+        self._person(address, request)
+
     async def show(self, address: str, request: Request, now: datetime) -> Held:
         """Everything that is held about the person behind ADDRESS.
 

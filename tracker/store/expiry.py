@@ -39,6 +39,7 @@ from tracker.store.schema import (
     spent,
     superseded,
     suppressions,
+    swept,
     tracked,
     untouched,
 )
@@ -50,7 +51,7 @@ GRANTS: Final = 100
 
 BY_DAY: Final = (
     engaged, events, tracked, deliveries, pending, suppressions, external_ids, erased_ids, calls, mailings, spent,
-    audit, messages, untouched, sessions, accounts,
+    audit, messages, untouched, sessions, accounts, swept,
 )  # fmt: skip
 """Tables that a last day alone decides about, children first."""
 

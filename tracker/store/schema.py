@@ -426,6 +426,16 @@ sessions = _table(
     Index("sessions_by_account", "account"),
     Index("sessions_by_last_day", "last_day"),
 )
+swept = _table(
+    # How many rows of each table went on a day because theirs had passed.
+    "swept",
+    _column("day"),
+    _column("name", Text),
+    _column("rows", Number),
+    _column("last_day"),
+    PrimaryKeyConstraint("day", "name"),
+    Index("swept_by_last_day", "last_day"),
+)
 
 
 def superseded(today: Day | ColumnElement[int]) -> Select[tuple[str]]:

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.core.calendar import day_of
 from tracker.core.held import Held
+from tracker.core.oversight import AuditLine, ConsentState
 from tracker.model import (
     ApiKey,
     Coverage,
@@ -55,6 +56,7 @@ from tracker.store import (
     migrate,
     notes,
     notices,
+    oversight,
     people,
     proofs,
     rekey,
@@ -484,7 +486,10 @@ class Store:
 
     async def sweep(self, today: Day, now: datetime, proof_days: int) -> dict[str, int]:
         """Delete all that is past its day; rows by table. A grant that ends leaves a proof for PROOF_DAYS."""
-        return await expiry.sweep(self._database, self._ledger_key, today, now, proof_days)
+        deleted = await expiry.sweep(self._database, self._ledger_key, today, now, proof_days)
+        async with self._database.write() as connection:
+            await oversight.note_sweep(connection, today, deleted)
+        return deleted
 
     async def vacuum(self) -> None:
         """Rewrite the file, so that no page keeps a fragment of what was deleted, and empty the write-ahead log."""
@@ -533,6 +538,22 @@ class Store:
         """The same for looking only."""
         async with self._database.read() as connection:
             yield StaffBook(connection)
+
+    async def consent_state(self, now: datetime) -> ConsentState:
+        """Where all people together stand with their consents."""
+        await self._untouched.settle()
+        async with self._database.read() as connection:
+            return await oversight.consent_state(connection, now)
+
+    async def audit_page(self, today: Day, limit: int, before: int | None) -> tuple[tuple[AuditLine, ...], int | None]:
+        """Up to LIMIT lines of the audit trail before the line BEFORE, newest first, and where the next page begins."""
+        async with self._database.read() as connection:
+            return await oversight.audit_page(connection, today, limit, before)
+
+    async def sweeps(self, today: Day) -> dict[Day, dict[str, int]]:
+        """What was deleted on each of the last days, by table, newest first."""
+        async with self._database.read() as connection:
+            return await oversight.sweeps(connection, today)
 
     # --- API keys and notices ----------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from tracker.model import Day, Hour, Language, StaffSession, TrackerError
 SPOKEN: Final = (Language.DE, Language.EN)
 """The languages of these pages."""
 TEMPLATES: Final = "dashboard"
-VISIT: Final = "tracker.visit"
+VISIT: Final = web.RequestKey("visit", Visit)
 """Under which a request holds the visit that it is, once that is known."""
 NEVER: Final = datetime.fromtimestamp(0, UTC)
 
@@ -56,7 +56,7 @@ class Wording:
 
     def share(self, part: int, whole: int) -> str:
         """PART of WHOLE as a percentage without decimals; a dash when there is no whole."""
-        return format_percent(part / whole, "#,##0 %", locale=self._locale) if whole else "–"
+        return format_percent(part / whole, locale=self._locale) if whole else "–"
 
 
 class Screens:

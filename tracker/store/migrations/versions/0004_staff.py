@@ -1,4 +1,4 @@
-"""Makes the tables of people who sign in: accounts, other addresses, recovery codes, sessions; and what they see."""
+"""Makes the tables of the people who sign in and of what they do: accounts, sessions; and of what was deleted."""
 
 from __future__ import annotations
 
@@ -55,7 +55,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("digest"),
     )
     op.create_index("sessions_by_account", "sessions", ["account"])
-    for table in ("accounts", "sessions"):
+    _table(
+        "swept",
+        _column("day"),
+        _column("name", sa.Text),
+        _column("rows", _NUMBER),
+        _column("last_day"),
+        sa.PrimaryKeyConstraint("day", "name"),
+    )
+    for table in ("accounts", "sessions", "swept"):
         op.create_index(f"{table}_by_last_day", table, ["last_day"])
     _figures()
 
