@@ -37,7 +37,7 @@ from tracker.metrics import EventCounts, Metrics
 from tracker.model import BadKeyFile, Letter
 from tracker.planner import Planner
 from tracker.policies import consent_policy, disclosure, mail_policy, send_policy, site, survey_policy
-from tracker.store.engine import database_path
+from tracker.store.engine import database_file
 from tracker.store.journal import Journal
 from tracker.store.store import Store
 
@@ -112,8 +112,9 @@ async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Par
 
     Raises SetupError and StoreUnavailable.
     """
-    # VACUUM writes a copy of the database: beside it, not to a disk of others.
-    os.environ.setdefault("SQLITE_TMPDIR", str(database_path(settings.database_url).parent))
+    if (database := database_file(settings.database_url)) is not None:
+        # VACUUM writes a copy of the database: beside it, not to a disk of others.
+        os.environ.setdefault("SQLITE_TMPDIR", str(database.parent))
     keys = KeySource(KeyFile(settings.key_file))
     ring = keys().ring
     metrics = Metrics()

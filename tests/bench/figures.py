@@ -45,7 +45,7 @@ async def _times(count: int) -> dict[Order, float]:
         await Store.create(url, fingerprint=FINGERPRINT, notices=[])
         store = await Store.open(url, ledger_key=LEDGER_KEY, fingerprint=FINGERPRINT)
         try:
-            await World(store, path).give(days=GRANTED)
+            await World(store, url).give(days=GRANTED)
             _fill(path, count)
             times: dict[Order, list[float]] = {order: [] for order in Order}
             for _ in range(LOOKS):

@@ -125,6 +125,22 @@ async def test_a_withdrawal_takes_its_hour_out_of_the_order_with_the_grant(world
     assert world.count("engaged") == 1
 
 
+async def test_an_event_that_turns_out_to_be_a_machines_takes_its_hour_along(world: World) -> None:
+    sent = offer(1)
+    await send(world, sent)
+    await touch(
+        world, *(opened(sent, hour=Hour(SENT + hour)) for hour in (2, 5, 9)), clicked(sent, hour=Hour(SENT + 9))
+    )
+    with world.connected() as sql:
+        sql.execute(f"DELETE FROM events WHERE hour = {SENT + 5}")
+        assert world.rows("SELECT hour FROM engaged ORDER BY purpose") == [(SENT + 9,), (SENT + 9,)]
+        sql.execute(f"DELETE FROM events WHERE hour = {SENT + 9}")
+        assert world.rows("SELECT hour, purpose FROM engaged") == [(SENT + 2, "o")]
+        sql.execute("DELETE FROM events")
+        assert world.count("engaged") == 0
+    assert await labels(world, replace(FEED, engaged=False)) == ["1"]
+
+
 async def test_what_has_passed_its_day_has_no_place_before_the_sweep_comes(world: World) -> None:
     short, long = offer(1, last_day=on(5)), offer(2)
     again = replace(long, delivery=DeliveryId(b"x" * 16), last_day=on(5))

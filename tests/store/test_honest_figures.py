@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-from tempfile import TemporaryDirectory
-
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.store.conftest import Worlds
 from tests.store.world import (
     BLOG,
-    FINGERPRINT,
     JONAS,
-    LEDGER_KEY,
     OFFER,
     PROOF,
     SHOP,
@@ -27,7 +22,6 @@ from tests.store.world import (
 )
 from tracker.core.campaigns import by_label
 from tracker.model import MAIL_PURPOSES, Agent, MessageFigures, MessageQuery, Order, Purpose, Reason, UntouchedCopy
-from tracker.store.store import Store
 
 PEOPLE = st.integers(0, 3)
 PURPOSES = st.frozensets(st.sampled_from(sorted(MAIL_PURPOSES)), min_size=1)
@@ -45,16 +39,10 @@ STEPS = st.one_of(
 
 
 @given(st.lists(STEPS, max_size=30))
-@settings(max_examples=30, deadline=None)
-async def test_rates_are_rates_after_any_history(fresh: Path, steps: list[tuple[object, ...]]) -> None:
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "tracker.db"
-        shutil.copy2(fresh, path)
-        store = await Store.open(f"sqlite+aiosqlite:///{path}", ledger_key=LEDGER_KEY, fingerprint=FINGERPRINT)
-        try:
-            await live_through(World(store, path), steps)
-        finally:
-            await store.close()
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_rates_are_rates_after_any_history(worlds: Worlds, steps: list[tuple[object, ...]]) -> None:
+    async with worlds() as world:
+        await live_through(world, steps)
 
 
 async def live_through(world: World, steps: list[tuple[object, ...]]) -> None:

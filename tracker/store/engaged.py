@@ -1,40 +1,22 @@
-"""Keeps the last hour in which a person touched a delivery, so that lists can begin with what happened last.
+"""Reads the last hour in which a person touched a delivery, so that lists can begin with what happened last.
 
-The law: it is event data. Every row hangs on the grant that its event hangs on, and goes with it; nothing is worked
-out of it and kept elsewhere.
+The law: it is event data. Triggers on `events` write it (migrations/engaged_triggers), and every row hangs on the grant
+that its event hangs on, and goes with it; nothing is worked out of it and kept elsewhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, Final
+from typing import Any
 
-from sqlalchemy import Select, bindparam, exists, literal, select, tuple_
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import Select, exists, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tracker.model import Agent, Day, Event, MessageKey, Owner
-from tracker.store.schema import deliveries, engaged, grants, is_live, messages, tracked
+from tracker.model import Day, MessageKey, Owner
+from tracker.store.schema import engaged, grants, is_live, messages
 
 Place = tuple[int, bytes]
 """An hour and a message: where a message stands in the list."""
-
-
-async def note_engaged(connection: AsyncConnection, items: Collection[Event]) -> None:
-    """Note the hours of those of ITEMS, events just written, that a person made; an earlier hour changes nothing."""
-    last: dict[tuple[Any, ...], int] = {}
-    for event in items:
-        if event.agent >= Agent.PROXY:
-            key = (event.last_day, event.delivery, event.purpose)
-            last[key] = max(event.hour, last.get(key, event.hour))
-    if last:
-        await connection.execute(
-            _NOTE,
-            [
-                {"at_day": day, "at_delivery": delivery, "at_purpose": purpose, "hour": hour}
-                for (day, delivery, purpose), hour in sorted(last.items())
-            ],
-        )
 
 
 async def last_places(
@@ -106,29 +88,3 @@ def _walk(owner: Owner, today: Day, before: Place | None, steps: int) -> Select[
         .where(walk.c.hour.is_not(None))
         .order_by(walk.c.step)
     )
-
-
-_NEW = upsert(engaged)
-_NOTE: Final = _NEW.from_select(
-    ["last_day", "delivery", "purpose", "recipient", "owner", "message", "hour"],
-    select(
-        tracked.c.last_day,
-        tracked.c.delivery,
-        tracked.c.purpose,
-        tracked.c.recipient,
-        messages.c.owner,
-        messages.c.id,
-        bindparam("hour", type_=engaged.c.hour.type),
-    )
-    .join(deliveries, (deliveries.c.last_day == tracked.c.last_day) & (deliveries.c.id == tracked.c.delivery))
-    .join(messages, messages.c.id == deliveries.c.message)
-    .where(
-        tracked.c.last_day == bindparam("at_day"),
-        tracked.c.delivery == bindparam("at_delivery"),
-        tracked.c.purpose == bindparam("at_purpose"),
-    ),
-).on_conflict_do_update(
-    index_elements=["last_day", "delivery", "purpose"],
-    set_={"hour": _NEW.excluded.hour},
-    where=engaged.c.hour < _NEW.excluded.hour,
-)

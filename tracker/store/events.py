@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Select, bindparam, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.model import Day, Event
-from tracker.store.engaged import note_engaged
 from tracker.store.engine import Database
 from tracker.store.schema import events, grants, is_live, tracked
+from tracker.store.upsert import upsert
 
 _TARGET = (tracked.c.last_day, tracked.c.delivery, tracked.c.purpose)
 
@@ -28,7 +27,6 @@ async def record_events(database: Database, items: Sequence[tuple[Event, Day]]) 
         rows = {event for event, _ in items if _key(event) in accepted}
         if rows:
             await connection.execute(_INSERT, [_parameters(event, today) for event in rows])
-            await note_engaged(connection, rows)
     return [_key(event) in accepted for event, _ in items]
 
 

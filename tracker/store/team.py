@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 from sqlalchemy import func, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.core.calendar import later
@@ -18,6 +17,7 @@ from tracker.model import Agent, Day, Purpose, TeamTotals
 from tracker.store.engine import Database
 from tracker.store.figures import hangs_on, measurable_copies
 from tracker.store.schema import deliveries, events, message_untouched, messages, team_totals, untouched
+from tracker.store.upsert import upsert
 
 CATCH_UP: Final = 14
 """How many days back totals are made after the server was away."""

@@ -7,6 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from tracker.store.migrations import engaged_triggers
+
 revision = "0004"
 down_revision = "0003"
 
@@ -94,6 +96,9 @@ def _figures() -> None:
     op.create_index("engaged_by_owner", "engaged", ["owner", "hour", "message"])
     op.create_index("engaged_by_message", "engaged", ["message", "hour"])
     op.create_index("engaged_by_grant", "engaged", ["recipient", "purpose"])
+    on_postgres = op.get_context().dialect.name == "postgresql"
+    for trigger in engaged_triggers.POSTGRES if on_postgres else engaged_triggers.SQLITE:
+        op.execute(trigger)
     _table(
         "team_totals",
         _column("day"),
