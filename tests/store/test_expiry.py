@@ -17,7 +17,7 @@ from tracker.store.schema import audit, calls, erased_ids, mailings, metadata, s
 
 OPEN = frozenset({Purpose.OPEN})
 
-NOTHING_PERSONAL = {"notices", "installation", "api_keys"}
+NOTHING_PERSONAL = {"notices", "installation", "api_keys", "team_totals"}
 STAYS = {"ledger"}
 """The chain: digests that say nothing once the contents and their salts have gone."""
 GO_WITH_WHAT_HANGS_ON_THEM = {"recipients"}

@@ -36,6 +36,5 @@ def bars(groups: Sequence[Sequence[int]], *, top: int | None = None) -> tuple[Ba
         for series, figure in enumerate(group):
             if figure:
                 height = max(HEIGHT * figure / highest, 2)
-                corner = (begin + series * width, HEIGHT - height)
-                laid_out.append(Bar(*(round(number, 1) for number in (*corner, width, height)), series))
+                laid_out.append(Bar(begin + series * width, HEIGHT - height, width, height, series))
     return tuple(laid_out)
