@@ -23,7 +23,7 @@ IN_THE_CONTRACT = [
 BEYOND_IT = [
     "language", "rewrite_visible_urls", "excluded_links", "plan_cache", "confirmations_per_day", "controller_address",
     "data_protection_officer", "supervisory_authority", "purposes", "data_recipients", "hosting", "transfers",
-    "dashboard_url",
+    "dashboard_url", "oidc_issuer", "oidc_client_id", "oidc_client_secret",
 ]  # fmt: skip
 REQUIRED = {"TRACKER_CONTROLLER": "Werkstatt Nord GmbH", "TRACKER_CONTACT": "privacy@werkstatt-nord.example"}
 IMPOSSIBLE = {
@@ -46,6 +46,9 @@ IMPOSSIBLE = {
     "public_listen": ["", "8080", ":8080", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "::1:8080", "a b:80"],
     "private_listen": ["127.0.0.1:x"],
     "dashboard_listen": ["127.0.0.1:-1"],
+    "oidc_issuer": ["http://login.example.com", "login.example.com", "https://a.example/?x=1", "https://a.example/#x"],
+    "oidc_client_id": ["a\nb"],
+    "oidc_client_secret": ["a\nb"],
     "dashboard_url": ["", "http://dash.example.com", "https://dash.example.com/path"],
     "confirmations_per_day": ["", "-1", "many", "1000001"],
     "trusted_proxies": ["10.0.0.1/8", "proxy.example", "10.0.0.0/33"],

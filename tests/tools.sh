@@ -3,6 +3,7 @@
 set -eu
 axe=4.14.1
 into=.venv/axe
+oidc=9.13.3
 missing=""
 command -v chromium >/dev/null 2>&1 || missing="chromium"
 command -v npm >/dev/null 2>&1 || missing="$missing npm"
@@ -25,4 +26,12 @@ if command -v npm >/dev/null 2>&1 && ! grep -qs "\"version\": \"$axe\"" "$into/n
     npm install --prefix "$into" --no-save --ignore-scripts --no-audit --no-fund --silent \
         --fetch-retries 1 --fetch-timeout 60000 "axe-core@$axe" ||
         echo "axe-core could not be fetched; the test that needs it is skipped (with CI=true it fails)" >&2
+fi
+# oidc-provider is a certified OpenID Connect provider, for the test that signs in with one; never part of a release.
+if command -v npm >/dev/null 2>&1 &&
+    ! grep -qs "\"version\": \"$oidc\"" .venv/oidc/node_modules/oidc-provider/package.json; then
+    echo "fetching oidc-provider $oidc for the test of a company's sign-in"
+    npm install --prefix .venv/oidc --no-save --ignore-scripts --no-audit --no-fund --silent \
+        --fetch-retries 1 --fetch-timeout 60000 "oidc-provider@$oidc" ||
+        echo "oidc-provider could not be fetched; the test that needs it is skipped (with CI=true it fails)" >&2
 fi

@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 
 from tracker.config_values import Listen, beside, masked, sized
 from tracker.model import BadSetting, Language, SetupError
-from tracker.settings import MAY_HOLD_SECRETS, NOT_BUILT_YET, PATHS, Settings
+from tracker.settings import MAY_HOLD_SECRETS, NOT_BUILT_YET, PATHS, SECRETS, Settings
 
 __all__ = ["Listen", "Settings", "effective", "found_config", "load", "write_default"]
 
@@ -182,6 +182,8 @@ def _unknown(name: str, known: list[str]) -> str:
 
 
 def _shown(name: str, value: object) -> str:
+    if name in SECRETS:
+        return "" if value is None else "***"
     if name in MAY_HOLD_SECRETS:
         return "" if value is None else masked(str(value))
     if name == "max_message" and isinstance(value, int):

@@ -185,6 +185,16 @@ def reference_url(value: object) -> str:
     return url
 
 
+def issuer(value: object) -> str:
+    """The issuer of an OpenID Connect provider, as it calls itself: a URL without query or fragment."""
+    url = _string(value)
+    parts = urlsplit(url)
+    if parts.query or parts.fragment or not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError("must be a URL without query and fragment, such as https://login.example.com")
+    public_url(f"{parts.scheme}://{parts.netloc}")
+    return url
+
+
 def domain(value: object) -> str:
     """A host or mail domain, in lower-case A-labels."""
     name = _string(value)

@@ -16,12 +16,15 @@ from tracker.doors.dashboard.cookie import Cookie
 from tracker.doors.dashboard.feed_page import Crm, FeedPage
 from tracker.doors.dashboard.officer_pages import OfficerPages
 from tracker.doors.dashboard.person_page import PersonPage
+from tracker.doors.dashboard.provider import Client, Provider
+from tracker.doors.dashboard.provider_page import BACK, ProviderPage
 from tracker.doors.dashboard.requests_page import RequestsPage
 from tracker.doors.dashboard.screens import SPOKEN, TEMPLATES, Screens
 from tracker.doors.dashboard.sign_in_page import SignInPage
 from tracker.doors.dashboard.visit import Route
 from tracker.doors.pages import Pages
 from tracker.flows.accounts import Accounts
+from tracker.flows.looks import Looks
 from tracker.flows.oversight import Oversight
 from tracker.flows.own_account import OwnAccount
 from tracker.flows.passwords import Passwords
@@ -44,9 +47,19 @@ class Dashboard:
         self._own = OwnAccount(
             parts.store, parts.keys, passwords, self.signing_in, secrets.token_bytes, settings.controller
         )
+        self._looks = Looks(parts.store)
         self._cookie = Cookie(settings.dashboard_url)
         self._screens = Screens(Pages(dashboard_site(settings), part=TEMPLATES))
         crm, ask_url = Crm(settings.crm_url, settings.crm_key), f"{settings.public_url}/ask"
+        provider = provider_client(settings)
+        sign_in = SignInPage(
+            self.signing_in,
+            self._own,
+            self._screens,
+            self._cookie,
+            settings.trusted_proxies,
+            provider=provider is not None,
+        )
         self.routes: tuple[Route, ...] = (
             # The order is that of the navigation.
             *FeedPage(parts.figures, self._screens, crm, ask_url).routes,
@@ -54,8 +67,19 @@ class Dashboard:
             *CampaignsPage(parts.figures, self._screens, ask_url).routes,
             *OfficerPages(Oversight(parts.store), self._screens).routes,
             *RequestsPage(parts.subjects, self._screens, self._about(settings)).routes,
-            *SignInPage(self.signing_in, self._own, self._screens, self._cookie, settings.trusted_proxies).routes,
+            *sign_in.routes,
             *AccountPage(self.signing_in, self._own, self._screens, self._cookie).routes,
+            *(() if provider is None else self._by_provider(provider, sign_in, parts).routes),
+        )
+
+    def _by_provider(self, client: Client, page: SignInPage, parts: Parts) -> ProviderPage:
+        return ProviderPage(
+            Provider(client),
+            self.signing_in,
+            page,
+            lambda: parts.keys().ring.staff,
+            secrets.token_bytes,
+            secure=self._cookie.secure,
         )
 
     def _about(self, settings: Settings) -> dict[Language, Mapping[str, object]]:
@@ -67,6 +91,7 @@ class Dashboard:
         return build(
             self.routes,
             self.signing_in,
+            self._looks,
             self._screens,
             self._cookie,
             self._clock,
@@ -78,3 +103,11 @@ class Dashboard:
 def accounts(parts: Parts, passwords: Passwords | None = None) -> Accounts:
     """What makes, lists and disables accounts."""
     return Accounts(parts.store, passwords or Passwords(), secrets.token_bytes, parts.settings.controller)
+
+
+def provider_client(settings: Settings) -> Client | None:
+    """What the company's provider knows the dashboard by; None when SETTINGS name no provider."""
+    if settings.oidc_issuer is None or settings.oidc_client_id is None:
+        return None
+    redirect = f"{settings.dashboard_url}{BACK}"
+    return Client(settings.oidc_issuer, settings.oidc_client_id, settings.oidc_client_secret, redirect)

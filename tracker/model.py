@@ -899,6 +899,14 @@ class NotForYou(Forbidden):
     remedy = "Use the pages that the navigation names; whoever runs this tracker can change your role."
 
 
+class SignedOut(Forbidden):
+    """A form from somebody whose session is over, or who is still on the way in."""
+
+    slug = "signed-out"
+    title = "You are not signed in any more."
+    remedy = "Sign in and do it once more."
+
+
 class ForeignForm(Forbidden):
     """A form that did not come from a page of ours, or from one of an earlier session."""
 
@@ -914,6 +922,22 @@ class SignInFailed(BadRequest):
     slug = "sign-in-failed"
     title = "That was not right."
     remedy = "Check what you typed and try again; after several attempts you have to wait."
+
+
+class ProviderRefused(SignInFailed):
+    """What the company's provider said does not hold; `detail` says in our words what."""
+
+    slug = "provider-refused"
+
+
+class ProviderAway(TrackerError):
+    """The company's provider cannot be asked just now."""
+
+    status = 503
+    slug = "provider-away"
+    title = "The company's sign-in does not answer just now."
+    meaning = "Nothing has changed."
+    remedy = "Try again in a few minutes, or sign in with your password."
 
 
 class BadPassword(BadRequest):

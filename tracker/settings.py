@@ -26,6 +26,7 @@ ListenAt = Annotated[Listen, PlainValidator(values.listen)]
 FilePath = Annotated[Path, PlainValidator(values.path)]
 
 MAY_HOLD_SECRETS: Final = ("database_url", "smtp_next_hop")
+SECRETS: Final = ("oidc_client_secret",)
 PATHS: Final = ("key_file", "journal")
 NOT_BUILT_YET: Final = frozenset(
     {
@@ -118,6 +119,18 @@ class Settings(BaseSettings):
     crm_key: OptionalText = Field(
         default=None,
         description="The API key whose references the dashboard shows; none: those of every mail system.",
+    )
+    oidc_issuer: Annotated[str | None, PlainValidator(values.optional(values.issuer))] = Field(
+        default=None,
+        description="The OpenID Connect provider with which staff may sign in besides their password: its issuer, "
+        "such as https://login.example.com. It tells the e-mail address; accounts and roles stay those of `tracker "
+        "user`. Register dashboard_url with /sign-in/provider/back behind it there.",
+    )
+    oidc_client_id: OptionalText = Field(default=None, description="What the provider calls the dashboard.")
+    oidc_client_secret: OptionalText = Field(
+        default=None,
+        repr=False,
+        description="What it proves itself to the provider with; better in a file (TRACKER_OIDC_CLIENT_SECRET_FILE).",
     )
     trusted_proxies: Networks = Field(
         default=(), description="Reverse proxies whose X-Forwarded-For is believed: addresses or networks."
@@ -219,6 +232,8 @@ class Settings(BaseSettings):
             for name in ("sender_domains", "smtp_next_hop"):
                 if not getattr(self, name):
                     raise ValueError(f"{name}: required with smtp_listen")
+        if (self.oidc_issuer is None) != (self.oidc_client_id is None):
+            raise ValueError("oidc_issuer, oidc_client_id: one is nothing without the other")
         taken = [self.public_listen, self.private_listen, self.dashboard_listen, self.smtp_listen]
         fixed = [listen for listen in taken if listen is not None and listen.port]
         if len(set(fixed)) != len(fixed):

@@ -34,6 +34,7 @@ def fault(password: str) -> str:
     ],
 )
 def test_a_long_one_of_any_characters_is_taken(password: str) -> None:
+    """R56: no mixture of characters is asked for."""
     assert check(password, CONTEXT, is_bad_password) == normalised(password)
 
 
@@ -56,6 +57,7 @@ def test_a_long_one_of_any_characters_is_taken(password: str) -> None:
     ],
 )
 def test_one_that_others_guess_is_refused_with_the_reason(password: str, why: str) -> None:
+    """R56: the block list and what is known of the owner."""
     assert fault(password) == why
 
 

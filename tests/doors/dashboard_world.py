@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlencode
 
 import pyotp
@@ -132,8 +133,13 @@ def heading(page: Answer) -> str:
 
 
 @asynccontextmanager
-async def world(folder: Path, hasher: PasswordHasher = FAST, **settings: str) -> AsyncIterator[World]:
-    """An installation in FOLDER with an account for each role, whose clock stands at NOW."""
+async def world(
+    folder: Path, settings: Mapping[str, str] = MappingProxyType({}), *, hasher: PasswordHasher = FAST
+) -> AsyncIterator[World]:
+    """An installation in FOLDER with an account for each role, whose clock stands at NOW.
+
+    SETTINGS: by the names that they have in the environment.
+    """
     config = await installation.create(
         folder,
         controller="Werkstatt Nord GmbH",

@@ -110,7 +110,7 @@ async def on_the_way(staff: World, stage: Stage, role: Role) -> Browser:
     ("stage", "role"), [(stage, role) for stage in Stage for role in Role if (stage, role) != (ENROL, REP)]
 )
 async def test_every_route_with_every_role_and_stage(staff: World, stage: Stage, role: Role) -> None:
-    """A rep is never at the stage of having to set up a second factor; it may all the same."""
+    """R53: A rep is never at the stage of having to set up a second factor; it may all the same."""
     browser = await on_the_way(staff, stage, role)
     for route in staff.dashboard.routes:
         if route.path in ("/sign-out", "/sign-in", "/account/end-others"):
@@ -179,7 +179,7 @@ async def test_who_is_disabled_with_a_password_just_given_gets_no_further(staff:
     await browser.get("/sign-in/code")
     await staff.accounts.disable(PAULA, staff.now)
     answer = await browser.post("/sign-in/code", {"code": staff.code(PAULA)})
-    assert (answer.status, heading(answer)) == (403, "This page is not for your role")
+    assert (answer.status, heading(answer)) == (403, "You are not signed in any more")
 
 
 async def test_a_reset_second_factor_must_be_set_up_before_anything_else(staff: World) -> None:
@@ -191,7 +191,7 @@ async def test_a_reset_second_factor_must_be_set_up_before_anything_else(staff: 
 
 
 async def test_somebody_elses_session_cannot_be_ended(staff: World) -> None:
-    """Foreign ids: the number of another account's session is as unknown as one that nobody has."""
+    """R53: Foreign ids: the number of another account's session is as unknown as one that nobody has."""
     paula, rita = await staff.signed_in(PRIVACY), await staff.signed_in(REP)
     async with staff.parts.store.staff_as_it_is() as book:
         known = await book.by_login(PAULA)

@@ -92,12 +92,42 @@ async def test_an_empty_installation_says_what_to_do_next(officer: Browser) -> N
 # --- the audit trail --------------------------------------------------------------------------------
 
 
+async def test_looking_is_noted_without_content_once_in_an_hour(staff: World, officer: Browser) -> None:
+    """R54: views are logged without content."""
+    for path in ("/consents", "/deletion", "/consents", "/audit", "/consents"):
+        assert (await officer.get(path)).status == 200
+    staff.later(minutes=29)
+    await officer.get("/deletion")
+    staff.later(minutes=29)
+    await officer.get("/account")
+    staff.later(minutes=2)
+    await officer.get("/consents")
+    looks = "SELECT action FROM audit WHERE action LIKE 'looked%' ORDER BY id"
+    assert [action for (action,) in rows(staff, looks)] == [
+        "looked at the state of consents",
+        "looked at what was deleted",
+        "looked at the audit trail",
+        "looked at the state of consents",
+    ]
+    refused = await staff.signed_in(Role.REP)
+    await refused.get("/consents")
+    assert len(rows(staff, looks)) == 4, "who was refused saw nothing"
+
+
+async def test_nothing_is_shown_that_cannot_be_noted(staff: World, officer: Browser) -> None:
+    with closing(sqlite3.connect(staff.folder / "tracker.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert (await officer.get("/consents")).status == 503
+        other.execute("ROLLBACK")
+
+
 async def test_the_trail_names_staff_by_login_and_nobody_else(staff: World, officer: Browser) -> None:
     await agree(staff)
     await officer.get("/requests")
     await officer.post("/requests/show", {"address": ANNA, "case": "2026/17"})
     page = await officer.get("/audit")
-    assert cells(page.text)[1][1:] == [PAULA, "looked at what is held about a person", "2026/17"]
+    assert cells(page.text)[1][1:] == [PAULA, "looked at the audit trail", "–"]
+    assert cells(page.text)[2][1:] == [PAULA, "looked at what is held about a person", "2026/17"]
     assert [row[1:3] for row in cells(page.text)[-3:]] == [
         ["the operator", f"made an account: {login}"] for login in (PAULA, "mark@werkstatt-nord.example",
         "rita@werkstatt-nord.example")
@@ -179,6 +209,14 @@ async def test_show_export_and_erase_by_post_with_the_case_in_the_trail(staff: W
         ("subject erase", "2026/17"),
         ("subject erase", None),
     ]
+
+
+async def test_the_language_is_changed_from_the_answer_to_a_form_too(officer: Browser) -> None:
+    await officer.get("/requests")
+    shown = await officer.post("/requests/show", {"address": ANNA})
+    assert 'name="back" value="/requests"' in shown.text
+    answer = await officer.post("/language", {"lang": "de", "back": "/requests"})
+    assert heading(await officer.get(answer.header("Location") or "")) == "Anfragen"
 
 
 async def test_the_person_reads_that_it_was_the_privacy_officer(staff: World, officer: Browser) -> None:

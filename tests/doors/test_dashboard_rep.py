@@ -26,7 +26,7 @@ ALIAS = "r.meier@werkstatt-nord.example"
 
 @pytest.fixture
 async def staff(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path / "tracker", TRACKER_CRM_URL="https://crm.example.com/contact/{reference}") as made:
+    async with world(tmp_path / "tracker", {"TRACKER_CRM_URL": "https://crm.example.com/contact/{reference}"}) as made:
         yield made
 
 
@@ -103,7 +103,7 @@ async def test_what_was_touched_last_comes_first_with_its_hour_and_its_shares(st
     assert titles[0] == "Offer 1"
     assert set(titles[1:]) == {"Offer 2", "Offer 3"}
     said = words(page.text)
-    assert "Last on Nov 23, 2026, 2:00" in said.replace("\u202f", " ")
+    assert "Last on Nov 23, 2026, 14:00" in said
     assert "Opened Clicked" in said
     assert "Not opened Not clicked" in said
     assert "Opened: 0 of 2 (0%)" in said.replace("\xa0", " ")
@@ -213,7 +213,7 @@ async def test_people_are_looked_up_by_address_with_their_state_and_the_next_ste
     page = await look_up(rep, f"Anna <{ANNA}>, {BERT}\ncarla@recipients.example; not-an-address@")
     anna, bert, carla, *_ = (words(f"<main{part}") for part in page.split("<article")[1:])
     assert "Opens agreed, until Nov 20, 2028" in anna
-    assert "Offer 1 Nov 23, 2026 Nov 23, 2026, 12:00" in anna.replace("\u202f", " ")
+    assert "Offer 1 Nov 23, 2026 Nov 23, 2026, 12:00" in anna
     assert "Opens never asked" in bert
     assert "Ask: copy the link for your signature. https://t.example.com/ask" in bert
     assert "Opens said no" in carla

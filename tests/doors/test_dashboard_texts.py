@@ -21,6 +21,7 @@ from tracker.model import (
     NotForYou,
     NotFound,
     PageFailed,
+    SignedOut,
     StoreUnavailable,
     TooManyAttempts,
 )
@@ -29,7 +30,7 @@ FOLDER = templates_folder() / "dashboard"
 DOORS = Path(screens.__file__).parent
 ERRORS = (
     BadRequest, ForeignForm, FormTooLarge, InvalidField, Misdirected, NotAllowed, NotFound, NotForYou, PageFailed,
-    StoreUnavailable, TooManyAttempts,
+    SignedOut, StoreUnavailable, TooManyAttempts,
 )  # fmt: skip
 """What can be shown as a page of its own."""
 LABEL = re.compile(r'label="([^"]+)"')

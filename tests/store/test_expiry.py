@@ -13,8 +13,22 @@ from tests.store.world import report as consent
 from tracker.core.calendar import hour_of
 from tracker.model import Language, LedgerEvent, Left, MessageKey, Method, Notice, Purpose, Reason, UntouchedCopy
 from tracker.store import expiry
-from tracker.store.schema import audit, calls, erased_ids, mailings, metadata, spent
+from tracker.store.schema import (
+    accounts,
+    aliases,
+    audit,
+    calls,
+    erased_ids,
+    mailings,
+    metadata,
+    recovery_codes,
+    sessions,
+    spent,
+    swept,
+)
 
+ACCOUNT = {"id": 1, "login": "a@example.org", "role": "rep", "password": "-", "last_step": 0, "created_day": TODAY}
+SESSION = {"digest": b"d", "account": 1, "began": 0, "used": 0, "ends": 1, "complete": 1}
 OPEN = frozenset({Purpose.OPEN})
 
 NOTHING_PERSONAL = {"notices", "installation", "api_keys", "team_totals"}
@@ -39,8 +53,8 @@ def test_every_personal_table_has_a_last_day_or_goes_with_one_that_has(table: Ta
 
 @pytest.mark.parametrize("table", metadata.sorted_tables, ids=lambda table: table.name)
 def test_the_sweep_looks_at_every_table_with_a_last_day(table: Table) -> None:
-    swept = {"grants", "ledger_contents", "ledger_ends"} | {table.name for table in expiry.BY_DAY}
-    assert (table.name in swept | STAYS) == ("last_day" in table.c)
+    looked_at = {"grants", "ledger_contents", "ledger_ends"} | {table.name for table in expiry.BY_DAY}
+    assert (table.name in looked_at | STAYS) == ("last_day" in table.c)
 
 
 async def fill(world: World) -> None:
@@ -64,6 +78,14 @@ async def fill(world: World) -> None:
             (calls, {"last_day": on(200), "recipient": recipient, "rep": "jonas", "started_at": "2026-11-23T12:00Z"}),
             (mailings, {**rest, "recipient": recipient, "kind": "ask", "day": TODAY, "count": 1}),
             (spent, {"last_day": on(200), "digest": b"d" * 16}),
+            (accounts, {**ACCOUNT, "last_day": on(200)}),
+            (aliases, {"alias": "b@example.org", "account": 1}),
+            (recovery_codes, {"account": 1, "digest": b"d"}),
+            (
+                sessions,
+                {"digest": b"d", "account": 1, "began": 0, "used": 0, "ends": 1, "complete": 1, "last_day": on(200)},
+            ),
+            (swept, {"day": TODAY, "name": "events", "rows": 1, "last_day": on(200)}),
             (audit, {"last_day": on(200), "at": "2026-11-23T12:00Z", "actor": "cli", "action": "erase"}),
         ):
             await book._connection.execute(insert(table).values(values))
@@ -77,13 +99,14 @@ async def test_nothing_personal_is_left_when_every_day_has_passed(world: World) 
     await world.store.sweep(on(GRANTED + 1), at(GRANTED + 1), PROOF)
     await world.store.sweep(on(end), at(end), PROOF)
     left = {table for table in metadata.tables if world.count(table)}
-    assert left == {"notices", "installation", "ledger", "team_totals"}
+    left_over = {"notices", "installation", "ledger", "swept", "team_totals"}
+    assert left == left_over, "that there was a sweep is noted, for a year"
 
 
 async def test_the_sweep_tells_what_it_deleted(world: World) -> None:
     await fill(world)
-    swept = await world.store.sweep(on(91), at(91), PROOF)
-    assert {table: count for table, count in swept.items() if count} == {
+    deleted = await world.store.sweep(on(91), at(91), PROOF)
+    assert {table: count for table, count in deleted.items() if count} == {
         "engaged": 2,
         "events": 2,
         "tracked": 2,
@@ -97,9 +120,10 @@ async def test_the_sweep_tells_what_it_deleted(world: World) -> None:
 
 async def test_the_sweep_deletes_nothing_before_its_day(world: World) -> None:
     await fill(world)
-    before = {table: world.count(table) for table in metadata.tables}
+    looked_at = set(metadata.tables) - {"swept"}  # each sweep is noted there
+    before = {table: world.count(table) for table in looked_at}
     assert not any((await world.store.sweep(on(30), at(30), PROOF)).values())
-    assert {table: world.count(table) for table in metadata.tables} == before
+    assert {table: world.count(table) for table in looked_at} == before
 
 
 async def test_overdue_rows_are_counted_until_the_sweep_comes(world: World) -> None:

@@ -37,7 +37,10 @@ def user() -> None:
 )  # fmt: skip
 @click.pass_obj
 def add(context: Context, login: str, role: str, aliases: tuple[str, ...]) -> None:
-    """Make an account, with a password from a prompt or stdin."""
+    """Make an account.
+
+    The password comes from a prompt or from stdin.
+    """
     run(_add(context.settings(), login, Role(role), aliases, _password()))
     click.echo(f"made; they sign in at {context.settings().dashboard_url} and can change the password there")
 
@@ -57,7 +60,10 @@ def list_users(context: Context) -> None:
 @EMAIL
 @click.pass_obj
 def disable(context: Context, login: str) -> None:
-    """Let an account sign in no more; its sessions are over at once."""
+    """Let an account sign in no more.
+
+    Its sessions are over at once.
+    """
     run(_disable(context.settings(), login))
     click.echo("disabled; the account is forgotten with what the audit trail says of it")
 
@@ -75,7 +81,10 @@ def enable(context: Context, login: str) -> None:
 @EMAIL
 @click.pass_obj
 def password(context: Context, login: str) -> None:
-    """Set another password; the account's sessions are over."""
+    """Set another password.
+
+    It comes from a prompt or from stdin. The account's sessions are over.
+    """
     run(_set_password(context.settings(), login, _password()))
     click.echo("set")
 

@@ -31,6 +31,7 @@ class Deed(StrEnum):
     CODE_GIVEN = "signed in with a one-time code"
     RECOVERY_CODE_GIVEN = "signed in with a recovery code"
     PROVIDER_VOUCHED = "signed in with the company's provider"
+    NO_ACCOUNT = "came from the company's provider without an account"
     WRONG_PASSWORD = "a password was wrong"  # noqa: S105 - a text
     WRONG_CODE = "a code was wrong"
     SIGNED_OUT = "signed out"
@@ -44,6 +45,13 @@ class Deed(StrEnum):
     ACCOUNT_ENABLED = "enabled an account"
     PASSWORD_SET = "set the password of an account"  # noqa: S105 - a text
     FACTOR_RESET = "reset the second factor of an account"
+    SAW_MESSAGES = "looked at messages"
+    SAW_PEOPLE = "looked at people"
+    SAW_TOTALS = "looked at totals"
+    TOOK_FIGURES = "exported figures"
+    SAW_CONSENTS = "looked at the state of consents"
+    SAW_TRAIL = "looked at the audit trail"
+    SAW_DELETION = "looked at what was deleted"
 
     def of(self, account: Account) -> str:
         """The action's text when it was done to ACCOUNT."""

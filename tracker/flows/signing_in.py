@@ -7,7 +7,7 @@ token whenever what it may do changes; it ends by itself, at once when its accou
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -81,11 +81,26 @@ class SigningIn:
         if account is None:
             raise SignInFailed
         self._by_network.take_back(network)
-        return await self.begin(account, now)
+        return await self._begin(account, Deed.PASSWORD_GIVEN if account.second_factor else Deed.SIGNED_IN, now)
 
-    async def begin(self, account: Account, now: datetime) -> Opened:
+    async def by_provider(self, ask: Callable[[], Awaitable[str]], peer: str, now: datetime) -> Opened:
+        """Begin a session for whoever has the e-mail address that ASK learns from the company's provider.
+
+        The second factor, where the account has one or needs one, is still ours to ask for. Raises SignInFailed when
+        the address is no account's, TooManyAttempts, and what ASK raises.
+        """
+        network = network_of(peer)
+        self._by_network.begin(network, now)
+        known = await self._credentials(_normalised(await ask()))
+        if known is None:
+            async with self._store.staff() as book:
+                await self.note(book, UNKNOWN, Deed.NO_ACCOUNT, now)
+            raise SignInFailed
+        self._by_network.take_back(network)
+        return await self._begin(known.account, Deed.PROVIDER_VOUCHED, now)
+
+    async def _begin(self, account: Account, deed: Deed, now: datetime) -> Opened:
         """Begin a session of ACCOUNT, whose first factor is proved; without its second where it has one."""
-        deed = Deed.PASSWORD_GIVEN if account.second_factor else Deed.SIGNED_IN
         async with self._store.staff() as book:
             return await self.rotated(book, None, account, now, deed, complete=not account.second_factor)
 

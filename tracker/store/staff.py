@@ -186,9 +186,9 @@ class StaffBook:
 
     async def _credentials(self, which: ColumnElement[bool]) -> Credentials | None:
         row = (await self._connection.execute(select(accounts).where(which))).one_or_none()
+        known = await self._aliases([] if row is None else [row.id])  # in any case, so that time tells nothing
         if row is None:
             return None
-        known = await self._aliases([row.id])
         return Credentials(_account(row, known[row.id]), row.password, row.second_factor, row.last_step)
 
     async def _aliases(self, ids: Iterable[int]) -> dict[int, list[str]]:

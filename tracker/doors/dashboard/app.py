@@ -12,12 +12,14 @@ from tracker.doors.dashboard.gate import Gate
 from tracker.doors.dashboard.screens import Screens
 from tracker.doors.dashboard.visit import Route
 from tracker.doors.middlewares import Answered, access_log, errors
+from tracker.flows.looks import Looks
 from tracker.flows.signing_in import SigningIn
 
 
 def build(
     routes: Sequence[Route],
     signing_in: SigningIn,
+    looks: Looks,
     screens: Screens,
     cookie: Cookie,
     clock: Callable[[], datetime],
@@ -29,7 +31,7 @@ def build(
 
     ANSWERED is told route template, method and status of each answer.
     """
-    gate = Gate(signing_in, screens, cookie, clock, random_bytes)
+    gate = Gate(signing_in, looks, screens, cookie, clock, random_bytes)
     screens.use(routes)
     app = web.Application(
         middlewares=[access_log(answered=answered), errors(screens.error)],

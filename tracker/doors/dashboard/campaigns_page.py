@@ -6,6 +6,7 @@ from typing import Final
 
 from aiohttp import web
 
+from tracker.core.access import Deed
 from tracker.core.chart import bars
 from tracker.core.next_steps import STEPS
 from tracker.doors.dashboard.feed_page import REPS, by_count, logins_of
@@ -32,9 +33,9 @@ class CampaignsPage:
     def routes(self) -> tuple[Route, ...]:
         """What it answers."""
         return (
-            Route("/campaigns", get=self.campaigns, roles=REPS, label="Campaigns"),
-            Route("/coverage", get=self.coverage, roles=REPS, label="Coverage"),
-            Route("/team", get=self.team, roles=frozenset({Role.MANAGER}), label="Team"),
+            Route("/campaigns", get=self.campaigns, roles=REPS, noted=Deed.SAW_MESSAGES, label="Campaigns"),
+            Route("/coverage", get=self.coverage, roles=REPS, noted=Deed.SAW_MESSAGES, label="Coverage"),
+            Route("/team", get=self.team, roles=frozenset({Role.MANAGER}), noted=Deed.SAW_TOTALS, label="Team"),
         )
 
     async def campaigns(self, visit: Visit) -> web.StreamResponse:

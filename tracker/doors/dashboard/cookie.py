@@ -17,7 +17,8 @@ class Cookie:
     """
 
     def __init__(self, dashboard_url: str) -> None:
-        # Over plain http, which the settings allow on loopback alone, some browsers keep no cookie that is `Secure`.
+        # Over plain http, which the settings allow on loopback alone, Chromium keeps a cookie that is `Secure` and with
+        # it one whose name begins with `__Host-`; not every browser does.
         self.secure = dashboard_url.startswith("https://")
         self.name = "__Host-staff" if self.secure else "staff"
 

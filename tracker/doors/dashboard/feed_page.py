@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 
 from aiohttp import web
 
+from tracker.core.access import Deed
 from tracker.core.chart import BY_HOUR, bars
 from tracker.core.next_steps import STEPS
 from tracker.doors.dashboard.screens import Screens, Wording
@@ -54,9 +55,9 @@ class FeedPage:
     def routes(self) -> tuple[Route, ...]:
         """What it answers."""
         return (
-            Route("/feed", get=self.feed, roles=REPS, label="Messages"),
-            Route("/feed/export", get=self.export, roles=REPS),
-            Route("/message/{id}", get=self.message, roles=REPS),
+            Route("/feed", get=self.feed, roles=REPS, noted=Deed.SAW_MESSAGES, label="Messages"),
+            Route("/feed/export", get=self.export, roles=REPS, noted=Deed.SAW_MESSAGES),
+            Route("/message/{id}", get=self.message, roles=REPS, noted=Deed.SAW_MESSAGES),
         )
 
     async def feed(self, visit: Visit) -> web.StreamResponse:

@@ -15,8 +15,9 @@ from tracker.doors.dashboard.cookie import Cookie, is_form_key, new_token
 from tracker.doors.dashboard.screens import VISIT, Screens
 from tracker.doors.dashboard.visit import Page, Route, Visit
 from tracker.doors.forms import read_form
+from tracker.flows.looks import Looks
 from tracker.flows.signing_in import SigningIn
-from tracker.model import ForeignForm, Misdirected, NotForYou
+from tracker.model import ForeignForm, Misdirected, NotForYou, SignedOut
 
 SIGN_IN: Final = "/sign-in"
 CODE: Final = "/sign-in/code"
@@ -31,12 +32,14 @@ class Gate:
     def __init__(
         self,
         signing_in: SigningIn,
+        looks: Looks,
         screens: Screens,
         cookie: Cookie,
         clock: Callable[[], datetime],
         random_bytes: Callable[[int], bytes],
     ) -> None:
         self._signing_in = signing_in
+        self._looks = looks
         self._screens = screens
         self._cookie = cookie
         self._clock = clock
@@ -45,7 +48,7 @@ class Gate:
     def guard(self, route: Route, page: Page) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         """A handler that answers as PAGE does for whom ROUTE allows, and sends others where they can go on.
 
-        Raises NotForYou, ForeignForm, Misdirected, StoreUnavailable, and what `read_form` raises.
+        Raises NotForYou, SignedOut, ForeignForm, Misdirected, StoreUnavailable, and what `read_form` raises.
         """
 
         async def handler(request: web.Request) -> web.StreamResponse:
@@ -69,6 +72,8 @@ class Gate:
             fields = tuple(await read_form(request, route.largest)) if acts else ()
             if acts and not is_form_key(token, dict(fields).get(FORM_FIELD, "")):
                 raise ForeignForm
+            if route.noted is not None:
+                await self._looks.note(visit.signed_in, route.noted, now)
             answer = await page(replace(visit, fields=fields))
             if not token and self._cookie.name not in answer.cookies:
                 self._cookie.give(answer, visit.token)  # so that its forms can be told from another site's
@@ -77,12 +82,14 @@ class Gate:
         return handler
 
     def _elsewhere(self, visit: Visit) -> web.StreamResponse:
-        """Where the visitor can go on instead. Raises NotForYou where that is nowhere."""
+        """Where the visitor can go on instead. Raises NotForYou and SignedOut where that is nowhere."""
         request = visit.request
-        if visit.stage is Stage.IN and request.path in (SIGN_IN, CODE):
-            return self._screens.go("/")
-        if visit.stage is Stage.IN or request.method == "POST":
+        if visit.stage is Stage.IN:
+            if request.path in (SIGN_IN, CODE):
+                return self._screens.go("/")
             raise NotForYou
+        if request.method == "POST":
+            raise SignedOut
         if visit.stage is Stage.OUT:
             return self._screens.go(f"{SIGN_IN}?next={quote(request.path_qs, safe='')}")
         return self._screens.go(CODE if visit.stage is Stage.CODE else ENROL)

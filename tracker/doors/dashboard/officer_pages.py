@@ -8,6 +8,7 @@ from typing import Final
 
 from aiohttp import web
 
+from tracker.core.access import Deed
 from tracker.core.oversight import Deletion
 from tracker.doors.dashboard.screens import Screens
 from tracker.doors.dashboard.trail_words import TrailWords
@@ -34,9 +35,9 @@ class OfficerPages:
     def routes(self) -> tuple[Route, ...]:
         """What they answer."""
         return (
-            Route("/consents", get=self.consents, roles=OFFICER, label="Consents"),
-            Route("/audit", get=self.audit, roles=OFFICER, label="Audit trail"),
-            Route("/deletion", get=self.deletion, roles=OFFICER, label="Deletion"),
+            Route("/consents", get=self.consents, roles=OFFICER, noted=Deed.SAW_CONSENTS, label="Consents"),
+            Route("/audit", get=self.audit, roles=OFFICER, noted=Deed.SAW_TRAIL, label="Audit trail"),
+            Route("/deletion", get=self.deletion, roles=OFFICER, noted=Deed.SAW_DELETION, label="Deletion"),
         )
 
     async def consents(self, visit: Visit) -> web.StreamResponse:

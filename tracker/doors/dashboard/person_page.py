@@ -13,6 +13,7 @@ from typing import Final
 
 from aiohttp import web
 
+from tracker.core.access import Deed
 from tracker.core.next_steps import State, Step, state_of, step_of
 from tracker.core.pasted import addresses_in
 from tracker.doors.dashboard.feed_page import REPS, Crm, logins_of
@@ -67,8 +68,16 @@ class PersonPage:
     def routes(self) -> tuple[Route, ...]:
         """What it answers."""
         return (
-            Route("/person", get=self.ask, post=self.look_up, roles=REPS, label="People", largest=LARGEST),
-            Route("/person/call", post=self.call, roles=REPS),
+            Route(
+                "/person",
+                get=self.ask,
+                post=self.look_up,
+                roles=REPS,
+                noted=Deed.SAW_PEOPLE,
+                label="People",
+                largest=LARGEST,
+            ),
+            Route("/person/call", post=self.call, roles=REPS, noted=Deed.SAW_PEOPLE),
         )
 
     async def ask(self, visit: Visit) -> web.StreamResponse:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from aiohttp import web
-from babel.dates import format_date, format_datetime
+from babel.dates import format_date, format_time
 from babel.numbers import format_decimal, format_percent
 
 from tracker.core.access import Stage
@@ -39,12 +39,13 @@ class Wording:
 
     def instant(self, instant: datetime) -> str:
         """A day with hour and minute."""
-        # Babel's own pattern puts words between them that some languages need.
-        return format_datetime(instant.astimezone(UTC), "medium", locale=self._locale).rpartition(":")[0]
+        # Of Babel's own patterns some have twelve hours, and words in between.
+        at = instant.astimezone(UTC)
+        return f"{format_date(at, 'medium', locale=self._locale)}, {format_time(at, 'HH:mm', locale=self._locale)}"
 
     def hour(self, hour: Hour) -> str:
         """A day with the hour."""
-        return format_datetime(instant_of(hour), "medium", locale=self._locale).rpartition(":")[0]
+        return self.instant(instant_of(hour))
 
     def day_of(self, hour: Hour) -> str:
         """The day that HOUR is of."""
@@ -65,7 +66,7 @@ class Screens:
     def __init__(self, pages: Pages, routes: Sequence[Route] = ()) -> None:
         """PAGES: made with the part `dashboard`; ROUTES: those that the navigation may name."""
         self.pages = pages
-        self._named = tuple(route for route in routes if route.label is not None)
+        self.use(routes)
         self._wording = {language: Wording(language) for language in SPOKEN}
         self.headers = MappingProxyType(
             {
@@ -79,6 +80,7 @@ class Screens:
     def use(self, routes: Sequence[Route]) -> None:
         """Let the navigation name those of ROUTES that have a label, in this order."""
         self._named = tuple(route for route in routes if route.label is not None)
+        self._shown = tuple(route.path for route in routes if route.get is not None)
 
     def language_of(self, request: web.Request, session: StaffSession | None) -> Language:
         """The language asked for by `?lang=`, else that of the account, else the browser's, else the installation's."""
@@ -103,7 +105,7 @@ class Screens:
             "account": None if visit.session is None else visit.session.account,
             "signed_in": visit.stage is Stage.IN,
             "form_key": form_key(visit.token),
-            "here": visit.request.path_qs if visit.request.method == "GET" else visit.request.path,
+            "here": self._to_come_back(visit),
             "said": self._wording[visit.language],
             "spoken": {language.value: self._native[language] for language in SPOKEN},
             **(values or {}),
@@ -133,6 +135,15 @@ class Screens:
         """A download called NAME."""
         headers = {**self.headers, "Content-Disposition": f'attachment; filename="{name}"'}
         return web.Response(text=body, content_type=content_type, headers=headers)
+
+    def _to_come_back(self, visit: Visit) -> str:
+        """Where a GET shows the page again, or the one that its form was on."""
+        if visit.request.method != "POST":
+            return visit.request.path_qs
+        above = [
+            path for path in self._shown if visit.request.path == path or visit.request.path.startswith(f"{path}/")
+        ]
+        return max(above, key=len, default="/")
 
     @property
     def _native(self) -> Mapping[Language, str]:

@@ -16,7 +16,7 @@ from tracker.doors.dashboard.visit import EVERY_ROLE, Route, Visit
 from tracker.doors.peers import Network, peer_of
 from tracker.flows.own_account import OwnAccount
 from tracker.flows.signing_in import Opened, SigningIn
-from tracker.model import Language, SignInFailed, TooManyAttempts
+from tracker.model import Language, ProviderAway, ProviderRefused, SignInFailed, TooManyAttempts, TrackerError
 
 ON_THE_WAY: Final = frozenset({Stage.CODE, Stage.ENROL, Stage.IN})
 ANY_STAGE: Final = frozenset(Stage)
@@ -32,7 +32,11 @@ class SignInPage:
         screens: Screens,
         cookie: Cookie,
         trusted_proxies: Sequence[Network],
+        *,
+        provider: bool = False,
     ) -> None:
+        """PROVIDER: whether there is a company's provider to sign in with, too."""
+        self._provider = provider
         self._signing_in = signing_in
         self._own = own
         self._screens = screens
@@ -57,29 +61,28 @@ class SignInPage:
 
     async def ask(self, visit: Visit) -> web.StreamResponse:
         """The form for login and password."""
-        return self._form(visit, "sign-in.html", visit.request.query.get("next", "/"))
+        return self._form(visit, "sign-in.html")
 
     async def sign_in(self, visit: Visit) -> web.StreamResponse:
         """Go on signed in, or to where the second factor is given or set up; else show the form again."""
-        forwarded = ", ".join(visit.request.headers.getall("X-Forwarded-For", ()))
-        peer = peer_of(visit.request.remote or "", forwarded, self._trusted)
+        login, password = visit.text("login"), visit.text("password")
         try:
-            opened = await self._signing_in.by_password(visit.text("login"), visit.text("password"), peer, visit.now)
+            opened = await self._signing_in.by_password(login, password, self.peer(visit), visit.now)
         except (SignInFailed, TooManyAttempts) as error:
-            return self._again(visit, "sign-in.html", error)
-        return self._on(visit, opened)
+            return self.again(visit, error)
+        return self.on(visit, opened, visit.text("next"))
 
     async def ask_code(self, visit: Visit) -> web.StreamResponse:
         """The form for a code."""
-        return self._form(visit, "code.html", visit.request.query.get("next", "/"))
+        return self._form(visit, "code.html")
 
     async def give_code(self, visit: Visit) -> web.StreamResponse:
         """Go on signed in, or show the form again."""
         try:
             opened = await self._signing_in.by_code(visit.signed_in, visit.text("code"), visit.now)
         except (SignInFailed, TooManyAttempts) as error:
-            return self._again(visit, "code.html", error)
-        return self._on(visit, opened)
+            return self.again(visit, error, "code.html")
+        return self.on(visit, opened, visit.text("next"))
 
     async def sign_out(self, visit: Visit) -> web.StreamResponse:
         """End the session."""
@@ -98,21 +101,37 @@ class SignInPage:
             back = _in_language(back, None if visit.session is not None else language)
         return self._screens.go(back)
 
-    def _form(self, visit: Visit, template: str, after: str) -> web.Response:
-        return self._screens.answer(template, visit, {"after": local(after), "login": "", "problem": None})
+    def again(self, visit: Visit, error: TrackerError, template: str = "sign-in.html") -> web.Response:
+        """The form once more, with what became of the attempt."""
+        wrong = {TooManyAttempts: "wait", ProviderAway: "away", ProviderRefused: "refused"}
+        return self._form(visit, template, wrong.get(type(error), "wrong"), error.status)
 
-    def _again(self, visit: Visit, template: str, error: SignInFailed | TooManyAttempts) -> web.Response:
-        problem = "wait" if isinstance(error, TooManyAttempts) else "wrong"
-        values = {"after": local(visit.text("next")), "login": visit.text("login"), "problem": problem}
-        return self._screens.answer(template, visit, values, status=error.status)
-
-    def _on(self, visit: Visit, opened: Opened) -> web.Response:
-        stage = stage_of(opened.session)
-        after = local(visit.text("next"))
+    def on(self, visit: Visit, opened: Opened, after: str) -> web.Response:
+        """On to the page AFTER, or to what is missing before it, with the cookie of the session that was OPENED."""
+        stage, after = stage_of(opened.session), local(after)
         ways = {Stage.CODE: CODE, Stage.ENROL: ENROL}
         answer = self._screens.go(f"{ways[stage]}?next={quote(after, safe='')}" if stage in ways else after)
         self._cookie.give(answer, opened.token)
         return answer
+
+    def away(self, address: str) -> web.Response:
+        """Off to ADDRESS, which is another's."""
+        return self._screens.go(address)
+
+    def peer(self, visit: Visit) -> str:
+        """The network address that VISIT comes from."""
+        forwarded = ", ".join(visit.request.headers.getall("X-Forwarded-For", ()))
+        return peer_of(visit.request.remote or "", forwarded, self._trusted)
+
+    def _form(self, visit: Visit, template: str, problem: str | None = None, status: int = 200) -> web.Response:
+        after = local(visit.text("next") or visit.request.query.get("next", "/"))
+        values = {
+            "after": after,
+            "login": visit.text("login"),
+            "problem": problem,
+            "provider": f"{SIGN_IN}/provider?next={quote(after, safe='')}" if self._provider else "",
+        }
+        return self._screens.answer(template, visit, values, status=status)
 
 
 def _in_language(path: str, language: str | None) -> str:

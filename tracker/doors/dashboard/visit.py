@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from aiohttp import web
 
-from tracker.core.access import Stage, stage_of
+from tracker.core.access import Deed, Stage, stage_of
 from tracker.doors.forms import LARGEST_FORM
 from tracker.model import Account, Language, Role, StaffSession
 
@@ -75,6 +75,8 @@ class Route:
     """How far a visitor must have come, no less and no more."""
     label: str | None = None
     """What the navigation calls it, in English (a key of the catalogue); None: it is not there."""
+    noted: Deed | None = None
+    """What the audit trail says of whoever uses it, once in an hour; None: nothing, or the flow does."""
     largest: int = LARGEST_FORM
     """Bytes that its form may have."""
 
