@@ -165,10 +165,10 @@ def test_a_rep_looks_at_everything(visitor: Visitor) -> None:
     page = visitor.page
     visitor.sign_in("rita")
     assert page.url.endswith("/feed")
-    assert page.locator(".feed h2").first.inner_text() == LABEL
+    assert page.locator(".feed h2").last.inner_text() == "Termin am Donnerstag?", "nobody touched it"
     assert page.locator(".banner").count() == 1, "more than a fifth came signed"
     visitor.look("feed.html", "feed", "Messages")
-    visitor.press(".feed h2 a >> nth=0")
+    visitor.press(f".feed h2 a >> text={LABEL}")
     visitor.look("message.html", "message", LABEL)
     visitor.press("nav a[href='/campaigns']")
     visitor.look("campaigns.html", "campaigns", "Campaigns")
