@@ -176,6 +176,15 @@ def public_url(value: object) -> str:
     return url
 
 
+def reference_url(value: object) -> str:
+    """A URL in which a person's reference stands once, in its path or query."""
+    url = _string(value)
+    base, _, rest = url.partition("{reference}")
+    if not re.fullmatch(r"https?://[^/?#\s{}]+/[!-z|~]*", base) or not re.fullmatch(r"[!-z|~]*", rest):
+        raise ValueError("must be a URL with {reference} in it, such as https://crm.example.com/contact/{reference}")
+    return url
+
+
 def issuer(value: object) -> str:
     """The issuer of an OpenID Connect provider, as it calls itself: a URL without query or fragment."""
     url = _string(value)

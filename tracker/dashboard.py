@@ -11,8 +11,11 @@ from tracker.config import Settings
 from tracker.doors.about import about
 from tracker.doors.dashboard.account_page import AccountPage
 from tracker.doors.dashboard.app import build
+from tracker.doors.dashboard.campaigns_page import CampaignsPage
 from tracker.doors.dashboard.cookie import Cookie
+from tracker.doors.dashboard.feed_page import Crm, FeedPage
 from tracker.doors.dashboard.officer_pages import OfficerPages
+from tracker.doors.dashboard.person_page import PersonPage
 from tracker.doors.dashboard.provider import Client, Provider
 from tracker.doors.dashboard.provider_page import BACK, ProviderPage
 from tracker.doors.dashboard.requests_page import RequestsPage
@@ -47,6 +50,7 @@ class Dashboard:
         self._looks = Looks(parts.store)
         self._cookie = Cookie(settings.dashboard_url)
         self._screens = Screens(Pages(dashboard_site(settings), part=TEMPLATES))
+        crm, ask_url = Crm(settings.crm_url, settings.crm_key), f"{settings.public_url}/ask"
         provider = provider_client(settings)
         sign_in = SignInPage(
             self.signing_in,
@@ -58,6 +62,9 @@ class Dashboard:
         )
         self.routes: tuple[Route, ...] = (
             # The order is that of the navigation.
+            *FeedPage(parts.figures, self._screens, crm, ask_url).routes,
+            *PersonPage(parts.people, self._screens, crm, ask_url).routes,
+            *CampaignsPage(parts.figures, self._screens, ask_url).routes,
             *OfficerPages(Oversight(parts.store), self._screens).routes,
             *RequestsPage(parts.subjects, self._screens, self._about(settings)).routes,
             *sign_in.routes,

@@ -393,6 +393,8 @@ class Registration:
     """What the copy would track; the store tracks those of them that still have a live grant."""
     source: str
     reference: str | None = None
+    left: Mapping[Left, int] = field(default_factory=dict)
+    """How many links were left as they stood, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -443,6 +445,36 @@ class Event(NamedTuple):
 # --- figures -----------------------------------------------------------------------------------
 
 
+class Order(StrEnum):
+    """In which order messages are listed."""
+
+    SENT = "sent"
+    """Newest first."""
+    ENGAGED = "engaged"
+    """Those that a person touched last first; then those that nobody touched, newest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageQuery:
+    """Which messages are asked for."""
+
+    owners: frozenset[Owner] | None
+    """A rep's logins; None: everybody's."""
+    order: Order = Order.SENT
+    limit: int = 50
+    after: str | None = None
+    """What another page said of where it ends."""
+    label: str | None = None
+    messages: frozenset[MessageKey] | None = None
+    first_day: Day | None = None
+    last_day: Day | None = None
+    """Sent last on one of these days."""
+    engaged: bool | None = None
+    """Only those that a person touched, or that nobody touched."""
+    source: str | None = None
+    """Whose references are named; None: those of every system."""
+
+
 @dataclass(frozen=True, slots=True)
 class LinkFigures:
     """Clicks on one link, in distinct deliveries."""
@@ -470,11 +502,72 @@ class MessageFigures:
     tracked: int
     untouched: Mapping[Reason, int]
     links: tuple[LinkFigures, ...] = ()
+    measured: int = 0
+    """Copies of which anything could be measured when they were sent, and still may."""
+    engaged: int = 0
+    """Copies that a person opened or clicked."""
+    machines_only: int = 0
+    """Copies that only machines touched."""
+    last_engaged: Hour | None = None
+    left: Mapping[Left, int] = field(default_factory=dict)
+    """How many links were left as they stood, and why."""
+    references: tuple[str, ...] = ()
+    """What a mail system calls those who got it, where they are few."""
 
     @property
     def sent(self) -> int:
         """Copies that went out, tracked or not."""
         return self.tracked + sum(self.untouched.values())
+
+    @property
+    def ended(self) -> int:
+        """Copies that left tracked, and whose recipients withdrew since or whose consent ran out."""
+        return self.tracked - self.measured
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What happened to a message in an hour, or on a day; counts are of distinct deliveries."""
+
+    hour: Hour
+    """The first, of a day."""
+    opened: int
+    clicked: int
+    machines: int
+    """Deliveries that machines touched then."""
+
+
+@dataclass(frozen=True, slots=True)
+class TeamTotals:
+    """What all reps' mail came to on a full day, rounded; None: too few people, on one side or the other."""
+
+    day: Day
+    sent: int | None = None
+    measurable: int | None = None
+    """Copies of which opens or clicks could be measured."""
+    open_base: int | None = None
+    """Copies whose opens could be measured."""
+    opened: int | None = None
+    click_base: int | None = None
+    clicked: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reasons:
+    """Why copies left untouched in a span of days."""
+
+    counts: Mapping[Reason, int]
+    came_signed: bool
+    """Whether more than a fifth of all copies came signed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of what went out in a span of days could be measured."""
+
+    first_day: Day
+    sent: int
+    measured: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from tracker.flows.in_step import InStep
 from tracker.flows.mailbox import Mailbox
 from tracker.flows.mailing import Mailings
 from tracker.flows.notices import Notices
+from tracker.flows.person import People
 from tracker.flows.proof import Proofs
 from tracker.flows.report import Figures
 from tracker.flows.send import Sender
@@ -95,6 +96,7 @@ class Parts:
     proofs: Proofs
     notices: Notices
     figures: Figures
+    people: People
     subjects: Subjects
     access: Access
     journal: Journal
@@ -154,6 +156,7 @@ async def built(settings: Settings, clock: Clock = utc_now, bursts: Bursts | Non
         surveys = Surveys(planner, settings.plan_cache)
         policy = consent_policy(settings)
         consents = Consents(store, keys, policy, in_step)
+        asking = Asking(store, keys, mailings, secrets.token_bytes, settings.public_url)
         yield Parts(
             settings=settings,
             store=store,
@@ -171,13 +174,14 @@ async def built(settings: Settings, clock: Clock = utc_now, bursts: Bursts | Non
             proofs=Proofs(store, keys, secrets.token_bytes, disclosure(settings)),
             notices=Notices(store, settings.controller, settings.proof_days),
             figures=Figures(store, keys),
+            people=People(store, keys, consents, asking),
             subjects=Subjects(store, keys, policy, in_step),
             access=Access(store),
             journal=journal,
             mailings=mailings,
             mailbox=Mailbox(store, keys, mailings, secrets.token_bytes, settings.public_url),
             in_step=in_step,
-            asking=Asking(store, keys, mailings, secrets.token_bytes, settings.public_url),
+            asking=asking,
             answers=Answers(store, keys, policy, in_step, settings.public_url),
         )
 

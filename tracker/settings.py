@@ -111,6 +111,15 @@ class Settings(BaseSettings):
         description="The dashboard's address in browsers. https, as a reverse proxy before it gives, unless it is "
         "loopback.",
     )
+    crm_url: Annotated[str | None, PlainValidator(values.optional(values.reference_url))] = Field(
+        default=None,
+        description="Where the dashboard links a person's reference to, such as "
+        "https://crm.example.com/contact/{reference}.",
+    )
+    crm_key: OptionalText = Field(
+        default=None,
+        description="The API key whose references the dashboard shows; none: those of every mail system.",
+    )
     oidc_issuer: Annotated[str | None, PlainValidator(values.optional(values.issuer))] = Field(
         default=None,
         description="The OpenID Connect provider with which staff may sign in besides their password: its issuer, "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.bench import growth, hits, rewriting, serving, sweeping
+from tests.bench import figures, growth, hits, rewriting, serving, sweeping
 
 
 def main() -> None:
@@ -12,6 +12,7 @@ def main() -> None:
         ("Serving", serving.table),
         ("Hits", hits.table),
         ("Sweeping", sweeping.table),
+        ("Figures", figures.table),
         ("Growth", growth.table),
     ):
         print(f"\n{title}")

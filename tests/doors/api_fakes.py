@@ -24,7 +24,7 @@ from tracker.flows.bulk import Bulk, Line, Result
 from tracker.flows.changes import Changes, ChangesSince
 from tracker.flows.consent import Consents, Lookup, ReportedConsent
 from tracker.flows.recording import Outcome
-from tracker.flows.report import Figures, MessagePage
+from tracker.flows.report import Figures, Listing, Logins, MessagePage
 from tracker.flows.send import Answer, Sender
 from tracker.flows.subject import Export, Subjects
 from tracker.flows.subject import Request as OnBehalf
@@ -36,6 +36,7 @@ from tracker.model import (
     Language,
     Left,
     MessageFigures,
+    Moment,
     PersonFigures,
     Purpose,
     Reason,
@@ -164,26 +165,31 @@ class FakeChanges(Flow, Changes):
 class FakeFigures(Flow, Figures):
     page = MessagePage((), None)
     one: MessageFigures
+    moments: tuple[Moment, ...] = ()
     people: tuple[PersonFigures, ...] = ()
 
-    async def messages(
-        self, owner: str | None, now: datetime, *, limit: int = 50, after: str | None = None
-    ) -> MessagePage:
-        self.ask(owner, limit, after)
+    async def messages(self, listing: Listing, now: datetime) -> MessagePage:
+        self.ask(listing)
         return self.page
 
-    async def message(self, message_id: str, owner: str | None, now: datetime) -> MessageFigures:
-        self.ask(message_id, owner)
+    async def message(
+        self, message_id: str, logins: Logins, now: datetime, *, source: str | None = None
+    ) -> MessageFigures:
+        self.ask(message_id, logins)
         return self.one
 
-    async def recipients(self, addresses: Sequence[str], owner: str | None, now: datetime) -> tuple[PersonFigures, ...]:
-        self.ask(tuple(addresses), owner)
+    async def timeline(self, message_id: str, logins: Logins, now: datetime) -> tuple[Moment, ...]:
+        self.ask(message_id, logins)
+        return self.moments
+
+    async def recipients(self, addresses: Sequence[str], logins: Logins, now: datetime) -> tuple[PersonFigures, ...]:
+        self.ask(tuple(addresses), logins)
         return self.people
 
     async def references(
-        self, references: Sequence[str], source: str, owner: str | None, now: datetime
+        self, references: Sequence[str], source: str | None, logins: Logins, now: datetime
     ) -> tuple[PersonFigures | None, ...]:
-        self.ask(tuple(references), source, owner)
+        self.ask(tuple(references), source, logins)
         return (*self.people, None)
 
 

@@ -149,7 +149,7 @@ async def world(
         now=NOW,
         environ={},
     )
-    listen = {"TRACKER_DASHBOARD_URL": f"https://{HOST}", **settings}
+    listen = {"TRACKER_MACHINE_SECONDS": "0", "TRACKER_DASHBOARD_URL": f"https://{HOST}", **settings}
     async with built(load(config, listen), lambda: NOW) as parts:
         passwords = Passwords(hasher)
         made = World(Wire(0), parts, None, accounts(parts, passwords), folder)  # type: ignore[arg-type]

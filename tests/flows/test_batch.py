@@ -15,6 +15,7 @@ from tests.flows.conftest import NOW, TOKENS, Flows, locked
 from tests.flows.test_send import ANNA, BERT, HTML, envelope, mail, tokens_in
 from tracker.core.survey import Refused, Survey
 from tracker.flows import copies, send
+from tracker.flows.report import Listing
 from tracker.flows.send import CHUNK, Addressee, Answer
 from tracker.model import AddressInValue, InvalidAddress, InvalidField, Purpose, Reason, Registration, StoreUnavailable
 from tracker.store.store import Store
@@ -61,7 +62,7 @@ async def test_a_copy_for_each_in_order_and_tracked_for_those_who_agreed(flows: 
     assert one.delivery != two.delivery
     assert one.plan == two.plan, "one plan for all copies"
     assert anna.message_key == clara.message_key
-    (figures,) = (await flows.figures.messages(None, NOW)).messages
+    (figures,) = (await flows.figures.messages(Listing(None), NOW)).messages
     assert (figures.tracked, figures.label) == (2, "Autumn")
     assert sum(figures.untouched.values()) <= 1
 
@@ -129,7 +130,7 @@ async def test_who_leaves_stops_it_with_one_chunk_recorded_at_most(
     async with aclosing(await flows.sender.batch(envelope(""), named, mail(), lambda: NOW)) as answers:
         taken = [await anext(answers) for _ in range(4)]
     assert len(taken) == 4
-    (figures,) = (await flows.figures.messages(None, NOW)).messages
+    (figures,) = (await flows.figures.messages(Listing(None), NOW)).messages
     assert figures.tracked == 6
 
 
@@ -170,7 +171,7 @@ async def test_a_call_at_fault_is_refused_as_a_whole(
     with pytest.raises(error) as raised:
         await batch(flows, [ANNA, wrong])
     assert raised.value.detail.startswith(where)
-    assert (await flows.figures.messages(None, NOW)).messages == ()
+    assert (await flows.figures.messages(Listing(None), NOW)).messages == ()
 
 
 async def test_references_are_each_persons_own(flows: Flows) -> None:

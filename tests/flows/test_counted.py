@@ -8,13 +8,14 @@ from tests.flows.conftest import NOW, Flows
 from tests.flows.test_send import ANNA, BERT, envelope, mail
 from tracker.flows import counted as module
 from tracker.flows.counted import Counted
+from tracker.flows.report import Listing
 from tracker.model import Day, DeliveryId, Reason
 
 
 async def test_the_same_bytes_to_the_same_person_on_the_same_day_count_once(flows: Flows) -> None:
     for person in (ANNA, ANNA, BERT, ANNA):
         await flows.sender.rewrite(envelope(person, campaign="c"), mail(), NOW)
-    (figures,) = (await flows.figures.messages(None, NOW)).messages
+    (figures,) = (await flows.figures.messages(Listing(None), NOW)).messages
     assert figures.untouched == {Reason.NO_GRANT: 2}
 
 

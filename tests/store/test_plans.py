@@ -13,7 +13,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from tests.store.world import ANNA, BERT, OFFER, PROOF, TODAY, World, at, clicked, copy, on, opened, person
-from tracker.model import DeliveryRef, Language, Notice
+from tracker.model import DeliveryRef, Language, MessageQuery, Notice, Order
 from tracker.store.schema import metadata
 
 SMALL: Final = {"notices", "installation", "api_keys"}
@@ -72,7 +72,9 @@ async def everything(world: World) -> None:
     await world.store.close_deliveries([DeliveryRef(sent[0].last_day, sent[0].delivery)], BERT, TODAY)
     await world.send(ANNA, reference="4711")
     assert await world.store.message(OFFER, None, TODAY)
-    await world.store.messages(None, TODAY)
+    for order in Order:
+        await world.store.messages(MessageQuery(None, order), TODAY)
+        await world.store.messages(MessageQuery(frozenset({JONAS}), order), TODAY)
     await world.store.person(ANNA, None, TODAY)
     await world.store.person_by_reference("crm", "4711", None, TODAY)
     await world.store.held(ANNA, TODAY)

@@ -100,7 +100,10 @@ CATEGORIES: Final = (
         "Opens and clicks: of which message, which link, in which hour, "
         "and whether it looked like a person or a program.",
         "for %(retention)s after the message was sent, or until consent is withdrawn",
-        {"events": "last_day delivery purpose link hour agent"},
+        {
+            "events": "last_day delivery purpose link hour agent",
+            "engaged": "last_day delivery purpose recipient message hour",
+        },
     ),
     Category(
         "calls",
@@ -130,7 +133,7 @@ CATEGORIES: Final = (
         About.STAFF,
         "Who sent a message, as a code that only a secret key makes out of the login.",
         "for %(retention)s after the message was sent",
-        {"messages": "owner", "untouched": "owner day reason worker count last_day"},
+        {"messages": "owner", "engaged": "owner", "untouched": "owner day reason worker count last_day"},
     ),
     Category(
         "callers",
@@ -176,7 +179,6 @@ CATEGORIES: Final = (
 )
 NOT_PERSONAL: Final[Mapping[str, str]] = {
     "ledger": "entry last_day content_digest previous digest",  # keyed digests; the salts go with the contents
-    "message_untouched": "message reason worker count",  # numbers of copies that tracked nobody
     # counts of at least `minimum_group` people, and what stays of them, rounded
     "folded": "message purpose since_hour people measured by_people by_machines",
     "folded_links": "message number by_people by_machines",
@@ -184,6 +186,9 @@ NOT_PERSONAL: Final[Mapping[str, str]] = {
     "folded_days": "day",
     "totals": "id month sent tracked open_measured opened opened_by_machines "
     "click_measured clicked clicked_by_machines",
+    "message_untouched": "message day reason worker count",  # numbers of copies that tracked nobody
+    "message_left": "message reason count",  # numbers of links
+    "team_totals": "day sent measurable open_base opened click_base clicked",  # rounded, none of few people
     "spent": "digest last_day",  # of links that were used
     "notices": "version language text sha256 features superseded_day",
     "installation": "name value",

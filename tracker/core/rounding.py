@@ -15,6 +15,11 @@ def rounded(count: int) -> int:
     return (count + STEP // 2) // STEP * STEP
 
 
+def told(count: int) -> int | None:
+    """COUNT, rounded; None where it is fewer than 5."""
+    return None if count < STEP else rounded(count)
+
+
 def part_of(whole: int, part: int) -> int | None:
     """PART of WHOLE, rounded; None where it or the rest is fewer than 5."""
     return None if min(part, whole - part) < STEP else rounded(part)

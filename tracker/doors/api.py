@@ -101,6 +101,7 @@ def build(
         "/health/live": ("GET", operations.live),
         "/health/ready": ("GET", operations.ready),
         "/metrics": ("GET", operations.metrics),
+        "/openapi.json": ("GET", operations.describe),
     }
     app = web.Application(
         middlewares=[

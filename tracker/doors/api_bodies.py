@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final, TypeVar
 
 from aiohttp import HttpVersion11, web
@@ -109,8 +109,20 @@ async def read_json(request: web.Request, body: type[AnyBody]) -> AnyBody:
 
 def parsed(body: type[AnyBody], data: bytes) -> AnyBody:
     """The BODY that is written in DATA. Raises BadJson, and InvalidField which names every field that is wrong."""
+    return _valid(body, lambda: body.model_validate_json(data))
+
+
+def parsed_query(request: web.Request, query: type[AnyBody]) -> AnyBody:
+    """The QUERY of REQUEST. Raises InvalidField which names every parameter that is wrong or stands there twice."""
+    given = request.query
+    if len(given) != len(set(given)):
+        raise InvalidField("the query has a parameter twice")
+    return _valid(query, lambda: query.model_validate(dict(given)))
+
+
+def _valid(body: type[AnyBody], validate: Callable[[], AnyBody]) -> AnyBody:
     try:
-        return body.model_validate_json(data)
+        return validate()
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
     # Outside of the except block, so that no traceback leads back to an error that holds what was sent.

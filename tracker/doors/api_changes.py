@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 from aiohttp import web
 
 from tracker.core.calendar import date_of
 from tracker.doors.api_access import Gate
+from tracker.doors.api_bodies import parsed_query
+from tracker.doors.schemas import ChangesQuery
 from tracker.flows.changes import Changes
-from tracker.model import Change, InvalidField, Scope
-
-LONGEST_CURSOR: Final = 100
+from tracker.model import Change, Scope
 
 
 class ChangesDoor:
@@ -31,7 +31,7 @@ class ChangesDoor:
         Raises InvalidField, StoreUnavailable and Problem.
         """
         key = await self._gate(request, Scope.CONSENT)
-        page = await self._changes.since(key.name, _since(request.query), self._clock())
+        page = await self._changes.since(key.name, parsed_query(request, ChangesQuery).since, self._clock())
         return web.json_response(
             {"changes": [change_json(each) for each in page.changes], "next": page.next, "more": page.more}
         )
@@ -47,13 +47,3 @@ def change_json(change: Change) -> dict[str, Any]:
     if change.until is not None:
         said["until"] = date_of(change.until).isoformat()
     return said
-
-
-def _since(query: Mapping[str, str]) -> str | None:
-    """The cursor. Raises InvalidField."""
-    if not query.keys() <= {"since"}:
-        raise InvalidField("the query has an unknown parameter; known is since")
-    since = query.get("since")
-    if since is not None and not 1 <= len(since) <= LONGEST_CURSOR:
-        raise InvalidField("since: what `next` of another page said")
-    return since

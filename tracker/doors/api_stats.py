@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from aiohttp import web
 
-from tracker.core.calendar import instant_of
 from tracker.doors.api_access import Gate
-from tracker.doors.api_bodies import read_json
+from tracker.doors.api_bodies import parsed_query, read_json
 from tracker.doors.api_headers import owner_of_caller
-from tracker.doors.schemas import RecipientsBody
-from tracker.flows.report import Figures
-from tracker.model import (
-    MAIL_PURPOSES,
-    Engagement,
-    Hour,
-    InvalidField,
-    LinkFigures,
-    MessageFigures,
-    PersonFigures,
-    Scope,
-)
-
-USUAL_PAGE: Final = 50
-LARGEST_PAGE: Final = 200
-LONGEST_CURSOR: Final = 200
+from tracker.doors.message_export import CSV, instant, links_json, message_json, streamed
+from tracker.doors.schemas import Export, MessagesQuery, RecipientsBody
+from tracker.flows.report import Figures, Listing
+from tracker.model import ApiKey, Engagement, InvalidField, Moment, PersonFigures, Scope
 
 
 class StatsDoor:
@@ -38,52 +25,55 @@ class StatsDoor:
         self._gate = gate
         self._clock = clock
 
-    async def messages(self, request: web.Request) -> web.Response:
-        """One page of messages, newest first. Raises InvalidField, ForeignOwner, StoreUnavailable and Problem."""
+    async def messages(self, request: web.Request) -> web.StreamResponse:
+        """One page of messages; or all of them, as a table or as one document.
+
+        Raises InvalidField, AddressInValue, ForeignOwner, StoreUnavailable and Problem.
+        """
         key = await self._gate(request, Scope.STATS)
-        owner = owner_of_caller(request.headers, key)
-        limit, after = _page(request.query)
-        page = await self._figures.messages(owner, self._clock(), limit=limit, after=after)
-        return web.json_response({"messages": [message_json(each) for each in page.messages], "next": page.next})
+        logins = _logins(request, key)
+        query = parsed_query(request, MessagesQuery)
+        export = query.format or (Export.CSV if request.headers.get("Accept", "").startswith(CSV) else None)
+        listing = Listing(
+            logins,
+            order=query.order,
+            limit=query.limit,
+            after=query.after,
+            label=query.label,
+            campaign=query.campaign,
+            first_day=query.first_day,
+            last_day=query.last_day,
+            engaged=query.engaged,
+            source=key.name,
+        )
+        if export is None:
+            page = await self._figures.messages(listing, self._clock())
+            return web.json_response({"messages": [message_json(each) for each in page.messages], "next": page.next})
+        if query.model_fields_set & {"limit", "after"}:
+            raise InvalidField("format: gives all that fits, without limit and after")
+        return await streamed(request, self._figures.every_message(listing, self._clock()), export, {})
 
     async def message(self, request: web.Request) -> web.Response:
-        """One message. Raises NotFound, also for another owner's; else as `messages`."""
+        """One message, with when it was touched. Raises NotFound, also for another owner's; else as `messages`."""
         key = await self._gate(request, Scope.STATS)
-        owner = owner_of_caller(request.headers, key)
-        figures = await self._figures.message(request.match_info["id"], owner, self._clock())
-        return web.json_response(message_json(figures))
+        logins = _logins(request, key)
+        message_id, now = request.match_info["id"], self._clock()
+        figures = await self._figures.message(message_id, logins, now, source=key.name)
+        moments = await self._figures.timeline(message_id, logins, now)
+        return web.json_response({**message_json(figures), "timeline": [_moment(each) for each in moments]})
 
     async def recipients(self, request: web.Request) -> web.Response:
         """What people did, in the order in which they were named; null for a reference that is not known."""
         key = await self._gate(request, Scope.STATS)
-        owner = owner_of_caller(request.headers, key)
+        logins = _logins(request, key)
         body = await read_json(request, RecipientsBody)
         now = self._clock()
         people: tuple[PersonFigures | None, ...]
         if body.addresses is not None:
-            people = await self._figures.recipients(body.addresses, owner, now)
+            people = await self._figures.recipients(body.addresses, logins, now)
         else:
-            people = await self._figures.references(body.references or (), key.name, owner, now)
+            people = await self._figures.references(body.references or (), key.name, logins, now)
         return web.json_response({"recipients": [person and person_json(person) for person in people]})
-
-
-def message_json(figures: MessageFigures) -> dict[str, Any]:
-    """FIGURES as the API says them."""
-    return {
-        "id": figures.message.hex(),
-        "label": figures.label,
-        "first_sent": _instant(figures.first_sent),
-        "last_sent": _instant(figures.last_sent),
-        "sent": figures.sent,
-        "tracked": figures.tracked,
-        "measurable": {purpose: figures.measurable.get(purpose, 0) for purpose in sorted(MAIL_PURPOSES)},
-        "opened": figures.opened,
-        "opened_by_machines_only": figures.opened_by_machines_only,
-        "clicked": figures.clicked,
-        "clicked_by_machines_only": figures.clicked_by_machines_only,
-        "links": _links(figures.links),
-        "untouched": dict(sorted(figures.untouched.items())),
-    }
 
 
 def person_json(figures: PersonFigures) -> dict[str, Any]:
@@ -94,35 +84,28 @@ def person_json(figures: PersonFigures) -> dict[str, Any]:
     }
 
 
+def _logins(request: web.Request, key: ApiKey) -> frozenset[str] | None:
+    owner = owner_of_caller(request.headers, key)
+    return None if owner is None else frozenset({owner})
+
+
 def _engagement(engagement: Engagement) -> dict[str, Any]:
     return {
         "id": engagement.message.hex(),
         "label": engagement.label,
-        "sent": _instant(engagement.sent),
+        "sent": instant(engagement.sent),
         "measurable": sorted(engagement.measurable),
-        "opened": engagement.opened and _instant(engagement.opened),
-        "clicked": engagement.clicked and _instant(engagement.clicked),
+        "opened": engagement.opened and instant(engagement.opened),
+        "clicked": engagement.clicked and instant(engagement.clicked),
         "machines": engagement.machines,
-        "links": _links(engagement.links),
+        "links": links_json(engagement.links),
     }
 
 
-def _links(links: tuple[LinkFigures, ...]) -> list[dict[str, Any]]:
-    return [{"host": each.host, "path": each.path, "people": each.people, "machines": each.machines} for each in links]
-
-
-def _instant(hour: Hour) -> str:
-    return instant_of(hour).isoformat().replace("+00:00", "Z")
-
-
-def _page(query: Mapping[str, str]) -> tuple[int, str | None]:
-    """How many messages, and after which. Raises InvalidField."""
-    if not query.keys() <= {"limit", "after"}:
-        # An owner in the URL that was silently ignored would show everybody's figures.
-        raise InvalidField("the query has an unknown parameter; known are limit, after")
-    limit, after = query.get("limit", str(USUAL_PAGE)), query.get("after")
-    if not (limit.isascii() and limit.isdecimal() and len(limit) < 4 and 1 <= int(limit) <= LARGEST_PAGE):
-        raise InvalidField(f"limit: 1 to {LARGEST_PAGE}")
-    if after is not None and not 1 <= len(after) <= LONGEST_CURSOR:
-        raise InvalidField("after: what `next` of another page said")
-    return int(limit), after
+def _moment(moment: Moment) -> dict[str, Any]:
+    return {
+        "from": instant(moment.hour),
+        "opened": moment.opened,
+        "clicked": moment.clicked,
+        "machines": moment.machines,
+    }

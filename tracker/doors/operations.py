@@ -9,6 +9,7 @@ from typing import Protocol
 
 from aiohttp import web
 
+from tracker.doors.openapi import document
 from tracker.doors.server import place
 
 _log = logging.getLogger("tracker.http")
@@ -35,6 +36,7 @@ class OperationsDoor:
     def __init__(self, ready: Callable[[], Awaitable[Readiness]], exposition: Exposition) -> None:
         self._ready = ready
         self._exposition = exposition
+        self._description = document()
 
     async def live(self, _: web.Request) -> web.Response:
         """200 while the process answers at all: whoever asks restarts it otherwise, which mends no database."""
@@ -50,6 +52,10 @@ class OperationsDoor:
         if trouble:
             return web.json_response({"status": "not ready", "trouble": dict(trouble)}, status=503)
         return web.json_response({"status": "ready"})
+
+    async def describe(self, _: web.Request) -> web.Response:
+        """The description of this listener, for machines (OpenAPI)."""
+        return web.json_response(self._description)
 
     async def metrics(self, request: web.Request) -> web.Response:
         """The counts, for Prometheus."""

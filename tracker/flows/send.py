@@ -35,7 +35,6 @@ from tracker.model import (
     InvalidField,
     Language,
     Left,
-    Link,
     MessageKey,
     Pseudonym,
     Purpose,
@@ -266,7 +265,7 @@ class Sender:
             raise _Untouched(Reason.NOTHING_TO_TRACK, cleared=cleared)
         await self._close_quoted(draft, person, now)
         delivery = DeliveryRef(later(today, self._policy.retention_days), draft.delivery(person.recipient, today))
-        tracked = await self._register(draft, person, delivery, plan.links, plan.purposes, now)
+        tracked = await self._register(draft, person, delivery, plan, now)
         if tracked != plan.purposes:  # a grant ended since it was read
             plan = draft.plan(survey, tracked) if tracked else None
             if plan is None:
@@ -338,8 +337,7 @@ class Sender:
         draft: Draft,
         person: _Person,
         delivery: DeliveryRef,
-        links: tuple[Link, ...],
-        purposes: frozenset[Purpose],
+        plan: Plan,
         now: datetime,
     ) -> frozenset[Purpose]:
         return await self._store.register(
@@ -351,10 +349,11 @@ class Sender:
                 message=draft.key,
                 owner=draft.owner,
                 label=draft.envelope.label,
-                links=links,
-                purposes=purposes,
+                links=plan.links,
+                purposes=plan.purposes,
                 source=draft.envelope.source,
                 reference=person.reference,
+                left=plan.left,
             ),
             day_of(now),
         )

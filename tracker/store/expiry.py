@@ -28,6 +28,7 @@ from tracker.store.schema import (
     audit,
     calls,
     deliveries,
+    engaged,
     erased_ids,
     events,
     external_ids,
@@ -51,8 +52,8 @@ from tracker.store.unneeded import forget_unneeded
 GRANTS: Final = 100
 """The most grants that one transaction ends: each takes its events along, and some write to the ledger."""
 BY_DAY: Final = (
-    *COPIES, messages, pending, suppressions, external_ids, erased_ids, calls, mailings, spent, audit, untouched,
-    ledger_contents, ledger_ends, sessions, accounts, swept,
+    engaged, *COPIES, messages, pending, suppressions, external_ids, erased_ids, calls, mailings, spent, audit,
+    untouched, ledger_contents, ledger_ends, sessions, accounts, swept,
 )  # fmt: skip
 """Tables that a last day alone decides about, children first."""
 

@@ -2,56 +2,75 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, FromClause, Row, Select, case, func, select, tuple_
+from sqlalchemy import ColumnElement, FromClause, Select, Table, case, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.model import (
     Agent,
     Day,
     Hour,
-    InvalidField,
+    Left,
     LinkFigures,
     MessageFigures,
     MessageKey,
+    MessageQuery,
     Owner,
     Purpose,
     Reason,
 )
-from tracker.store.schema import deliveries, events, grants, is_live, links, message_untouched, messages, tracked
+from tracker.store.engaged import last_hours
+from tracker.store.feed import find_page
+from tracker.store.schema import (
+    deliveries,
+    events,
+    external_ids,
+    grants,
+    is_live,
+    links,
+    message_left,
+    message_untouched,
+    messages,
+    tracked,
+)
 from tracker.store.totals import NOTHING, Folded, folded, together
 
+Owners = frozenset[Owner] | None
+"""A rep's logins, as digests; None: everybody's."""
+NAMED: Final = 3
+"""In how few copies those who got a message are named by their references."""
 Touches = Mapping[tuple[bytes, Any], tuple[int, int]]
 """Message and purpose (or link) → deliveries touched by people, and by machines only."""
 
 
 async def message_page(
-    connection: AsyncConnection, owner: Owner | None, today: Day, limit: int, after: str | None, minimum_group: int
+    connection: AsyncConnection, query: MessageQuery, today: Day, minimum_group: int
 ) -> tuple[tuple[MessageFigures, ...], str | None]:
-    """Up to LIMIT messages of OWNER (None: of all), newest first, and the cursor that follows them.
+    """The messages that QUERY asks for, and the cursor that follows them.
 
     Raises InvalidField for a cursor that no page gave.
     """
-    query = _messages(owner, today).order_by(messages.c.last_hour.desc(), messages.c.id.desc()).limit(limit + 1)
-    if after is not None:
-        query = query.where(tuple_(messages.c.last_hour, messages.c.id) < tuple_(*_position(after)))
-    rows = (await connection.execute(query)).all()
-    page = rows[:limit]
-    cursor = f"{page[-1].last_hour}-{page[-1].id.hex()}" if len(rows) > limit else None
-    return await _figures(connection, page, today, minimum_group), cursor
+    page = await find_page(connection, query, today)
+    return await figures_of(connection, page.keys, query.source, today, minimum_group), page.next
 
 
 async def one_message(
-    connection: AsyncConnection, key: MessageKey, owner: Owner | None, today: Day, minimum_group: int
+    connection: AsyncConnection, key: MessageKey, owners: Owners, source: str | None, today: Day, minimum_group: int
 ) -> MessageFigures | None:
-    """The message KEY, unless it is unknown or another owner's."""
-    rows = (await connection.execute(_messages(owner, today).where(messages.c.id == key))).all()
-    figures = await _figures(connection, rows, today, minimum_group)
+    """The message KEY, unless it is unknown or none of OWNERS'."""
+    known = await connection.execute(select(messages.c.id).where(messages.c.id == key, *whose(owners, today)))
+    figures = await figures_of(connection, known.scalars().all(), source, today, minimum_group)
     return figures[0] if figures else None
+
+
+def whose(owners: Owners, today: Day) -> tuple[ColumnElement[bool], ...]:
+    """What a message must meet that OWNERS may see on TODAY."""
+    fresh = messages.c.last_day >= today
+    return (fresh,) if owners is None else (fresh, messages.c.owner.in_(owners))
 
 
 def measurable_copies(today: Day) -> Select[Any]:
@@ -115,26 +134,35 @@ async def link_figures(
     }
 
 
-async def _figures(
-    connection: AsyncConnection, rows: Sequence[Row[Any]], today: Day, minimum_group: int
+async def figures_of(
+    connection: AsyncConnection, keys: Sequence[bytes], source: str | None, today: Day, minimum_group: int
 ) -> tuple[MessageFigures, ...]:
-    keys = [row.id for row in rows]
+    """What may be counted of the messages KEYS, in their order; references are those that SOURCE gave."""
     if not keys:
         return ()
+    rows = {row.id: row for row in await connection.execute(select(messages).where(messages.c.id.in_(keys)))}
     copy = measurable_copies(today).where(deliveries.c.message.in_(keys)).subquery()
     touched = await touches(connection, copy, events.c.purpose)
+    of_any = await touches(connection, copy, literal(0))
     expired = await folded(connection, keys, today, minimum_group)
     of_links = await link_figures(connection, copy, keys, expired)
     measurable: dict[bytes, dict[Purpose, int]] = defaultdict(dict)
     counted = select(copy.c.message, copy.c.purpose, func.count()).group_by(copy.c.message, copy.c.purpose)
     for message, purpose, count in await connection.execute(counted):
         measurable[message][purpose] = count
+    distinct = select(copy.c.message, func.count(copy.c.delivery.distinct())).group_by(copy.c.message)
+    measured = Counter({message: count for message, count in await connection.execute(distinct)})  # noqa: C416
     sent = await _sent(connection, keys, today)
-    left = await _untouched(connection, keys)
+    last = await last_hours(connection, keys, today)
+    untouched = await _by_reason(connection, message_untouched, keys)
+    left = await _by_reason(connection, message_left, keys)
+    named = await references_of(connection, [key for key in keys if measured[key] <= NAMED], source, today)
     figures = []
-    for row in rows:
+    for row in map(rows.__getitem__, keys):
         opened, opened_by_machines = touched.get((row.id, Purpose.OPEN), (0, 0))
         clicked, clicked_by_machines = touched.get((row.id, Purpose.CLICK), (0, 0))
+        engaged, machines_only = of_any.get((row.id, 0), (0, 0))
+        hour = last.get(row.id)
         of_what_is_there = MessageFigures(
             message=MessageKey(row.id),
             label=row.label,
@@ -146,8 +174,14 @@ async def _figures(
             clicked=clicked,
             clicked_by_machines_only=clicked_by_machines,
             tracked=sent.get(row.id, 0),
-            untouched=left[row.id],
+            untouched={Reason(reason): count for reason, count in untouched[row.id].items()},
             links=of_links.get(row.id, ()),
+            measured=measured[row.id],
+            engaged=engaged,
+            machines_only=machines_only,
+            last_engaged=None if hour is None else Hour(hour),
+            left={Left(reason): count for reason, count in left[row.id].items()},
+            references=named.get(row.id, ()),
         )
         figures.append(together(of_what_is_there, expired.get(row.id, NOTHING)))
     return tuple(figures)
@@ -163,29 +197,36 @@ async def _sent(connection: AsyncConnection, keys: Sequence[bytes], today: Day) 
     return {message: count for message, count in rows.all()}  # noqa: C416 - rows are no mapping
 
 
-async def _untouched(connection: AsyncConnection, keys: Sequence[bytes]) -> Mapping[bytes, dict[Reason, int]]:
-    table = message_untouched.c
+async def _by_reason(
+    connection: AsyncConnection, table: Table, keys: Sequence[bytes]
+) -> Mapping[bytes, dict[str, int]]:
     rows = await connection.execute(
-        select(table.message, table.reason, func.sum(table.count))
-        .where(table.message.in_(keys))
-        .group_by(table.message, table.reason)
+        select(table.c.message, table.c.reason, func.sum(table.c.count))
+        .where(table.c.message.in_(keys))
+        .group_by(table.c.message, table.c.reason)
+        .order_by(table.c.reason)
     )
-    left: dict[bytes, dict[Reason, int]] = defaultdict(dict)
+    counts: dict[bytes, dict[str, int]] = defaultdict(dict)
     for message, reason, count in rows:
-        left[message][Reason(reason)] = count
-    return left
+        counts[message][reason] = int(count)
+    return counts
 
 
-def _messages(owner: Owner | None, today: Day) -> Select[Any]:
-    query = select(messages).where(messages.c.last_day >= today)
-    return query if owner is None else query.where(messages.c.owner == owner)
-
-
-def _position(cursor: str) -> tuple[int, bytes]:
-    hour, _, key = cursor.partition("-")
-    if not (hour.isascii() and hour.isdigit() and len(hour) < 10):
-        raise InvalidField("after: no such page")
-    try:
-        return int(hour), bytes.fromhex(key)
-    except ValueError:
-        raise InvalidField("after: no such page") from None
+async def references_of(
+    connection: AsyncConnection, keys: Sequence[bytes], source: str | None, today: Day
+) -> Mapping[bytes, tuple[str, ...]]:
+    """What SOURCE (None: any system) calls those who can be measured in the messages KEYS."""
+    copy = measurable_copies(today).add_columns(tracked.c.recipient).where(deliveries.c.message.in_(keys)).subquery()
+    rows = (
+        select(copy.c.message, external_ids.c.reference)
+        .join(external_ids, external_ids.c.recipient == copy.c.recipient)
+        .where(external_ids.c.last_day >= today)
+        .distinct()
+        .order_by(external_ids.c.reference)
+    )
+    named: dict[bytes, tuple[str, ...]] = defaultdict(tuple)
+    for message, reference in await connection.execute(
+        rows if source is None else rows.where(external_ids.c.source == source)
+    ):
+        named[message] += (reference,)
+    return named

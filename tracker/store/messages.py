@@ -12,9 +12,9 @@ from typing import Any, Final
 from sqlalchemy import case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tracker.model import LinkNumber, MessageKey, Registration
+from tracker.model import Left, LinkNumber, MessageKey, Registration
 from tracker.store.engine import Database
-from tracker.store.schema import links, messages
+from tracker.store.schema import links, message_left, messages
 from tracker.store.upsert import upsert
 
 FEW: Final = 200
@@ -45,8 +45,16 @@ async def write_ahead(database: Database, copies: Sequence[Registration]) -> Non
 
 
 async def write_messages(connection: AsyncConnection, copies: Sequence[Registration], *, with_links: bool) -> None:
-    """Write the messages of COPIES, in their order, and WITH_LINKS what these lead to."""
+    """Write the messages of COPIES, in their order, with what was left alone in them, and WITH_LINKS the links."""
     await connection.execute(_MESSAGE, [_message(copy) for copy in copies])
+    left = {
+        (copy.message, reason): {"message": copy.message, "reason": reason, "count": count}
+        for copy in reversed(copies)
+        for reason, count in copy.left.items()
+        if reason is not Left.NO_GRANT  # that one is about the recipient, not about the message
+    }
+    if left:
+        await connection.execute(upsert(message_left).on_conflict_do_nothing(), [left[key] for key in sorted(left)])
     if with_links:
         await _write_links(connection, _links(copies))
 

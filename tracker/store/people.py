@@ -9,9 +9,9 @@ from typing import Any, Final
 from sqlalchemy import FromClause, Row, Select, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tracker.model import Agent, Day, Engagement, Hour, MessageKey, Owner, PersonFigures, Purpose
-from tracker.store.figures import hangs_on, link_figures, measurable_copies
-from tracker.store.schema import deliveries, events, external_ids, grants, is_live, messages
+from tracker.model import Agent, Day, Engagement, Hour, MessageKey, PersonFigures, Pseudonym, Purpose
+from tracker.store.figures import Owners, hangs_on, link_figures, measurable_copies
+from tracker.store.schema import deliveries, events, external_ids, grants, is_live, messages, recipients
 
 LONGEST: Final = 100
 """The most messages of one person."""
@@ -19,10 +19,8 @@ LONGEST: Final = 100
 NOBODY: Final = PersonFigures(frozenset(), ())
 
 
-async def one_person(
-    connection: AsyncConnection, recipient: int | None, owner: Owner | None, today: Day
-) -> PersonFigures:
-    """What a RECIPIENT did with messages of OWNER (None: of all), most recent first."""
+async def one_person(connection: AsyncConnection, recipient: int | None, owners: Owners, today: Day) -> PersonFigures:
+    """What a RECIPIENT did with messages of OWNERS (None: of all), most recent first."""
     if recipient is None:
         return NOBODY
     given = await connection.execute(select(grants.c.purpose).where(grants.c.recipient == recipient, is_live(today)))
@@ -31,8 +29,8 @@ async def one_person(
         deliveries, deliveries.c.message == messages.c.id
     )
     mine = sent.where(deliveries.c.recipient == recipient, deliveries.c.last_day >= today)
-    if owner is not None:
-        mine = mine.where(messages.c.owner == owner)
+    if owners is not None:
+        mine = mine.where(messages.c.owner.in_(owners))
     newest: Select[Any] = mine.group_by(messages.c.id, messages.c.label).order_by(
         func.max(deliveries.c.sent_hour).desc(), messages.c.id.desc()
     )
@@ -45,14 +43,28 @@ async def one_person(
     return PersonFigures(purposes, await _engagements(connection, copy, rows))
 
 
-async def person_of_reference(connection: AsyncConnection, source: str, reference: str, today: Day) -> int | None:
-    """The id of the person that SOURCE calls REFERENCE."""
-    found = await connection.execute(
-        select(external_ids.c.recipient).where(
-            external_ids.c.source == source, external_ids.c.reference == reference, external_ids.c.last_day >= today
-        )
+async def person_of_reference(
+    connection: AsyncConnection, source: str | None, reference: str, today: Day
+) -> int | None:
+    """The id of the person that SOURCE calls REFERENCE; SOURCE None: any system, if they all mean the same person."""
+    found = select(external_ids.c.recipient).where(
+        external_ids.c.reference == reference, external_ids.c.last_day >= today
     )
-    return found.scalar_one_or_none()
+    if source is not None:
+        found = found.where(external_ids.c.source == source)
+    people = set((await connection.execute(found)).scalars())
+    return people.pop() if len(people) == 1 else None
+
+
+async def pseudonym_of_reference(
+    connection: AsyncConnection, source: str | None, reference: str, today: Day
+) -> Pseudonym | None:
+    """The same person's pseudonym."""
+    recipient = await person_of_reference(connection, source, reference, today)
+    if recipient is None:
+        return None
+    found = await connection.execute(select(recipients.c.pseudonym).where(recipients.c.id == recipient))
+    return Pseudonym(found.scalar_one())
 
 
 async def _engagements(

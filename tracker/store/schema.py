@@ -42,8 +42,8 @@ TRIGGERS: Final = frozenset(
         "ledger_ends": ("append", "no_update", "delete"),
     }.items()
     for guard in guards
-)
-"""The triggers that keep the ledger append-only; the migrations make them."""
+) | {"engaged_note", "engaged_forget"}
+"""The triggers that keep the ledger append-only, and `engaged` in step with events; the migrations make them."""
 
 
 class PurposeCode(TypeDecorator[Purpose]):
@@ -224,17 +224,27 @@ messages = _table(
     _column("last_hour"),
     _column("last_day"),
     PrimaryKeyConstraint("id"),
-    Index("messages_by_owner", "owner", "last_hour"),
-    Index("messages_by_last_hour", "last_hour"),
+    Index("messages_by_owner", "owner", "last_hour", "id"),
+    Index("messages_by_last_hour", "last_hour", "id"),
     Index("messages_by_last_day", "last_day"),
 )
 message_untouched = _table(
     "message_untouched",
     _column("message", LargeBinary, ForeignKey("messages.id", ondelete="CASCADE")),
+    _column("day"),
     _column("reason", Text),
     _column("worker"),
     _column("count"),
-    PrimaryKeyConstraint("message", "reason", "worker"),
+    PrimaryKeyConstraint("message", "day", "reason", "worker"),
+    Index("message_untouched_by_day", "day"),
+)
+message_left = _table(
+    # How many links of a message were left as they stood, and why: those of the first copy that was tracked.
+    "message_left",
+    _column("message", LargeBinary, ForeignKey("messages.id", ondelete="CASCADE")),
+    _column("reason", Text),
+    _column("count"),
+    PrimaryKeyConstraint("message", "reason"),
 )
 links = _table(
     "links",
@@ -289,6 +299,22 @@ events = _table(
         ondelete="CASCADE",
     ),
     by_day=True,
+)
+engaged = _table(
+    # The last hour in which a person's hand was seen on a delivery: the order of the feed. It hangs on the grant.
+    "engaged",
+    _column("last_day"),
+    _column("delivery", LargeBinary),
+    _purpose(),
+    _column("recipient", Number),
+    _column("owner", LargeBinary),
+    _column("message", LargeBinary),
+    _column("hour"),
+    PrimaryKeyConstraint("last_day", "delivery", "purpose"),
+    ForeignKeyConstraint(["recipient", "purpose"], ["grants.recipient", "grants.purpose"], ondelete="CASCADE"),
+    Index("engaged_by_owner", "owner", "hour", "message"),
+    Index("engaged_by_message", "message", "hour"),
+    Index("engaged_by_grant", "recipient", "purpose"),
 )
 untouched = _table(
     "untouched",
@@ -376,6 +402,13 @@ audit = _table(
     rowid=True,
 )
 
+team_totals = _table(
+    # What all reps' mail came to on a full day, rounded and without small cells: written once, never again.
+    "team_totals",
+    _column("day"),
+    *(_column(name, null=True) for name in ("sent", "measurable", "open_base", "opened", "click_base", "clicked")),
+    PrimaryKeyConstraint("day"),
+)
 notices = _table(
     "notices",
     _column("version", Text),

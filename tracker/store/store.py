@@ -19,6 +19,7 @@ from tracker.core.held import Held
 from tracker.core.oversight import AuditLine, ConsentState
 from tracker.model import (
     ApiKey,
+    Coverage,
     Day,
     DeliveryId,
     DeliveryRef,
@@ -28,18 +29,22 @@ from tracker.model import (
     MailKind,
     MessageFigures,
     MessageKey,
+    MessageQuery,
+    Moment,
     Notice,
-    Owner,
     PersonFigures,
     Proof,
     Pseudonym,
     Purpose,
+    Reasons,
     Registration,
     Standing,
     StoreUnavailable,
+    TeamTotals,
     UntouchedCopy,
 )
 from tracker.store import (
+    coverage,
     deliveries,
     examination,
     expiry,
@@ -55,6 +60,8 @@ from tracker.store import (
     proofs,
     rekey,
     spent,
+    team,
+    timeline,
 )
 from tracker.store.bulk import BulkBook
 from tracker.store.bursts import Struck, nothing_struck
@@ -66,6 +73,7 @@ from tracker.store.events import record_events
 from tracker.store.events_postgres import record_events as record_on_postgres
 from tracker.store.examination import Examination
 from tracker.store.expiring import Expiring, expiring
+from tracker.store.figures import Owners
 from tracker.store.group import CAPACITY, PAUSE, Group, PatientGroup
 from tracker.store.mailings import MailLimit
 from tracker.store.octets import all_octets
@@ -464,35 +472,70 @@ class Store:
 
     # --- figures -----------------------------------------------------------------------------------
 
-    async def messages(
-        self, owner: Owner | None, today: Day, limit: int = 50, after: str | None = None
-    ) -> tuple[tuple[MessageFigures, ...], str | None]:
-        """Up to LIMIT messages of OWNER (None: of all), newest first, and where the next page begins.
+    async def messages(self, query: MessageQuery, today: Day) -> tuple[tuple[MessageFigures, ...], str | None]:
+        """The messages that QUERY asks for, and where the next page begins.
 
-        Raises InvalidField for an AFTER that no page gave.
+        Raises InvalidField for a cursor that no page gave.
         """
         await self._untouched.settle()
         async with self._database.read() as connection:
-            return await figures.message_page(connection, owner, today, limit, after, self._minimum_group)
+            return await figures.message_page(connection, query, today, self._minimum_group)
 
-    async def message(self, key: MessageKey, owner: Owner | None, today: Day) -> MessageFigures | None:
-        """The message KEY; None when it is unknown or another owner's."""
+    async def message(
+        self, key: MessageKey, owners: Owners, today: Day, source: str | None = None
+    ) -> MessageFigures | None:
+        """The message KEY; None when it is unknown or none of OWNERS'. References are those that SOURCE gave."""
         await self._untouched.settle()
         async with self._database.read() as connection:
-            return await figures.one_message(connection, key, owner, today, self._minimum_group)
+            return await figures.one_message(connection, key, owners, source, today, self._minimum_group)
 
-    async def person(self, pseudonym: Pseudonym, owner: Owner | None, today: Day) -> PersonFigures:
-        """What the person did with messages of OWNER; empty for somebody unknown."""
+    async def timeline(self, key: MessageKey, today: Day) -> tuple[Moment, ...]:
+        """When people and machines touched the message KEY."""
         async with self._database.read() as connection:
-            return await people.one_person(connection, await recipient_of(connection, pseudonym), owner, today)
+            return await timeline.timeline(connection, key, today)
+
+    async def person(self, pseudonym: Pseudonym, owners: Owners, today: Day) -> PersonFigures:
+        """What the person did with messages of OWNERS; empty for somebody unknown."""
+        async with self._database.read() as connection:
+            return await people.one_person(connection, await recipient_of(connection, pseudonym), owners, today)
 
     async def person_by_reference(
-        self, source: str, reference: str, owner: Owner | None, today: Day
+        self, source: str | None, reference: str, owners: Owners, today: Day
     ) -> PersonFigures | None:
-        """The same for the person whom SOURCE calls REFERENCE; None when it never gave that one."""
+        """The same for the person whom SOURCE calls REFERENCE; None when it never gave that one.
+
+        SOURCE None: any system's, if they all mean the same person.
+        """
         async with self._database.read() as connection:
             recipient = await people.person_of_reference(connection, source, reference, today)
-            return None if recipient is None else await people.one_person(connection, recipient, owner, today)
+            return None if recipient is None else await people.one_person(connection, recipient, owners, today)
+
+    async def person_called(self, source: str | None, reference: str, today: Day) -> Pseudonym | None:
+        """The person whom SOURCE (None: whichever system) calls REFERENCE; None when nobody is known by it."""
+        async with self._database.read() as connection:
+            return await people.pseudonym_of_reference(connection, source, reference, today)
+
+    async def reasons(self, owners: Owners, first: Day, today: Day) -> Reasons:
+        """Why copies that OWNERS sent since FIRST left untouched, and whether more came signed than is normal."""
+        await self._untouched.settle()
+        async with self._database.read() as connection:
+            return await coverage.reasons(connection, owners, first, today)
+
+    async def coverage(self, owners: Owners, first: Day, today: Day) -> tuple[Coverage, ...]:
+        """How much of what OWNERS sent on each day from FIRST on could be measured, oldest first."""
+        await self._untouched.settle()
+        async with self._database.read() as connection:
+            return await coverage.coverage(connection, owners, first, today, today)
+
+    async def put_team_totals_on_file(self, today: Day) -> int:
+        """Make the totals of the full days before TODAY that are not on file; how many."""
+        await self._untouched.settle()
+        return await team.put_on_file(self._database, today)
+
+    async def team_totals(self, first: Day, last: Day) -> tuple[TeamTotals, ...]:
+        """What all reps' mail came to on the days from FIRST to LAST, as it was put on file, oldest first."""
+        async with self._database.read() as connection:
+            return await team.on_file(connection, first, last)
 
     # --- expiry ------------------------------------------------------------------------------------
 

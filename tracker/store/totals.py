@@ -87,15 +87,23 @@ async def folded(
 
 
 def together(figures: MessageFigures, more: Folded) -> MessageFigures:
-    """FIGURES of what is still measured, with MORE added; those of its links hold it already."""
+    """FIGURES of what is still measured, with MORE added; those of its links hold it already.
+
+    How many of the expired copies were both opened and clicked is not known any more: they are told as few as can be.
+    """
     gone = {purpose: more.purposes.get(purpose, FoldedPurpose(0, 0, 0)) for purpose in Purpose}
     measurable = {
         purpose: figures.measurable.get(purpose, 0) + gone[purpose].measured
         for purpose in figures.measurable.keys() | more.purposes.keys()
     }
+    engaged = max(one.by_people for one in gone.values())
+    by_machines = max(one.by_machines for one in gone.values())
     return replace(
         figures,
         measurable=measurable,
+        measured=figures.measured + more.copies,
+        engaged=figures.engaged + engaged,
+        machines_only=figures.machines_only + min(by_machines, more.copies - engaged),
         opened=figures.opened + gone[Purpose.OPEN].by_people,
         opened_by_machines_only=figures.opened_by_machines_only + gone[Purpose.OPEN].by_machines,
         clicked=figures.clicked + gone[Purpose.CLICK].by_people,

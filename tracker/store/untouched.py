@@ -86,12 +86,12 @@ async def _write(connection: AsyncConnection, counts: Counter[UntouchedCopy], wo
     named = {copy.message for copy in counts if copy.message is not None}
     rows = await connection.execute(select(messages.c.id).where(messages.c.id.in_(named)))
     known = set(rows.scalars())
-    of_messages: Counter[tuple[MessageKey, str]] = Counter()
+    of_messages: Counter[tuple[MessageKey, Day, str]] = Counter()
     of_owners: Counter[tuple[bytes, Day, str]] = Counter()
     days: dict[MessageKey, tuple[bytes, Day]] = {}
     for copy, count in counts.items():
         if copy.message is not None and (copy.campaign or copy.message in known):
-            of_messages[copy.message, copy.reason] += count
+            of_messages[copy.message, copy.day, copy.reason] += count
             days[copy.message] = (copy.owner, max(copy.day, days.get(copy.message, (b"", copy.day))[1]))
         else:
             of_owners[copy.owner, copy.day, copy.reason] += count
@@ -100,12 +100,12 @@ async def _write(connection: AsyncConnection, counts: Counter[UntouchedCopy], wo
         add = upsert(message_untouched)
         await connection.execute(
             add.on_conflict_do_update(
-                index_elements=["message", "reason", "worker"],
+                index_elements=["message", "day", "reason", "worker"],
                 set_={"count": message_untouched.c.count + add.excluded.count},
             ),
             [
-                {"message": message, "reason": reason, "worker": worker, "count": count}
-                for (message, reason), count in sorted(of_messages.items())
+                {"message": message, "day": day, "reason": reason, "worker": worker, "count": count}
+                for (message, day, reason), count in sorted(of_messages.items())
             ],
         )
     if of_owners:

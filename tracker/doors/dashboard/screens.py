@@ -8,11 +8,11 @@ from types import MappingProxyType
 from typing import Final
 
 from aiohttp import web
-from babel.dates import format_date
+from babel.dates import format_date, format_time
 from babel.numbers import format_decimal, format_percent
 
 from tracker.core.access import Stage
-from tracker.core.calendar import date_of, day_of, instant_of
+from tracker.core.calendar import date_of, instant_of
 from tracker.doors.dashboard.cookie import form_key
 from tracker.doors.dashboard.visit import Route, Visit
 from tracker.doors.languages import choose
@@ -39,11 +39,17 @@ class Wording:
 
     def instant(self, instant: datetime) -> str:
         """A day with hour and minute."""
-        return f"{self.day(day_of(instant))}, {instant.astimezone(UTC):%H:%M}"
+        # Of Babel's own patterns some have twelve hours, and words in between.
+        at = instant.astimezone(UTC)
+        return f"{format_date(at, 'medium', locale=self._locale)}, {format_time(at, 'HH:mm', locale=self._locale)}"
 
     def hour(self, hour: Hour) -> str:
         """A day with the hour."""
         return self.instant(instant_of(hour))
+
+    def day_of(self, hour: Hour) -> str:
+        """The day that HOUR is of."""
+        return format_date(instant_of(hour).date(), "medium", locale=self._locale)
 
     def number(self, number: int) -> str:
         """A number."""

@@ -152,11 +152,13 @@ def _make_messages() -> None:
     _table(
         "message_untouched",
         _column("message", sa.LargeBinary, sa.ForeignKey("messages.id", ondelete="CASCADE")),
+        _column("day"),
         _column("reason", sa.Text),
         _column("worker"),
         _column("count"),
-        sa.PrimaryKeyConstraint("message", "reason", "worker"),
+        sa.PrimaryKeyConstraint("message", "day", "reason", "worker"),
     )
+    _index("message_untouched", "day", "day")
     _table(
         "links",
         _column("message", sa.LargeBinary, sa.ForeignKey("messages.id", ondelete="CASCADE")),

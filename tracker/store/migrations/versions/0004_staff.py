@@ -7,6 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from tracker.store.migrations import engaged_triggers
+
 revision = "0004"
 down_revision = "0003"
 
@@ -65,6 +67,44 @@ def upgrade() -> None:
     )
     for table in ("accounts", "sessions", "swept"):
         op.create_index(f"{table}_by_last_day", table, ["last_day"])
+    _figures()
+
+
+def _figures() -> None:
+    for name, columns in (("owner", ["owner", "last_hour", "id"]), ("last_hour", ["last_hour", "id"])):
+        op.drop_index(f"messages_by_{name}", "messages")
+        op.create_index(f"messages_by_{name}", "messages", columns)
+    _table(
+        "message_left",
+        _column("message", sa.LargeBinary, sa.ForeignKey("messages.id", ondelete="CASCADE")),
+        _column("reason", sa.Text),
+        _column("count"),
+        sa.PrimaryKeyConstraint("message", "reason"),
+    )
+    _table(
+        "engaged",
+        _column("last_day"),
+        _column("delivery", sa.LargeBinary),
+        _column("purpose", sa.Text, sa.CheckConstraint("purpose IN ('o', 'c', 'p')")),
+        _column("recipient", _NUMBER),
+        _column("owner", sa.LargeBinary),
+        _column("message", sa.LargeBinary),
+        _column("hour"),
+        sa.PrimaryKeyConstraint("last_day", "delivery", "purpose"),
+        sa.ForeignKeyConstraint(["recipient", "purpose"], ["grants.recipient", "grants.purpose"], ondelete="CASCADE"),
+    )
+    op.create_index("engaged_by_owner", "engaged", ["owner", "hour", "message"])
+    op.create_index("engaged_by_message", "engaged", ["message", "hour"])
+    op.create_index("engaged_by_grant", "engaged", ["recipient", "purpose"])
+    on_postgres = op.get_context().dialect.name == "postgresql"
+    for trigger in engaged_triggers.POSTGRES if on_postgres else engaged_triggers.SQLITE:
+        op.execute(trigger)
+    _table(
+        "team_totals",
+        _column("day"),
+        *(_column(name, null=True) for name in ("sent", "measurable", "open_base", "opened", "click_base", "clicked")),
+        sa.PrimaryKeyConstraint("day"),
+    )
 
 
 def _table(name: str, *parts: Any, rowid: bool = False) -> None:

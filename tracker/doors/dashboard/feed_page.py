@@ -1,0 +1,158 @@
+"""The pages about a rep's messages: the list, what happened last first; one message; all of them as a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote, urlencode
+
+from aiohttp import web
+
+from tracker.core.access import Deed
+from tracker.core.chart import BY_HOUR, bars
+from tracker.core.next_steps import STEPS
+from tracker.doors.dashboard.screens import Screens, Wording
+from tracker.doors.dashboard.visit import Route, Visit
+from tracker.doors.message_export import streamed
+from tracker.doors.schemas import Export
+from tracker.flows.report import Figures, Listing
+from tracker.model import Hour, Moment, NotFound, Order, Reason, Role
+
+REPS: Final = frozenset({Role.REP})
+PAGE: Final = 25
+LATELY: Final = 30
+"""Days for which it is told why copies could not be measured."""
+SHOWN: Final = {"": None, "touched": True, "quiet": False}
+"""What the list may be narrowed to, in the URL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crm:
+    """How people's references lead into the rep's own system."""
+
+    url: str | None
+    """With `{reference}` in it."""
+    key: str | None
+    """The API key whose references are shown; None: those of every mail system."""
+
+    def link(self, reference: str) -> str | None:
+        """Where REFERENCE leads."""
+        return None if self.url is None else self.url.replace("{reference}", quote(reference, safe=""))
+
+
+class FeedPage:
+    """Answers `/feed`, `/feed/export` and `/message/{id}`."""
+
+    def __init__(self, figures: Figures, screens: Screens, crm: Crm, ask_url: str) -> None:
+        """ASK_URL: where anybody can agree, for signatures."""
+        self._figures = figures
+        self._screens = screens
+        self._crm = crm
+        self._ask_url = ask_url
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """What it answers."""
+        return (
+            Route("/feed", get=self.feed, roles=REPS, noted=Deed.SAW_MESSAGES, label="Messages"),
+            Route("/feed/export", get=self.export, roles=REPS, noted=Deed.SAW_MESSAGES),
+            Route("/message/{id}", get=self.message, roles=REPS, noted=Deed.SAW_MESSAGES),
+        )
+
+    async def feed(self, visit: Visit) -> web.StreamResponse:
+        """One page of the rep's messages, latest engagement first."""
+        query = visit.request.query
+        shown = query.get("show", "") if query.get("show", "") in SHOWN else ""
+        listing = Listing(
+            logins_of(visit),
+            Order.ENGAGED,
+            limit=PAGE,
+            after=query.get("after") or None,
+            label=query.get("label") or None,
+            engaged=SHOWN[shown],
+            source=self._crm.key,
+        )
+        page = await self._figures.messages(listing, visit.now)
+        reasons = await self._figures.reasons(listing.logins, LATELY, visit.now)
+        kept = {"label": listing.label, "show": shown}
+        return self._screens.answer(
+            "rep/feed.html",
+            visit,
+            {
+                "messages": page.messages,
+                "first": listing.after is None,
+                "next": None if page.next is None else _url("/feed", {**kept, "after": page.next}),
+                "shown": shown,
+                "ways": {way: _url("/feed", {"label": listing.label, "show": way}) for way in SHOWN},
+                "label": listing.label,
+                "reasons": by_count(reasons.counts),
+                "came_signed": reasons.came_signed,
+                "days": LATELY,
+                **self._common(),
+            },
+        )
+
+    async def export(self, visit: Visit) -> web.StreamResponse:
+        """All of the rep's messages as a file. Raises NotFound for a form that there is not."""
+        try:
+            form = Export(visit.request.query.get("format", ""))
+        except ValueError:
+            raise NotFound from None
+        listing = Listing(logins_of(visit), source=self._crm.key)
+        every = self._figures.every_message(listing, visit.now)
+        return await streamed(visit.request, every, form, self._screens.headers)
+
+    async def message(self, visit: Visit) -> web.StreamResponse:
+        """One message. Raises NotFound, also for another rep's."""
+        message_id, logins = visit.request.match_info["id"], logins_of(visit)
+        figures = await self._figures.message(message_id, logins, visit.now, source=self._crm.key)
+        moments = await self._figures.timeline(message_id, logins, visit.now)
+        daily = bool(moments) and moments[-1].hour - moments[0].hour >= BY_HOUR
+        said = self._screens.wording(visit.language)
+        return self._screens.answer(
+            "rep/message.html",
+            visit,
+            {
+                "message": figures,
+                "unmeasured": by_count(figures.untouched),
+                "moments": [(_when(said, moment, daily), moment) for moment in moments],
+                "daily": daily,
+                "bars": bars(
+                    [(moment.opened, moment.clicked) for moment in _without_gaps(moments, 24 if daily else 1)]
+                ),
+                "highest": max((max(moment.opened, moment.clicked) for moment in moments), default=0),
+                **self._common(),
+            },
+        )
+
+    def _common(self) -> dict[str, object]:
+        return {"crm": self._crm, "ask_url": self._ask_url, "steps": STEPS}
+
+
+def logins_of(visit: Visit) -> frozenset[str]:
+    """Every name under which messages may be the visitor's."""
+    return frozenset(visit.account.logins)
+
+
+def by_count(counts: Mapping[Reason, int]) -> list[tuple[Reason, int]]:
+    """Reasons and COUNTS, most first."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _url(path: str, query: dict[str, str | None]) -> str:
+    given = {name: value for name, value in query.items() if value}
+    return f"{path}?{urlencode(given)}" if given else path
+
+
+def _when(said: Wording, moment: Moment, daily: bool) -> str:
+    return said.day_of(moment.hour) if daily else said.hour(moment.hour)
+
+
+def _without_gaps(moments: Sequence[Moment], hours: int) -> list[Moment]:
+    """MOMENTS, with those in between in which nothing happened; each is HOURS long."""
+    if not moments:
+        return []
+    known = {moment.hour: moment for moment in moments}
+    every = range(moments[0].hour, moments[-1].hour + 1, hours)
+    return [known.get(Hour(hour), Moment(Hour(hour), 0, 0, 0)) for hour in every]
