@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from tests.store.world import ANNA, BERT, OFFER, PROOF, TODAY, World, at, clicked, copy, on, opened, person
+from tests.store.world import ANNA, BERT, JONAS, OFFER, PROOF, TODAY, World, at, clicked, copy, on, opened, person
 from tracker.model import DeliveryRef, Language, MessageQuery, Notice, Order
 from tracker.store.schema import metadata
 
