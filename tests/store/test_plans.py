@@ -72,8 +72,8 @@ async def everything(world: World) -> None:
     await world.store.close_deliveries([DeliveryRef(sent[0].last_day, sent[0].delivery)], BERT, TODAY)
     await world.send(ANNA, reference="4711")
     assert await world.store.message(OFFER, None, TODAY)
+    await world.store.messages(MessageQuery(None), TODAY)
     for order in Order:
-        await world.store.messages(MessageQuery(None, order), TODAY)
         await world.store.messages(MessageQuery(frozenset({JONAS}), order), TODAY)
     await world.store.person(ANNA, None, TODAY)
     await world.store.person_by_reference("crm", "4711", None, TODAY)
