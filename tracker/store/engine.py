@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemy
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from tracker.model import BadSetting, Day, StoreUnavailable
+from tracker.store.writer_lock import WriterLock
 
 READERS: Final = 3
 BUSY_SECONDS: Final = 2.0
@@ -38,6 +39,7 @@ class Database:
     def __init__(self, path: Path, busy_seconds: float = BUSY_SECONDS) -> None:
         self.path = path
         self._sweep_day: Day | None = None
+        self._lock = WriterLock(path, QUEUE_SECONDS)
         self._writer = _engine(path, 1, busy_seconds, "BEGIN IMMEDIATE", self._prepare_writer)
         self._readers = _engine(path, READERS, busy_seconds, "BEGIN", _prepare_reader)
 
@@ -55,7 +57,7 @@ class Database:
         The ledger's triggers let contents go only in a transaction with a SWEEP_DAY. Raises StoreUnavailable.
         """
         with translated():
-            async with self._writer.begin() as connection:
+            async with self._lock.turn(), self._writer.begin() as connection:
                 self._sweep_day = sweep_day
                 try:
                     yield connection
@@ -68,7 +70,7 @@ class Database:
         Raises StoreUnavailable, also when a reader of another program kept the log from being emptied.
         """
         with translated():
-            async with self._writer.connect() as connection:
+            async with self._lock.turn(), self._writer.connect() as connection:
                 driver: Any = (await connection.get_raw_connection()).driver_connection
                 await driver.execute_fetchall("VACUUM")
                 ((busy, _, _),) = await driver.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -90,6 +92,7 @@ class Database:
         """Close every connection; the last one folds the write-ahead log into the file."""
         await self._readers.dispose()
         await self._writer.dispose()
+        self._lock.close()
 
     def _prepare_writer(self, connection: Any) -> None:
         connection.create_function("tracker_today", 0, lambda: self._sweep_day)
