@@ -12,7 +12,6 @@ from functools import partial
 from typing import Final
 
 from tracker.config import Settings
-from tracker.core.tokens import Tokens
 from tracker.doors.courier import Courier
 from tracker.doors.next_hop import NextHop
 from tracker.flows.access import Access
@@ -31,9 +30,10 @@ from tracker.flows.report import Figures
 from tracker.flows.send import Sender
 from tracker.flows.subject import Subjects
 from tracker.flows.surveys import Surveys
+from tracker.key_source import KeySource
 from tracker.keyfile import KeyFile
 from tracker.metrics import EventCounts, Metrics
-from tracker.model import BadKeyFile, Letter
+from tracker.model import Letter
 from tracker.planner import Planner
 from tracker.policies import consent_policy, disclosure, mail_policy, send_policy, site, survey_policy
 from tracker.store.engine import database_path
@@ -49,30 +49,6 @@ LOCK_PATIENCE: Final = 2.0
 def utc_now() -> datetime:
     """The one place where the time of day is read."""
     return datetime.now(UTC)
-
-
-class KeySource:
-    """The tokens of the key file as it was read last; servers read it again every minute."""
-
-    def __init__(self, file: KeyFile) -> None:
-        self._file = file
-        self._tokens = Tokens(file.load())
-        self.trouble = ""
-
-    def __call__(self) -> Tokens:
-        """The tokens to sign and verify with."""
-        return self._tokens
-
-    async def reload(self, _now: datetime) -> None:
-        """Read the file again; while it cannot be read the old keys stay in use and readiness says so."""
-        try:
-            ring = self._file.load()
-        except BadKeyFile as error:
-            self.trouble = error.detail
-            raise
-        self.trouble = ""
-        if ring != self._tokens.ring:
-            self._tokens = Tokens(ring)
 
 
 @dataclass(frozen=True, slots=True)
