@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from hashlib import blake2b
 from typing import Final
 
 from tracker.config import Settings
@@ -36,6 +37,7 @@ from tracker.metrics import EventCounts, Metrics
 from tracker.model import Letter
 from tracker.planner import Planner
 from tracker.policies import consent_policy, disclosure, mail_policy, send_policy, site, survey_policy
+from tracker.post import Post
 from tracker.store.engine import database_path
 from tracker.store.journal import Journal
 from tracker.store.store import Store
@@ -79,8 +81,8 @@ class Parts:
 
 
 @asynccontextmanager
-async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Parts]:
-    """The parts for SETTINGS, with the store open and in step with the journal.
+async def built(settings: Settings, clock: Clock = utc_now, post: Post | None = None) -> AsyncIterator[Parts]:
+    """The parts for SETTINGS, with the store open and in step with the journal, in a process with the place POST.
 
     On the way out what is queued is written and mailed first, and the ledger's head noted.
 
@@ -90,13 +92,16 @@ async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Par
     os.environ.setdefault("SQLITE_TMPDIR", str(database_path(settings.database_url).parent))
     keys = KeySource(KeyFile(settings.key_file))
     ring = keys().ring
-    metrics = Metrics()
+    post = post or Post()
+    metrics = Metrics(post.folder)
     async with AsyncExitStack() as stack:
+        stack.callback(metrics.tell)
         store = await Store.open(
             settings.database_url,
             ledger_key=ring.ledger_key,
             fingerprint=ring.fingerprint,
             former=ring.former,
+            worker=worker_number(settings, post.number),
             retention_days=settings.retention_days,
             busy_seconds=LOCK_PATIENCE,
         )
@@ -110,6 +115,7 @@ async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Par
             secrets.token_bytes,
             proof_days=settings.proof_days,
             backup_days=settings.backup_days,
+            leads=post.leads,
         )
         await in_step.start(clock())
         stack.push_async_callback(in_step.stop, clock)
@@ -146,6 +152,15 @@ async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Par
             asking=Asking(store, keys, mailings, secrets.token_bytes, settings.public_url),
             answers=Answers(store, keys, policy, in_step, settings.public_url),
         )
+
+
+def worker_number(settings: Settings, number: int) -> int:
+    """What tells the counters of process NUMBER from those of other processes, and of other servers of a database.
+
+    Should two servers get the same, they add to the same counters, which is right as well, only slower.
+    """
+    server = f"{os.uname().nodename} {settings.journal}".encode()
+    return int.from_bytes(blake2b(server, digest_size=3).digest(), "big") * 64 + number % 64
 
 
 def posting(settings: Settings, clock: Clock) -> Callable[[Letter], Awaitable[None]] | None:

@@ -7,8 +7,11 @@ inside, only the exception's type and the place in our code are logged.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +30,10 @@ LIMITS: Final[dict[str, Any]] = {
     "max_field_size": 8190,
     "access_log": None,  # ours is a middleware that knows the route's template, see doors/middlewares
 }
+BACKLOG: Final = 1024
+"""Connections that wait to be accepted."""
+LOOK: Final = 0.05
+"""Seconds between two looks at whether every connection has ended."""
 _PACKAGE: Final = Path(__file__).parent.parent
 _log = logging.getLogger("tracker.http")
 
@@ -35,24 +42,43 @@ Malformed: TypeAlias = Callable[[int], web.Response]
 """Makes the answer, with a status, to what cannot be parsed."""
 
 
+def bind(host: str, port: int) -> tuple[socket.socket, ...]:
+    """Listening sockets for every address of HOST, a name or an address, and PORT (0: any free one). Raises OSError."""
+    bound: list[socket.socket] = []
+    try:
+        for family, kind, protocol, _, address in _addresses(host, port):
+            one = socket.socket(family, kind, protocol)
+            bound.append(one)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 has a socket of its own
+            one.bind(address)
+            one.listen(BACKLOG)
+    except BaseException:
+        for one in bound:
+            one.close()
+        raise
+    return tuple(bound)
+
+
 async def listen(
     app: web.Application,
-    host: str,
-    port: int,
+    sockets: Sequence[socket.socket],
     *,
     malformed: Malformed | None = None,
     shutdown_timeout: float = 10.0,
-) -> web.AppRunner:
-    """Serve APP on HOST and PORT (0: any free one); `cleanup()` of the returned runner stops it.
+) -> QuietRunner:
+    """Serve APP on SOCKETS, as `bind` makes them; `cleanup()` of the returned runner stops it and closes them.
 
     MALFORMED is told nothing of what came but the status it calls for.
-    SHUTDOWN_TIMEOUT: seconds that requests in progress have to finish then. Raises OSError when the port is taken.
+    SHUTDOWN_TIMEOUT: seconds that requests in progress have to finish then.
     """
     runner = QuietRunner(app, malformed or plain, shutdown_timeout=shutdown_timeout)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
-    except OSError:
+        for one in sockets:
+            await web.SockSite(runner, one, backlog=BACKLOG).start()
+    except BaseException:
         await runner.cleanup()
         raise
     return runner
@@ -108,6 +134,8 @@ class QuietServer(web.Server):
     def __init__(self, server: web.Server, malformed: Malformed) -> None:
         self._malformed = malformed
         self._answer = server.request_handler
+        self.leaving = False
+        """Whether each connection is to end with its next answer."""
         super().__init__(self._guarded, request_factory=server.request_factory, **LIMITS)
 
     def __call__(self) -> RequestHandler:
@@ -122,6 +150,8 @@ class QuietServer(web.Server):
             answer = self._malformed(error.status)
         if not answer.prepared:
             answer.headers["Server"] = NAME
+            if self.leaving:
+                answer.force_close()
         return answer
 
 
@@ -131,9 +161,31 @@ class QuietRunner(web.AppRunner):
     def __init__(self, app: web.Application, malformed: Malformed = plain, **kw: Any) -> None:
         super().__init__(app, **kw)
         self._malformed = malformed
+        self._quiet: QuietServer | None = None
 
     async def _make_server(self) -> web.Server:
-        return QuietServer(await super()._make_server(), self._malformed)
+        self._quiet = QuietServer(await super()._make_server(), self._malformed)
+        return self._quiet
+
+    async def hand_over(self, seconds: float) -> None:
+        """Take no new connection, and let those there are end: each with its next answer, which says so.
+
+        Returns when all have, and after SECONDS at the latest: by then who is left has asked nothing for so long, or
+        waits for an answer, which `cleanup` will still give.
+        """
+        assert self._quiet is not None
+        self._quiet.leaving = True
+        for site in self.sites:
+            await site.stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._quiet.connections:
+                    await asyncio.sleep(LOOK)
+
+
+def _addresses(host: str, port: int) -> list[Any]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return list(dict.fromkeys(found))
 
 
 def _last_own_line(trace: TracebackType | None) -> str:

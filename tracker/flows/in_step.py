@@ -51,13 +51,16 @@ class InStep:
         *,
         proof_days: int,
         backup_days: int,
+        leads: Callable[[], bool] = lambda: True,
     ) -> None:
+        """LEADS: whether this process, of those that share JOURNAL, notes what other servers wrote."""
         self._store = store
         self._journal = journal
         self._tokens = tokens
         self._random_bytes = random_bytes
         self._replayer = Replayer(store, tokens, ConsentPolicy(proof_days=proof_days))
         self._backup_days = backup_days
+        self._leads = leads
         self._looked: datetime | None = None
         self._read = False
         self._away: list[No] = []
@@ -68,6 +71,7 @@ class InStep:
     async def start(self, now: datetime) -> None:
         """Track nothing until journal and database agree; what stands in the way is `trouble`, not an error."""
         self._store.hold()
+        self._store.hold_while(lambda: self._journal.doubt.is_open)
         self.trouble = NOT_COMPARED
         try:
             await self.look(now)
@@ -96,6 +100,7 @@ class InStep:
             if not noted and not self._waits(no) and not await self._noted([no], generation):
                 raise
             self._away.append(no)
+            self._cast_doubt()
             self._hold(WAITS)
             return True
         return news
@@ -119,13 +124,14 @@ class InStep:
             raise
         except StoreUnavailable:
             if noted:
+                self._cast_doubt()
                 self._hold(WAITS)
             raise
 
     async def keep(self, now: datetime) -> None:
         """Replay what waits, else compare once a minute. While the store is away it is tried again; nothing is lost."""
         overdue = self._looked is None or not timedelta() <= now - self._looked < OFTEN
-        if not (self.trouble or overdue):
+        if not (self.trouble or overdue or self._journal.doubt.is_open):
             return
         try:
             await self.look(now)
@@ -137,14 +143,16 @@ class InStep:
         if not self.trouble:
             self._looked = None
             await self.keep(clock())
+        self._journal.doubt.close()
 
     async def look(self, now: datetime) -> None:
-        """Compare journal and database, replay what the database lacks, follow what others wrote, anchor the head.
+        """Compare journal and database and replay what the database lacks; who leads also notes what others wrote.
 
         Raises StoreUnavailable: nothing changed in whether anything is tracked.
         """
         self._looked = now
         try:
+            doubt = self._journal.doubt.latest
             if not self._read:
                 await self._journal.load()
                 self._read = True
@@ -153,8 +161,9 @@ class InStep:
                 self._read = waits == OTHERS  # else a person may begin another journal
                 self._hold(waits)
                 return
-            await self._follow(now)
-            await self._journal.turn(now, self._backup_days)
+            if self._leads():
+                await self._follow(now)
+                await self._journal.turn(now, self._backup_days)
         except BadJournal as error:
             self._read = False  # it may be put back
             self._hold(error.detail)
@@ -164,13 +173,17 @@ class InStep:
         if self.trouble not in ("", NOT_COMPARED):
             log.info("journal and database are in step")
         self._away, self.trouble = [], ""
+        self._journal.doubt.settle(doubt)
         self._store.go_on()
+        if self._journal.doubt.is_open:  # cast meanwhile, perhaps here
+            await self.look(now)
 
     async def _compare(self, now: datetime) -> str:
         """Replay what the database lacks; what stands in the way of going on, or nothing."""
         journal = self._journal
         async with self._store.restoring() as book:
             marks = await book.marks()
+            await journal.follow()  # after the marks, which are never ahead of it then
             mark = marks.applied.get(journal.id)
             if mark is None:
                 return UNKNOWN
@@ -182,6 +195,7 @@ class InStep:
                 await book.went_back(drawn)
                 marks = replace(marks, restored=drawn, replayed=frozenset())
         if lost is not None:
+            self._cast_doubt()
             self._hold("an older database was put in place; what it lacks is replayed")
             log.warning("the database lacks what it had: it went back to entry %d; the journal is replayed", lost)
             await journal.note(Restored(now, lost), now)
@@ -224,6 +238,9 @@ class InStep:
             if last is not None and last.entry == head[0] and isinstance(last, Anchor) and journal.anchored:
                 return
             theirs = await book.nos_since(last.entry if last else 0)
+        await journal.follow()  # what other processes of this server committed they noted before
+        if journal.anchors and journal.anchors[-1] is not last:
+            return  # one of them was faster
         own = {(no.pseudonym, no.at) for no in map(self._replayer.current, journal.since_anchor)}
         missing = [no for no in theirs if (no.pseudonym, no.at) not in own]
         if missing:
@@ -265,6 +282,13 @@ class InStep:
     def generation(self) -> int:
         """How many pseudonym keys there are."""
         return len(self._tokens().ring.pseudonym_keys)
+
+    def _cast_doubt(self) -> None:
+        """Let the other processes of this server look, too, before they track anything."""
+        try:
+            self._journal.doubt.cast()
+        except BadJournal as error:
+            log.error("the other processes could not be told of a no: %s", error.detail)
 
     def _hold(self, why: str) -> None:
         self._store.hold()

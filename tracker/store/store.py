@@ -116,6 +116,7 @@ class Store:
         self.was_rekeyed = False
         """Whether opening it finished a rekey that had been interrupted."""
         self._held = False
+        self._doubtful: Callable[[], bool] = bool
         self._grants = Group(self._unless_held(partial(deliveries.read_grants, database)))
         self._keys = Group(partial(keys.read_keys, database))
         self._registrations = Group(self._unless_held(partial(deliveries.register_copies, database)))
@@ -196,11 +197,15 @@ class Store:
         """Track again."""
         self._held = False
 
+    def hold_while(self, doubtful: Callable[[], bool]) -> None:
+        """Nor track anything while DOUBTFUL says so, which is asked each time."""
+        self._doubtful = doubtful
+
     def _unless_held(
         self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]]
     ) -> Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]]:
         async def guarded(items: Sequence[Item]) -> Sequence[Answer]:
-            if self._held:
+            if self._held or self._doubtful():
                 raise StoreUnavailable("a no waits to be replayed")
             return await run(items)
 
