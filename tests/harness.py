@@ -102,11 +102,11 @@ class Installation:
         assert self._server is not None
         return self._server.pid
 
-    def start(self) -> None:
-        """Start `tracker serve` and wait until it says that it listens."""
+    def start(self, workers: int | None = None) -> None:
+        """Start `tracker serve`, with so many WORKERS if that is said, and wait until it says that it listens."""
         self._log = self.log_file.open("ab")
         self._server = subprocess.Popen(
-            [sys.executable, "-m", "tracker", "serve"],
+            [sys.executable, "-m", "tracker", "serve", *(() if workers is None else ("--workers", str(workers)))],
             stdout=subprocess.PIPE, stderr=self._log, env=self.environment, cwd=self.folder.parent, text=True,
         )  # fmt: skip
         assert self._server.stdout is not None

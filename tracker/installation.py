@@ -101,7 +101,7 @@ def _make_folder(folder: Path, undo: ExitStack) -> None:
 
 
 def _remove_database(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm", "-next", "-turn"):
+    for suffix in ("", "-wal", "-shm", "-next", "-turn", "-sweep"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 

@@ -814,6 +814,15 @@ class StoreUnavailable(TrackerError):
     remedy = "Try again in a minute."
 
 
+class AnotherSweep(StoreUnavailable):
+    """Some other process sweeps the same database."""
+
+    slug = "another-sweep"
+    title = "Another sweep of this database is running."
+    meaning = "That one deletes what is past its day; this one deleted nothing."
+    remedy = "Wait until it has ended."
+
+
 class NotJustNow(StoreUnavailable):
     """A page that needs the database while that is away."""
 

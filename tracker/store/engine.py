@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemy
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from tracker.model import BadSetting, Day, StoreUnavailable
+from tracker.store.alone import alone
 from tracker.store.writer_lock import WriterLock
 
 READERS: Final = 3
@@ -76,6 +77,14 @@ class Database:
                 ((busy, _, _),) = await driver.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
         if busy:
             raise StoreUnavailable("another program reads the database: what was deleted is still in its log")
+
+    @asynccontextmanager
+    async def alone(self, name: str) -> AsyncIterator[None]:
+        """Do the work NAME, which no other process does meanwhile. Raises AnotherSweep, StoreUnavailable."""
+        async with AsyncExitStack() as stack:
+            with translated():
+                await stack.enter_async_context(alone(self.path, name))
+            yield
 
     async def copy_to(self, path: Path) -> None:
         """Write a copy of this moment to PATH, a new file that only its owner can read. Raises StoreUnavailable.

@@ -55,6 +55,7 @@ from tracker.store import (
     rekey,
     spent,
 )
+from tracker.store.alone import SWEEP
 from tracker.store.bulk import BulkBook
 from tracker.store.changes import ChangePage, changes_after
 from tracker.store.consents import ConsentBook
@@ -444,12 +445,17 @@ class Store:
     # --- expiry ------------------------------------------------------------------------------------
 
     async def sweep(self, today: Day, now: datetime, proof_days: int) -> dict[str, int]:
-        """Delete all that is past its day; rows by table. A grant that ends leaves a proof for PROOF_DAYS."""
-        return await expiry.sweep(self._database, self._ledger_key, today, now, proof_days)
+        """Delete all that is past its day; rows by table. A grant that ends leaves a proof for PROOF_DAYS.
+
+        One sweep runs at a time. Raises AnotherSweep, when that takes too long.
+        """
+        async with self._database.alone(SWEEP):
+            return await expiry.sweep(self._database, self._ledger_key, today, now, proof_days)
 
     async def vacuum(self) -> None:
         """Rewrite the file, so that no page keeps a fragment of what was deleted, and empty the write-ahead log."""
-        await self._database.vacuum()
+        async with self._database.alone(SWEEP):
+            await self._database.vacuum()
 
     async def copy_to(self, path: Path) -> None:
         """Write a copy of the database, as it is now, to PATH, which must be new."""
