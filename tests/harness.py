@@ -116,9 +116,14 @@ class Installation:
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send the signal and wait for the end; the exit status."""
         assert self._server is not None
+        self._server.send_signal(how)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait for the server's end; the exit status."""
+        assert self._server is not None
         assert self._log is not None
         assert self._server.stdout is not None
-        self._server.send_signal(how)
         status = self._server.wait(PATIENCE)
         self._server.stdout.close()
         self._log.close()

@@ -183,8 +183,8 @@ async def readiness(parts: Parts) -> Readiness:
         await parts.store.ping()
     except StoreUnavailable as error:
         trouble["store"] = error.title
-    if parts.in_step.trouble:
-        trouble["journal"] = parts.in_step.trouble
+    if parts.in_step.holding:
+        trouble["journal"] = parts.in_step.holding
     if parts.keys.trouble:
         trouble["keys"] = parts.keys.trouble
     return Readiness(trouble)

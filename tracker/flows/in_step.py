@@ -273,6 +273,11 @@ class InStep:
             for one in self._away
         )
 
+    @property
+    def holding(self) -> str:
+        """Why nothing is tracked just now, also when another process of this server said so; empty when all is well."""
+        return self.trouble or (WAITS if self._journal.doubt.is_open else "")
+
     def _applied(self) -> int:
         """The number of the last no that the database is known to have applied."""
         waiting = self._journal.waiting
