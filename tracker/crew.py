@@ -20,7 +20,7 @@ from typing import Final
 from tracker.config import Settings
 from tracker.listeners import Sockets
 from tracker.metrics import forget_present
-from tracker.worker import HAND_OVER, READY, Orders
+from tracker.orders import HAND_OVER, READY, Orders
 
 log = logging.getLogger(__name__)
 

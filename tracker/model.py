@@ -538,6 +538,12 @@ class TrackerError(Exception):
         super().__init__(detail or self.title)
         self.detail = detail
 
+    @property
+    def explanation(self) -> str:
+        """Three lines for a terminal: what happened, what it means and what to do."""
+        happened = self.title + (f" ({self.detail})" if self.detail else "")
+        return f"{happened}\n  What it means: {self.meaning}\n  What to do:    {self.remedy}"
+
 
 class BadRequest(TrackerError):
     """The caller's request is at fault; nothing was changed."""

@@ -15,41 +15,23 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from tracker.cli.common import explain, run
-from tracker.config import Settings
+import uvloop
+
 from tracker.logs import configure
 from tracker.metrics import count_in_common
 from tracker.model import TrackerError
+from tracker.orders import HAND_OVER, READY, Orders
 from tracker.post import Leadership, Post
 from tracker.service import serve
 
 log = logging.getLogger(__name__)
 
-READY: Final = b"r"
-"""What a worker says to its parent when it answers requests."""
-HAND_OVER: Final = b"h"
-"""What the parent says when others serve the same sockets."""
 LONGEST_END: Final = 60.0
 """Seconds after which a worker whose parent is gone ends whatever it is doing."""
-
-
-@dataclass(frozen=True)
-class Orders:
-    """What a worker has to know; descriptors are those that it inherited."""
-
-    settings: Settings
-    number: int
-    folder: Path
-    """Which all workers of the server share while it runs."""
-    line: int
-    """Leads to the parent."""
-    sockets: Mapping[str, tuple[int, ...]]
-    """Listening sockets by the setting that names their address."""
 
 
 async def work(orders: Orders) -> None:
@@ -70,8 +52,9 @@ def _listen_to_parent(
     line: socket.socket, loop: asyncio.AbstractEventLoop, hand_over: asyncio.Event, stop: asyncio.Event, folder: Path
 ) -> None:
     """In a thread, so that a worker whose loop is stuck leaves, too."""
-    while line.recv(1) == HAND_OVER:
-        loop.call_soon_threadsafe(hand_over.set)
+    with suppress(OSError):
+        while line.recv(1) == HAND_OVER:
+            loop.call_soon_threadsafe(hand_over.set)
     log.warning("the parent process is gone; stopping")
     loop.call_soon_threadsafe(stop.set)
     shutil.rmtree(folder, ignore_errors=True)  # the parent would have done it
@@ -86,10 +69,10 @@ def main() -> None:
     orders: Orders = pickle.load(sys.stdin.buffer)  # noqa: S301 - from our own parent
     count_in_common(orders.number)
     try:
-        run(work(orders))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(work(orders))
     except TrackerError as error:
-        explain(error)
-        sys.exit(1)
+        sys.exit(error.explanation)
     except Exception:
         log.exception("a worker failed")
         sys.exit(1)
