@@ -13,12 +13,13 @@ from hypothesis import settings
 
 from tests.mailserver import MailServer
 from tests.mailserver import mail_server as running_mail_server
+from tests.postgres import Cluster, programs
 
 settings.register_profile("short", derandomize=True, deadline=None)
 settings.register_profile("long", max_examples=10_000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 
-NEEDS_A_PROGRAM = ("browser",)
+NEEDS_A_PROGRAM = ("browser", "postgres")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -38,3 +39,12 @@ def mail_server() -> Iterator[MailServer]:
     """A real SMTP server for the mails that the tracker sends itself (setting `smtp_next_hop`)."""
     with running_mail_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL server of our own, one for each process that runs tests; these carry the marker `postgres`."""
+    if programs() is None:
+        pytest.skip("needs PostgreSQL (Debian's package postgresql)")
+    with Cluster() as running:
+        yield running

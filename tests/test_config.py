@@ -49,7 +49,8 @@ IMPOSSIBLE = {
     "trusted_proxies": ["10.0.0.1/8", "proxy.example", "10.0.0.0/33"],
     "database_url": [
         "", "tracker.db", "sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///a?mode=ro", "mysql://h/d",
-        "postgresql://user:geheim@h/d", "postgresql+asyncpg://user:geheim@h/d", "postgres://user:geheim@h/d",
+        "postgresql://user:geheim@h", "postgresql+psycopg://user:geheim@h/d", "postgresql+asyncpg://user:geheim@h:x/d",
+        "postgresql+asyncpg://user:geh/eim@h/d", "postgres:/user:geheim@h/d", "postgresql+asyncpg://user:geheim@h/d#x",
     ],
     "key_file": [""],
     "journal": [""],

@@ -6,9 +6,10 @@ into=.venv/axe
 missing=""
 command -v chromium >/dev/null 2>&1 || missing="chromium"
 command -v npm >/dev/null 2>&1 || missing="$missing npm"
+command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
 if [ -n "$missing" ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
-        echo "installing $missing for the browser tests"
+        echo "installing $missing for the tests"
         export DEBIAN_FRONTEND=noninteractive
         apt-get -qq update >/dev/null
         # shellcheck disable=SC2086  # one word for each package

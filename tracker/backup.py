@@ -14,7 +14,6 @@ from typing import Final
 
 from tracker.config import Settings
 from tracker.model import BadBackupFolder
-from tracker.store.engine import database_path
 from tracker.store.journal import Journal
 from tracker.store.store import Store
 
@@ -32,9 +31,7 @@ async def make(
     with ExitStack() as undo:
         _make(folder)
         undo.callback(_clear, folder)
-        database = folder / database_path(settings.database_url).name
-        await store.copy_to(database)
-        names = [database.name]
+        names = [(await store.copy_to(folder)).name]
         try:
             if config is not None:
                 await asyncio.to_thread(_copy, config, folder / config.name)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
 import idna
 
@@ -28,6 +29,7 @@ _NEXT_HOP: Final = re.compile(
 )
 _LINK_PATTERN: Final = re.compile(r"(?=.*[A-Za-z0-9])[a-z0-9.*?_-]{1,253}(?:/[!-~]{0,500})?")
 _CREDENTIALS: Final = re.compile(r"^((?:[a-z0-9+]+://)?)[^/@]*@")
+_POSTGRES: Final = re.compile(r"postgres(?:ql)?(?:\+asyncpg)?://")
 _SQLITE: Final = re.compile(r"sqlite(?:\+aiosqlite)?:///([^?]+)")
 
 
@@ -222,19 +224,32 @@ def next_hop(value: object) -> str:
 
 
 def database_url(value: object) -> str:
-    """One SQLite file, as SQLAlchemy names it; PostgreSQL is not built in this release."""
+    """One SQLite file, or a database on a PostgreSQL server, as SQLAlchemy names it."""
     url = _string(value)
-    if re.match(r"postgres(?:ql)?(?:\+[a-z0-9]+)?:", url):
-        raise ValueError("PostgreSQL is not built in this release; must be sqlite:///FILE")
+    if _POSTGRES.match(url):
+        return _on_a_server(url)
     match = _SQLITE.fullmatch(url)
     if match is None or match[1] == ":memory:" or match[1].startswith("file:"):
-        raise ValueError("must be sqlite:///FILE")
+        raise ValueError("must be sqlite:///FILE or postgresql+asyncpg://USER:PASSWORD@HOST/DATABASE")
     return f"sqlite+aiosqlite:///{match[1]}"
+
+
+def _on_a_server(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        names_one = bool(parts.path.strip("/")) and parts.port != 0 and not parts.fragment
+    except ValueError:
+        names_one = False
+    if not names_one:
+        raise ValueError("must be postgresql+asyncpg://USER:PASSWORD@HOST/DATABASE")
+    return f"postgresql+asyncpg:{url.partition(':')[2]}"
 
 
 def beside(folder: Path, url: str) -> str:
     """The database URL (as `database_url` returns it) with a relative file taken from FOLDER."""
     scheme, _, path = url.partition(":///")
+    if not scheme.startswith("sqlite"):
+        return url
     located = f"{scheme}:///{folder / path}"
     if "?" in located:
         raise ValueError("the path of the database must not contain a question mark")

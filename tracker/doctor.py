@@ -14,7 +14,7 @@ from tracker.core.keys import KeyRing
 from tracker.findings import Finding
 from tracker.keyfile import KeyFile
 from tracker.model import Day, TrackerError
-from tracker.store.engine import database_path
+from tracker.store.engine import database_file
 from tracker.store.journal import Journal
 from tracker.store.journal_files import SUFFIX, put_aside
 from tracker.store.store import Store
@@ -100,8 +100,8 @@ def _apart(key_file: Path, backup: Path | None) -> Finding:
 
 
 def _private_files(settings: Settings) -> list[Path]:
-    database = database_path(settings.database_url)
-    siblings = [Path(f"{database}{suffix}") for suffix in ("", "-wal", "-shm")]
+    database = database_file(settings.database_url)
+    siblings = [] if database is None else [Path(f"{database}{suffix}") for suffix in ("", "-wal", "-shm")]
     journals = (settings.journal, *(aside for aside, _ in put_aside(settings.journal)))
     segments = (path for journal in journals for path in sorted(journal.glob(f"*{SUFFIX}")))
     return [path for path in (*siblings, *segments) if path.exists()]

@@ -16,7 +16,7 @@ from tracker.core.keys import KeyRing
 from tracker.doors.pages import templates_folder
 from tracker.keyfile import KeyFile
 from tracker.model import Language, Notice, SetupError
-from tracker.store.engine import database_path
+from tracker.store.engine import database_file
 from tracker.store.journal import Journal
 from tracker.store.journal_files import SUFFIX
 from tracker.store.store import Store
@@ -46,13 +46,14 @@ async def create(
         write_default(config, controller=controller, contact=contact, public_url=public_url, language=language)
         undo.callback(config.unlink)
         settings = load(config, environ)
-        database = database_path(settings.database_url)
+        database = database_file(settings.database_url)
         for path in (settings.key_file, database, *settings.journal.glob(f"*{SUFFIX}")):
-            if path.exists():
+            if path is not None and path.exists():
                 raise SetupError(f"{path.name} is there already; nothing was overwritten")
         ring = KeyFile(settings.key_file).create(now, secrets.token_bytes)
         undo.callback(settings.key_file.unlink)
-        undo.callback(_remove_database, database)
+        if database is not None:
+            undo.callback(_remove_database, database)
         await Store.create(settings.database_url, fingerprint=ring.fingerprint, notices=first_notices(settings))
         undo.callback(_remove_journal, settings.journal, settings.journal.exists())
         await begin_journal(settings, ring, now)

@@ -38,7 +38,7 @@ from tracker.model import Letter
 from tracker.planner import Planner
 from tracker.policies import consent_policy, disclosure, mail_policy, send_policy, site, survey_policy
 from tracker.post import Post
-from tracker.store.engine import database_path
+from tracker.store.engine import database_file
 from tracker.store.journal import Journal
 from tracker.store.store import Store
 
@@ -88,8 +88,9 @@ async def built(settings: Settings, clock: Clock = utc_now, post: Post | None = 
 
     Raises SetupError and StoreUnavailable.
     """
-    # VACUUM writes a copy of the database: beside it, not to a disk of others.
-    os.environ.setdefault("SQLITE_TMPDIR", str(database_path(settings.database_url).parent))
+    if (database := database_file(settings.database_url)) is not None:
+        # VACUUM writes a copy of the database: beside it, not to a disk of others.
+        os.environ.setdefault("SQLITE_TMPDIR", str(database.parent))
     keys = KeySource(KeyFile(settings.key_file))
     ring = keys().ring
     post = post or Post()

@@ -169,7 +169,11 @@ def once(parts: Parts) -> Iterable[Job]:
     async def look_for_overdue(now: datetime) -> None:
         parts.metrics.overdue(await parts.store.overdue(day_of(now)))
 
+    async def make_room(now: datetime) -> None:
+        await parts.store.make_room(day_of(now), parts.settings.retention_days)
+
     return (
+        Job("make partitions a week ahead", make_room, timedelta(days=1)),
         Job("look at the oldest event", look_at_oldest, timedelta(minutes=1)),
         Job("look for rows past their day", look_for_overdue, timedelta(minutes=5)),
         *jobs(parts.store, parts.settings.proof_days, parts.metrics.swept),

@@ -23,8 +23,8 @@ from tracker.flows.consent import Consents, ReportedConsent
 from tracker.flows.in_step import WAITS, InStep
 from tracker.flows.subject import Request, Subjects
 from tracker.model import MAIL_PURPOSES, Day, Evidence, Language, Method, No, Purpose, StoreUnavailable
-from tracker.store.engine import Database
 from tracker.store.journal import Journal
+from tracker.store.sqlite import SqliteDatabase
 from tracker.store.store import Store
 
 ANNA = "anna@example.org"
@@ -160,22 +160,24 @@ class Killed(BaseException):
 def killing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ends the process after the journal's fsync, before the transaction commits."""
     noted: list[No] = []
-    note, write = Journal.note_nos, Database.write
+    note, write = Journal.note_nos, SqliteDatabase.write
 
     async def noting(journal: Journal, nos: Sequence[No], generation: int, now: datetime) -> None:
         await note(journal, nos, generation, now)
         noted.extend(nos)
 
     @asynccontextmanager
-    async def writing(database: Database, sweep_day: Day | None = None) -> AsyncIterator[AsyncConnection]:
-        async with write(database, sweep_day) as connection:
+    async def writing(
+        database: SqliteDatabase, sweep_day: Day | None = None, *, alone: bool = True
+    ) -> AsyncIterator[AsyncConnection]:
+        async with write(database, sweep_day, alone=alone) as connection:
             yield connection
             if noted:
                 noted.clear()
                 raise Killed
 
     monkeypatch.setattr(Journal, "note_nos", noting)
-    monkeypatch.setattr(Database, "write", writing)
+    monkeypatch.setattr(SqliteDatabase, "write", writing)
 
 
 @every_no
@@ -234,18 +236,20 @@ async def test_a_report_that_fails_after_its_no_was_noted_counts_before_anything
     people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await people.flows.grant(ANNA, Purpose.OPEN)
-    write = Database.write
+    write = SqliteDatabase.write
 
     @asynccontextmanager
-    async def failing(database: Database, sweep_day: Day | None = None) -> AsyncIterator[AsyncConnection]:
-        async with write(database, sweep_day) as connection:
+    async def failing(
+        database: SqliteDatabase, sweep_day: Day | None = None, *, alone: bool = True
+    ) -> AsyncIterator[AsyncConnection]:
+        async with write(database, sweep_day, alone=alone) as connection:
             yield connection
             raise StoreUnavailable("the disk is full")
 
-    monkeypatch.setattr(Database, "write", failing)
+    monkeypatch.setattr(SqliteDatabase, "write", failing)
     with pytest.raises(StoreUnavailable):
         await people.consents.report(no_to_calls(), THEN)
-    monkeypatch.setattr(Database, "write", write)
+    monkeypatch.setattr(SqliteDatabase, "write", write)
     assert people.flows.in_step.trouble == WAITS
     with pytest.raises(StoreUnavailable):
         await people.flows.store.grants_of(PERSON, day_of(THEN))

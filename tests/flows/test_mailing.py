@@ -20,6 +20,7 @@ from tracker.core.periods import SIX_MONTHS
 from tracker.core.pseudonym import pseudonym
 from tracker.flows.mailing import A_DAY, Mailings, MailPolicy
 from tracker.model import Language, Letter, MailKind, MailNotSent, MailRefused, Pseudonym, Purpose, StoreUnavailable
+from tracker.store.sqlite import SqliteDatabase
 
 ANNA = "anna@example.org"
 AT_ONCE = MailPolicy(pauses=(0.0, 0.0), last_seconds=5.0)
@@ -127,7 +128,9 @@ async def test_the_answer_does_not_wait_for_the_next_hop(flows: Flows) -> None:
 def statements(flows: Flows) -> Iterator[list[str]]:
     """The statements that the store's writer runs."""
     seen: list[str] = []
-    engine = flows.store._database._writer.sync_engine
+    database = flows.store._database
+    assert isinstance(database, SqliteDatabase)
+    engine = database._writer.sync_engine
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         seen.append(statement.partition(" ")[0])
@@ -219,7 +222,9 @@ async def test_while_the_store_is_away_nothing_is_sent(flows: Flows, hop: NextHo
     path = tmp_path / "tracker.db"
     async with hop.mailings(flows) as mailings:
         path.rename(tmp_path / "elsewhere")
-        await flows.store._database._writer.dispose()
+        database = flows.store._database
+        assert isinstance(database, SqliteDatabase)
+        await database._writer.dispose()
         with pytest.raises(StoreUnavailable):
             await mailings.send_soon(letter(), person(), NOW)
     assert hop.letters == []

@@ -42,6 +42,8 @@ async def test_a_reference_that_was_given_anew_and_is_erased_again_is_told_again
     assert world.rows("SELECT * FROM erased_ids") == [("crm", "1", second, on(60))]
 
 
-async def test_a_step_looks_up_the_references_of_its_people_and_not_all_of_a_system(world: World) -> None:
-    plan = world.rows("EXPLAIN QUERY PLAN SELECT * FROM external_ids WHERE recipient IN (1, 2, 3) AND last_day >= 5")
+async def test_a_step_looks_up_the_references_of_its_people_and_not_all_of_a_system(sqlite_world: World) -> None:
+    plan = sqlite_world.rows(
+        "EXPLAIN QUERY PLAN SELECT * FROM external_ids WHERE recipient IN (1, 2, 3) AND last_day >= 5"
+    )
     assert [row[3] for row in plan] == ["SEARCH external_ids USING INDEX external_ids_by_recipient (recipient=?)"]

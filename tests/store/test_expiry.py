@@ -157,20 +157,20 @@ async def test_the_oldest_event_is_known(world: World) -> None:
     assert await world.store.oldest_event_hour() == hour_of(at(0))
 
 
-async def test_a_deleted_pseudonym_is_on_no_page_after_the_vacuum(world: World) -> None:
+async def test_a_deleted_pseudonym_is_on_no_page_after_the_vacuum(sqlite_world: World) -> None:
     """R45: neither in the database nor in its write-ahead log."""
-    await world.send(ANNA)
-    await world.withdraw(ANNA)
+    await sqlite_world.send(ANNA)
+    await sqlite_world.withdraw(ANNA)
     end = 2 * PROOF
-    await world.store.sweep(on(end), at(end), PROOF)
-    await world.store.vacuum()
-    for path in world.path.parent.glob("tracker.db*"):
+    await sqlite_world.store.sweep(on(end), at(end), PROOF)
+    await sqlite_world.store.vacuum()
+    for path in sqlite_world.path.parent.glob("tracker.db*"):
         assert bytes(ANNA) not in path.read_bytes()
 
 
-async def test_the_writer_deletes_securely_and_commits_to_the_disk(world: World) -> None:
-    async with world.store._database.write() as connection:
+async def test_the_writer_deletes_securely_and_commits_to_the_disk(sqlite_world: World) -> None:
+    async with sqlite_world.store._database.write() as connection:
         for pragma, value in (("secure_delete", 1), ("synchronous", 2), ("foreign_keys", 1), ("journal_mode", "wal")):
             assert (await connection.exec_driver_sql(f"PRAGMA {pragma}")).scalar_one() == value
-    with closing(sqlite3.connect(world.path)) as plain:
+    with closing(sqlite3.connect(sqlite_world.path)) as plain:
         assert plain.execute("PRAGMA integrity_check").fetchone() == ("ok",)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -15,62 +17,100 @@ OPEN = frozenset({Purpose.OPEN})
 CLICK = frozenset({Purpose.CLICK})
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "UPDATE ledger SET last_day = 0",
-        "UPDATE ledger SET entry = entry + 10",
-        "UPDATE OR REPLACE ledger SET entry = 2 WHERE entry = 1",
-        "UPDATE ledger_contents SET actor = 'somebody'",
-        "UPDATE ledger_contents SET last_day = 0",
-        "UPDATE ledger_ends SET last_day = 0",
-        "DELETE FROM ledger",
-        "DELETE FROM ledger_contents",
-        "DELETE FROM ledger_ends",
-        "INSERT OR REPLACE INTO ledger SELECT * FROM ledger WHERE entry = 1",
-        "INSERT OR REPLACE INTO ledger SELECT * FROM ledger ORDER BY entry DESC LIMIT 1",
-        "INSERT OR REPLACE INTO ledger_contents SELECT * FROM ledger_contents",
-        "INSERT OR REPLACE INTO ledger_ends SELECT * FROM ledger_ends",
-        "INSERT INTO ledger_ends SELECT 1, 2, last_day FROM ledger_ends",
-        "INSERT INTO ledger SELECT entry + 5, last_day, content_digest, previous, digest FROM ledger WHERE entry = 1",
-        "INSERT INTO ledger SELECT 4, last_day, content_digest, zeroblob(32), digest FROM ledger WHERE entry = 1",
-        "INSERT INTO ledger VALUES (NULL, 1, x'00', x'00', x'00')",
-    ],
-)
-@pytest.mark.parametrize("function", [False, True], ids=["plain", "with-the-function"])
-async def test_nothing_in_it_can_be_changed_or_dropped(world: World, statement: str, function: bool) -> None:
-    """R15: append-only."""
+EVERYWHERE = [
+    "UPDATE ledger SET last_day = 0",
+    "UPDATE ledger SET entry = entry + 10",
+    "UPDATE ledger_contents SET actor = 'somebody'",
+    "UPDATE ledger_contents SET last_day = 0",
+    "UPDATE ledger_ends SET last_day = 0",
+    "DELETE FROM ledger",
+    "DELETE FROM ledger_contents",
+    "DELETE FROM ledger_ends",
+    "INSERT INTO ledger_ends SELECT 1, 2, last_day FROM ledger_ends",
+    "INSERT INTO ledger SELECT entry + 5, last_day, content_digest, previous, digest FROM ledger WHERE entry = 1",
+    "INSERT INTO ledger SELECT 4, last_day, content_digest, digest, digest FROM ledger WHERE entry = 1",
+    "INSERT INTO ledger SELECT NULL, last_day, content_digest, previous, digest FROM ledger WHERE entry = 1",
+]
+OF_SQLITE = [
+    "UPDATE OR REPLACE ledger SET entry = 2 WHERE entry = 1",
+    "INSERT OR REPLACE INTO ledger SELECT * FROM ledger WHERE entry = 1",
+    "INSERT OR REPLACE INTO ledger SELECT * FROM ledger ORDER BY entry DESC LIMIT 1",
+    "INSERT OR REPLACE INTO ledger_contents SELECT * FROM ledger_contents",
+    "INSERT OR REPLACE INTO ledger_ends SELECT * FROM ledger_ends",
+    "INSERT INTO ledger SELECT 4, last_day, content_digest, zeroblob(32), digest FROM ledger WHERE entry = 1",
+    "INSERT INTO ledger VALUES (NULL, 1, x'00', x'00', x'00')",
+]
+OF_POSTGRES = [
+    "TRUNCATE ledger_ends",
+    "TRUNCATE ledger_contents",
+    "TRUNCATE ledger CASCADE",
+    "INSERT INTO ledger SELECT * FROM ledger ON CONFLICT (entry) DO UPDATE SET last_day = 0",
+    "INSERT INTO ledger_contents SELECT * FROM ledger_contents ON CONFLICT (entry) DO UPDATE SET actor = 'somebody'",
+]
+
+
+async def some_history(world: World) -> None:
     await world.give(ANNA)
     await world.give(BERT)
     await world.withdraw(ANNA)
-    with closing(sqlite3.connect(world.path)) as sql:
-        if function:
-            sql.create_function("tracker_today", 0, lambda: None)
-        with pytest.raises((sqlite3.IntegrityError, sqlite3.OperationalError)):
-            sql.execute(statement)
+
+
+@contextmanager
+def sweeping(world: World, day: int | None) -> Iterator[Any]:
+    """A person with sqlite3 or psql who says that the sweep's day is DAY."""
+    with world.connected() as plain:
+        if world.on_postgres:
+            plain.execute(f"SET tracker.sweep_day = '{'' if day is None else day}'")
+        else:
+            plain.create_function("tracker_today", 0, lambda: day)
+        yield plain
+
+
+@pytest.mark.parametrize("statement", EVERYWHERE)
+async def test_nothing_in_it_can_be_changed_or_dropped(world: World, statement: str) -> None:
+    """R15: append-only."""
+    await some_history(world)
+    with world.connected() as plain, pytest.raises(world.refused):
+        plain.execute(statement)
+    with sweeping(world, None) as plain, pytest.raises(world.refused):
+        plain.execute(statement)
+
+
+@pytest.mark.parametrize("statement", OF_SQLITE)
+async def test_nor_by_the_ways_that_only_sqlite_has(sqlite_world: World, statement: str) -> None:
+    await some_history(sqlite_world)
+    with sqlite_world.connected() as plain, pytest.raises(sqlite_world.refused):
+        plain.execute(statement)
+    with sweeping(sqlite_world, None) as plain, pytest.raises(sqlite_world.refused):
+        plain.execute(statement)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("statement", OF_POSTGRES)
+async def test_nor_by_the_ways_that_only_postgresql_has(postgres_world: World, statement: str) -> None:
+    await some_history(postgres_world)
+    with postgres_world.connected() as plain, pytest.raises(postgres_world.refused, match="ledger"):
+        plain.execute(statement)
 
 
 async def test_a_content_goes_only_when_its_own_day_has_passed(world: World) -> None:
     await world.give(days=10)
-    with closing(sqlite3.connect(world.path)) as sql:
-        for day, allowed in ((on(10 + PROOF), False), (on(10 + PROOF + 1), True)):
-            sql.create_function("tracker_today", 0, lambda day=day: day)
-            if allowed:
-                assert sql.execute("DELETE FROM ledger_contents").rowcount == 1
-            else:
-                with pytest.raises(sqlite3.IntegrityError, match="day"):
-                    sql.execute("DELETE FROM ledger_contents")
+    with sweeping(world, on(10 + PROOF)) as plain, pytest.raises(world.refused, match="day"):
+        plain.execute("DELETE FROM ledger_contents")
+    assert world.count("ledger_contents") == 1
+    with sweeping(world, on(10 + PROOF + 1)) as plain:
+        plain.execute("DELETE FROM ledger_contents")
+    assert world.count("ledger_contents") == 0
 
 
 async def test_a_deleted_content_cannot_be_written_again(world: World) -> None:
     await world.give(ANNA, days=10)
     await world.give(BERT)
-    with closing(sqlite3.connect(world.path)) as sql:
-        sql.create_function("tracker_today", 0, lambda: on(2_000))
-        sql.execute("CREATE TEMP TABLE kept AS SELECT * FROM ledger_contents WHERE entry = 1")
-        sql.execute("DELETE FROM ledger_contents WHERE entry = 1")
-        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-            sql.execute("INSERT INTO ledger_contents SELECT * FROM kept")
+    with sweeping(world, on(2_000)) as plain:
+        plain.execute("CREATE TEMP TABLE kept AS SELECT * FROM ledger_contents WHERE entry = 1")
+        plain.execute("DELETE FROM ledger_contents WHERE entry = 1")
+        with pytest.raises(world.refused, match="append-only"):
+            plain.execute("INSERT INTO ledger_contents SELECT * FROM kept")
 
 
 async def test_the_chain_is_gapless_and_holds(world: World) -> None:
@@ -98,11 +138,15 @@ async def test_whoever_takes_the_triggers_away_is_found_out(world: World, statem
     await world.give(ANNA)
     await world.give(BERT)
     await world.withdraw(ANNA)
-    with closing(sqlite3.connect(world.path)) as sql:
-        for (trigger,) in sql.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
-            sql.execute(f"DROP TRIGGER {trigger}")
-        sql.execute(statement)
-        sql.commit()
+    with world.connected() as plain:
+        if world.on_postgres:
+            plain.execute("SET session_replication_role = replica")  # no triggers, no foreign keys
+            statement = re.sub(r"zeroblob\((\d+)\)", r"decode(repeat('00', \1), 'hex')", statement)
+        else:
+            plain.execute("PRAGMA foreign_keys = OFF")
+            for (trigger,) in plain.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+                plain.execute(f"DROP TRIGGER {trigger}")
+        plain.execute(statement)
     assert await world.store.broken_entry(TODAY) == entry
 
 

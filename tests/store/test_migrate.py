@@ -13,7 +13,9 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
+from tests.postgres import Cluster
 from tests.store.world import FINGERPRINT, LEDGER_KEY, World
 from tracker.model import BadSetting, SchemaBehind, SetupError, StoreUnavailable, WrongKey
 from tracker.store.migrate import MIGRATIONS
@@ -25,13 +27,13 @@ def url(path: Path) -> str:
     return f"sqlite+aiosqlite:///{path}"
 
 
-async def open_store(path: Path, fingerprint: bytes = FINGERPRINT) -> None:
-    await (await Store.open(url(path), ledger_key=LEDGER_KEY, fingerprint=fingerprint)).close()
+async def open_store(url: str, fingerprint: bytes = FINGERPRINT) -> None:
+    await (await Store.open(url, ledger_key=LEDGER_KEY, fingerprint=fingerprint)).close()
 
 
-async def test_all_files_are_private(world: World) -> None:
-    await world.give()
-    modes = {path.name: path.stat().st_mode & 0o777 for path in world.path.parent.iterdir()}
+async def test_all_files_are_private(sqlite_world: World) -> None:
+    await sqlite_world.give()
+    modes = {path.name: path.stat().st_mode & 0o777 for path in sqlite_world.path.parent.iterdir()}
     names = ("tracker.db", "tracker.db-wal", "tracker.db-shm", "tracker.db-next", "tracker.db-turn")
     assert modes == dict.fromkeys(names, 0o600)
 
@@ -48,38 +50,50 @@ async def test_an_empty_file_that_others_can_read_becomes_private(tmp_path: Path
 async def test_a_database_is_never_made_over_another(world: World) -> None:
     await world.give()
     with pytest.raises(SetupError, match="already"):
-        await Store.create(url(world.path), fingerprint=b"g" * 16, notices=[])
+        await Store.create(world.url, fingerprint=b"g" * 16, notices=[])
     assert world.count("grants") == 2
 
 
 async def test_another_key_file_is_refused(world: World) -> None:
     with pytest.raises(WrongKey):
-        await open_store(world.path, b"g" * 16)
+        await open_store(world.url, b"g" * 16)
 
 
 async def test_a_missing_database_is_refused_and_not_made(tmp_path: Path) -> None:
     with pytest.raises(SchemaBehind):
-        await open_store(tmp_path / "tracker.db")
+        await open_store(url(tmp_path / "tracker.db"))
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_an_empty_or_older_database_is_refused(world: World, tmp_path: Path) -> None:
+async def test_an_empty_database_is_refused(tmp_path: Path) -> None:
     empty = tmp_path / "empty.db"
     empty.touch()
     with pytest.raises(SchemaBehind):
-        await open_store(empty)
-    with closing(sqlite3.connect(world.path)) as sql:
-        sql.execute("UPDATE alembic_version SET version_num = '0000'")
-        sql.commit()
+        await open_store(url(empty))
+
+
+@pytest.mark.postgres
+async def test_an_empty_database_on_a_server_is_refused(cluster: Cluster) -> None:
+    name = cluster.make()
     with pytest.raises(SchemaBehind):
-        await open_store(world.path)
+        await open_store(cluster.url(name))
+    with pytest.raises(StoreUnavailable, match="InvalidCatalogName"):
+        await open_store(cluster.url("nothing"))
+    cluster.drop(name)
+
+
+async def test_an_older_database_is_refused(world: World) -> None:
+    with world.connected() as plain:
+        plain.execute("UPDATE alembic_version SET version_num = '0000'")
+    with pytest.raises(SchemaBehind):
+        await open_store(world.url)
 
 
 async def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
     path = tmp_path / "tracker.db"
     path.write_text("anna@example.org " * 100)
     with pytest.raises(StoreUnavailable, match="NOTADB"):
-        await open_store(path)
+        await open_store(url(path))
 
 
 async def test_a_file_that_is_no_database_is_not_made_one(tmp_path: Path) -> None:
@@ -95,13 +109,13 @@ async def test_a_folder_that_is_not_there_is_unavailable(tmp_path: Path) -> None
         await Store.create(url(tmp_path / "nowhere" / "tracker.db"), fingerprint=FINGERPRINT, notices=[])
 
 
-async def test_a_database_that_was_moved_away_is_not_begun_anew(world: World) -> None:
-    await world.store.ping()
-    await world.store.close()
-    world.path.rename(world.path.with_name("elsewhere.db"))
+async def test_a_database_that_was_moved_away_is_not_begun_anew(sqlite_world: World) -> None:
+    await sqlite_world.store.ping()
+    await sqlite_world.store.close()
+    sqlite_world.path.rename(sqlite_world.path.with_name("elsewhere.db"))
     with pytest.raises(StoreUnavailable):
-        await world.store.ping()
-    assert not world.path.exists()
+        await sqlite_world.store.ping()
+    assert not sqlite_world.path.exists()
 
 
 @pytest.mark.parametrize(
@@ -114,7 +128,9 @@ async def test_a_database_that_was_moved_away_is_not_begun_anew(world: World) ->
         "sqlite+aiosqlite:///:memory:",
         "sqlite+aiosqlite:///file:x?mode=ro",
         "sqlite+aiosqlite:///x.db?mode=ro",
-        "postgresql+asyncpg://localhost/tracker",
+        "postgresql+psycopg://localhost/tracker",
+        "postgresql+asyncpg://localhost",
+        "postgresql+asyncpg://localhost/tracker?sslmode=require&fallback=no",
     ],
 )
 async def test_another_kind_of_database_is_a_bad_setting(setting: str) -> None:
@@ -129,10 +145,10 @@ def test_the_release_works_with_the_newest_migration() -> None:
     assert ScriptDirectory.from_config(config).get_current_head() == HEAD
 
 
-async def test_the_migrations_make_what_the_statements_expect(world: World, tmp_path: Path) -> None:
-    await world.store.close()
+async def test_the_migrations_make_what_the_statements_expect(sqlite_world: World, tmp_path: Path) -> None:
+    await sqlite_world.store.close()
     made = create_engine(f"sqlite:///{tmp_path / 'made.db'}")
-    migrated = create_engine(f"sqlite:///{world.path}")
+    migrated = create_engine(f"sqlite:///{sqlite_world.path}")
     metadata.create_all(made)
     try:
         with migrated.connect() as connection:
@@ -148,4 +164,19 @@ async def test_the_migrations_make_what_the_statements_expect(world: World, tmp_
             )
             return {name: text for name, text in rows if "alembic" not in name}
 
-    assert statements(world.path) == statements(tmp_path / "made.db")
+    assert statements(sqlite_world.path) == statements(tmp_path / "made.db")
+
+
+@pytest.mark.postgres
+async def test_they_do_so_on_postgresql_too(cluster: Cluster) -> None:
+    """As long as there are no partitions: PostgreSQL shows a foreign key once for each."""
+    name = cluster.make()
+    await Store.create(cluster.url(name), fingerprint=FINGERPRINT, notices=[])
+    engine = create_async_engine(cluster.url(name))
+    async with engine.connect() as connection:
+        differences = await connection.run_sync(
+            lambda plain: compare_metadata(MigrationContext.configure(plain), metadata)
+        )
+    await engine.dispose()
+    cluster.drop(name)
+    assert differences == []

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 
 import pytest
 
 from tests.store.world import World, at, on
 from tracker.model import AnotherSweep
 from tracker.store import expiry
-from tracker.store.alone import SWEEP, alone
-from tracker.store.lock_file import open_lock_file, taken
+from tracker.store.alone import SWEEP, until_alone
+from tracker.store.databases import database_of
 
 PROOF = 1095
 
@@ -36,29 +35,30 @@ async def test_a_second_sweep_waits_for_the_first(world: World, monkeypatch: pyt
     assert most == 1
 
 
-async def test_who_waits_too_long_is_told_and_deleted_nothing(world: World) -> None:
-    other = open_lock_file(world.path, SWEEP)
-    assert taken(other)
-    with pytest.raises(AnotherSweep):
-        async with alone(world.path, SWEEP, 0.01):
-            pytest.fail("another one is running")
-    os.close(other)
-    async with alone(world.path, SWEEP, 0.01):
-        assert not is_free(world)
-    assert is_free(world)
+async def test_who_waits_too_long_is_told_and_deleted_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(until_alone, "__defaults__", (0.01,))
+    other = database_of(world.url)
+    async with other.alone(SWEEP):
+        with pytest.raises(AnotherSweep):
+            await world.store.sweep(on(1), at(1), PROOF)
+    await world.store.sweep(on(1), at(1), PROOF)
+    async with other.alone(SWEEP):
+        pass
+    await other.close()
 
 
 async def test_a_vacuum_is_part_of_a_sweep(world: World) -> None:
-    async with alone(world.path, SWEEP):
+    other = database_of(world.url)
+    async with other.alone(SWEEP):
         waiting = asyncio.create_task(world.store.vacuum())
         await asyncio.sleep(0.01)
         assert not waiting.done()
     await waiting
+    await other.close()
 
 
-def is_free(world: World) -> bool:
-    descriptor = open_lock_file(world.path, SWEEP)
-    try:
-        return taken(descriptor)
-    finally:
-        os.close(descriptor)
+async def test_other_work_does_not_wait_for_a_sweep(world: World) -> None:
+    other = database_of(world.url)
+    async with other.alone(SWEEP), other.alone("something else"):
+        await world.give()
+    await other.close()

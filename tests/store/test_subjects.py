@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -31,14 +29,12 @@ PERSONAL = ("deliveries", "tracked", "events", "external_ids", "pending", "calls
 
 def fill(world: World) -> None:
     """Give Anna a call, a mail of our own and a pending report, as other parts write them."""
-    with closing(sqlite3.connect(world.path)) as plain:
-        plain.execute("PRAGMA foreign_keys = ON")
+    with world.connected() as plain:
         (anna,) = plain.execute("SELECT id FROM recipients WHERE pseudonym = ?", [ANNA]).fetchone()
         started = "2026-11-20T10:00:00+00:00"
         plain.execute("INSERT INTO calls VALUES (?, 'jonas', ?, 90, 1, 0, ?)", [anna, started, on(20)])
         plain.execute("INSERT INTO mailings VALUES (?, 'confirm', ?, 1, 'crm', ?)", [anna, TODAY, on(180)])
         plain.execute("INSERT INTO pending VALUES (?, 'p', 1, 'phone', ?)", [anna, on(30)])
-        plain.commit()
 
 
 async def full(world: World) -> None:
@@ -142,10 +138,9 @@ async def test_of_somebody_never_heard_of_nothing_is_written(world: World) -> No
 
 async def test_of_somebody_who_only_got_our_own_mail_just_that_goes(world: World) -> None:
     await world.send()
-    with closing(sqlite3.connect(world.path)) as plain:
+    with world.connected() as plain:
         plain.execute("INSERT INTO recipients VALUES (7, ?)", [BERT])
         plain.execute("INSERT INTO mailings VALUES (7, 'mailbox', ?, 1, NULL, ?)", [TODAY, on(180)])
-        plain.commit()
     async with world.store.subjects() as book:
         assert not await book.erase(
             BERT,

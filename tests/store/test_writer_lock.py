@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from tracker.model import StoreUnavailable
-from tracker.store.engine import Database, make_private_file
+from tracker.store.engine import make_private_file
 from tracker.store.lock_file import let_go, open_lock_file, taken
+from tracker.store.sqlite import SqliteDatabase
 from tracker.store.writer_lock import WriterLock
 
 PATIENCE = 30.0
@@ -23,6 +24,7 @@ NO_TIME = 0.05
 HOLDER = """
 import asyncio, sys
 from pathlib import Path
+from tracker.store.sqlite import SqliteDatabase
 from tracker.store.writer_lock import WriterLock
 async def hold():
     async with WriterLock(Path(sys.argv[1]), 10).turn():
@@ -71,13 +73,15 @@ async def until_free(path: Path) -> None:
 
 
 def test_four_processes_that_write_without_pause_get_equal_shares_and_wait_briefly(path: Path) -> None:
-    """The best of some rounds: other work on the machine only ever adds to the waits."""
+    """A turn comes when three others had theirs; on a machine that is busy otherwise each takes longer."""
     for _ in range(5):
+        (alone,) = commits(path, processes=1, seconds=0.5)
         waits = [sorted(one) for one in commits(path, processes=4, seconds=1.0)]
         slowest = max(one[len(one) * 99 // 100] for one in waits)
-        if slowest <= 20 and min(map(len, waits)) > max(map(len, waits)) / 2:
+        typical = sorted(alone)[len(alone) // 2]
+        if slowest <= max(20, 16 * typical) and min(map(len, waits)) > max(map(len, waits)) / 2:
             return
-    pytest.fail(f"p99 {slowest} ms, shares {[len(one) for one in waits]}")
+    pytest.fail(f"p99 {slowest} ms, {typical} ms alone, shares {[len(one) for one in waits]}")
 
 
 def commits(path: Path, processes: int, seconds: float) -> list[list[float]]:
@@ -157,8 +161,8 @@ async def test_nothing_else_of_the_process_waits_with_the_writer(path: Path) -> 
 async def test_a_database_that_others_write_to_is_away_for_a_while_and_then_back(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tracker.store.engine.QUEUE_SECONDS", NO_TIME)
-    database = Database(path)
+    monkeypatch.setattr("tracker.store.sqlite.QUEUE_SECONDS", NO_TIME)
+    database = SqliteDatabase(path)
     with somebody_elses_turn(path), pytest.raises(StoreUnavailable):
         async with database.write():
             pytest.fail("it was somebody else's turn")
@@ -189,7 +193,7 @@ async def test_the_turn_of_a_killed_process_is_over(path: Path) -> None:
 
 async def test_without_its_lock_files_the_store_is_away(path: Path, tmp_path: Path) -> None:
     (tmp_path / "t.db-turn").mkdir()
-    database = Database(path)
+    database = SqliteDatabase(path)
     with pytest.raises(StoreUnavailable):
         async with database.write():
             pytest.fail("there is no file to lock")

@@ -11,6 +11,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
+import asyncpg
+
+from tests.postgres import Plain
 from tracker.core.calendar import day_of, hour_of, later
 from tracker.model import (
     MAIL_PURPOSES,
@@ -111,10 +114,28 @@ def clicked(sent: Registration, link: Link = SHOP, **changes: Any) -> Event:
 
 @dataclass
 class World:
-    """An open store and the file under it."""
+    """An open store and the database under it, on one of the two engines."""
 
     store: Store
-    path: Path
+    url: str
+
+    @property
+    def on_postgres(self) -> bool:
+        """Whether it is not on SQLite."""
+        return self.url.startswith("postgresql")
+
+    @property
+    def path(self) -> Path:
+        """The file, on SQLite."""
+        assert not self.on_postgres
+        return Path(self.url.partition(":///")[2])
+
+    @property
+    def refused(self) -> tuple[type[Exception], ...]:
+        """What the driver raises for a statement that a key or a trigger forbids."""
+        if self.on_postgres:
+            return (asyncpg.IntegrityConstraintViolationError,)
+        return (sqlite3.IntegrityError, sqlite3.OperationalError)
 
     async def give(
         self,
@@ -160,9 +181,9 @@ class World:
         return sent
 
     def rows(self, query: str, *values: Any) -> list[Any]:
-        """What a person with sqlite3 would see."""
-        with closing(sqlite3.connect(self.path)) as plain:
-            return plain.execute(query, values).fetchall()
+        """What a person with sqlite3 or psql would see."""
+        with self.connected() as plain:
+            return list(plain.execute(query, values).fetchall())
 
     def count(self, table: str) -> int:
         """The number of rows of TABLE."""
@@ -170,18 +191,31 @@ class World:
         return int(found[0][0])
 
     @contextmanager
-    def plain(self) -> Iterator[sqlite3.Connection]:
-        """A person with sqlite3, who looks after foreign keys; nothing is kept."""
-        with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
-            connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute("BEGIN IMMEDIATE")
+    def connected(self) -> Iterator[Any]:
+        """A person with sqlite3 or psql, each of whose statements is kept."""
+        if self.on_postgres:
+            with Plain(self.url) as other:
+                yield other
+        else:
+            with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+                connection.execute("PRAGMA foreign_keys = ON")
+                yield connection
+
+    @contextmanager
+    def plain(self) -> Iterator[Any]:
+        """The same, and nothing is kept."""
+        with self.connected() as connection:
+            connection.execute("BEGIN" if self.on_postgres else "BEGIN IMMEDIATE")
             yield connection
             connection.execute("ROLLBACK")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Another process holds the database: nothing can be written."""
-        with closing(sqlite3.connect(self.path, isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
+        with self.plain() as other:
+            if self.on_postgres:
+                names = (
+                    name for (name,) in other.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+                )
+                other.execute(f"LOCK TABLE {', '.join(names)} IN EXCLUSIVE MODE")
             yield
-            other.execute("ROLLBACK")

@@ -12,12 +12,12 @@ from time import perf_counter
 
 from sqlalchemy import text
 
-from tracker.store.engine import Database
+from tracker.store.sqlite import SqliteDatabase
 
 
 async def write(path: Path, seconds: float, pause: float) -> None:
     """Commit one row after the other for SECONDS, with PAUSE seconds in between."""
-    database = Database(path)
+    database = SqliteDatabase(path)
     try:
         async with database.write() as connection:
             await connection.execute(text("CREATE TABLE IF NOT EXISTS rows (number INTEGER)"))

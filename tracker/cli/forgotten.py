@@ -16,7 +16,7 @@ from tracker.flows.subject import Request
 from tracker.model import OwnActor
 from tracker.parts import built, utc_now
 from tracker.policies import site
-from tracker.store.engine import database_path
+from tracker.store.engine import database_file
 from tracker.store.journal_files import put_aside
 
 
@@ -40,8 +40,9 @@ def prove_forgotten(
     Exits 1 when that is more than the law allows to keep.
     """
     settings = context.settings()
+    database = database_file(settings.database_url)
     places = (
-        Place(Kind.DATABASE, database_path(settings.database_url)),
+        *(() if database is None else (Place(Kind.DATABASE, database),)),
         Place(Kind.JOURNAL, settings.journal),
         *(Place(Kind.JOURNAL, aside) for aside, _ in put_aside(settings.journal)),
         *(Place(Kind.LOG, path) for path in logs),

@@ -9,6 +9,7 @@ import bz2
 import gzip
 import lzma
 import zlib
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -119,7 +120,20 @@ class Forgetting:
             for place in places
             for path in _files(place)
         )
+        searched += await self._search_rows(addresses, codes)
         return Proof(now, len(addresses) + len(codes), searched, held, await self._store.vacuum_day())
+
+    async def _search_rows(self, addresses: Sequence[Spelling], codes: Sequence[Spelling]) -> tuple[Searched, ...]:
+        """What is found in the tables of a database that is no file here; each counts as one."""
+        octets: Counter[str] = Counter()
+        found: dict[str, set[Spelling]] = defaultdict(set)
+        async for table, row in self._store.octets():
+            octets[table] += len(row)
+            found[table] |= _found(row, (*addresses, *codes))
+        return tuple(
+            Searched(Kind.DATABASE, table, octets[table], _names(found[table], addresses), _names(found[table], codes))
+            for table in octets
+        )
 
 
 def database_files(path: Path) -> Iterator[Path]:
@@ -137,8 +151,8 @@ def search(kind: Kind, path: Path, addresses: Sequence[Spelling], codes: Sequenc
         with _opened(path) as stream:
             while chunk := stream.read(CHUNK):
                 octets += len(chunk)
-                text = rest + chunk.lower()
-                found |= {spelling for spelling in (*addresses, *codes) if spelling.octets in text}
+                text = rest + chunk
+                found |= _found(text, (*addresses, *codes))
                 rest = text[-overlap:]
     except (OSError, EOFError, lzma.LZMAError, zlib.error):
         return Searched(kind, path.name, octets, unreadable=True)
@@ -161,6 +175,11 @@ def _name(place: Place, path: Path) -> str:
 
 def _opened(path: Path) -> IO[bytes]:
     return cast(IO[bytes], _PACKED.get(path.suffix, open)(path, "rb"))
+
+
+def _found(text: bytes, spellings: Sequence[Spelling]) -> set[Spelling]:
+    text = text.lower()
+    return {spelling for spelling in spellings if spelling.octets in text}
 
 
 def _names(found: set[Spelling], spellings: Sequence[Spelling]) -> tuple[str, ...]:

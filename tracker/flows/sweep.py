@@ -26,8 +26,8 @@ async def sweep(store: Store, now: datetime, proof_days: int) -> Mapping[str, in
 
 async def vacuum(store: Store, now: datetime) -> None:
     """Overwrite what index pages remember of deleted rows, and note the day. Raises StoreUnavailable."""
-    await store.vacuum()
-    await store.note_vacuum(day_of(now))
+    if await store.vacuum():
+        await store.note_vacuum(day_of(now))
 
 
 def jobs(store: Store, proof_days: int, swept: Callable[[Mapping[str, int]], None]) -> tuple[Job, ...]:

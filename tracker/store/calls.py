@@ -5,13 +5,13 @@ The law (UWG section 7a; LAW.md R17): a yes is kept for five years from it and f
 
 from __future__ import annotations
 
-from sqlalchemy import func, or_, update
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import or_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.core.ledger import instant_text
 from tracker.model import Call, Day
 from tracker.store.schema import calls
+from tracker.store.upsert import later_of, upsert
 
 
 async def note_call(connection: AsyncConnection, recipient: int, call: Call) -> None:
@@ -31,7 +31,7 @@ async def note_call(connection: AsyncConnection, recipient: int, call: Call) -> 
             index_elements=["recipient", "rep", "started_at"],
             set_={
                 **{name: noted.excluded[name] for name in said},
-                "last_day": func.max(calls.c.last_day, noted.excluded.last_day),
+                "last_day": later_of(calls.c.last_day, noted.excluded.last_day),
             },
             where=or_(
                 *(calls.c[name].is_distinct_from(noted.excluded[name]) for name in said),

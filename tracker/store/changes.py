@@ -12,12 +12,12 @@ from datetime import datetime
 from typing import Final
 
 from sqlalchemy import delete, func, literal, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.model import Change, Day, LedgerEvent
 from tracker.store.ledger import contents, entries_after, head
 from tracker.store.schema import erased_ids, external_ids, grants, is_live, ledger_contents
+from tracker.store.upsert import upsert
 
 STEP: Final = 1_000
 """Entries of the ledger that are looked at together."""

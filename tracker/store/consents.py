@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, delete, func, insert, select, union_all, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.core.calendar import day_of
@@ -33,6 +32,7 @@ from tracker.store.notices import read_notice
 from tracker.store.schema import Number, external_ids, grants, pending, recipients, suppressions
 from tracker.store.spent import spend
 from tracker.store.standing import read_standing, recipient_of, remember_references
+from tracker.store.upsert import later_of, upsert
 
 
 class ConsentBook:
@@ -220,7 +220,7 @@ class ConsentBook:
         await self._connection.execute(
             no.on_conflict_do_update(
                 index_elements=["recipient", "purpose"],
-                set_={"last_day": func.max(suppressions.c.last_day, no.excluded.last_day)},
+                set_={"last_day": later_of(suppressions.c.last_day, no.excluded.last_day)},
             ),
             [
                 {"recipient": recipient, "purpose": purpose, "since_day": since, "last_day": last_day}

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import bindparam, case, func, literal, or_, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.model import Day, DeliveryId, DeliveryRef, Pseudonym, Purpose, Registration
 from tracker.store.engine import Database
+from tracker.store.partitions import ensure_days
 from tracker.store.schema import deliveries, grants, is_live, links, messages, recipients, tracked
 from tracker.store.standing import remember_references
+from tracker.store.upsert import upsert
 
 NOTHING: frozenset[Purpose] = frozenset()
 
@@ -40,17 +41,20 @@ async def read_grants(database: Database, items: Sequence[tuple[Pseudonym, Day]]
 async def register_copies(database: Database, items: Sequence[tuple[Registration, Day]]) -> list[frozenset[Purpose]]:
     """Write copies that are about to leave, in one transaction; the purposes for which each is now tracked.
 
-    A copy for somebody without a live grant leaves no row; one that was registered before changes nothing.
-    Raises StoreUnavailable.
+    A copy for somebody without a live grant leaves no row; one that was registered before changes nothing. Nobody is
+    waited for who is just withdrawing: their grant counts as gone. Rows are written in one order by all servers, so
+    that two groups never wait for each other. Raises StoreUnavailable.
     """
     today = max(day for _, day in items)
-    async with database.write() as connection:
-        people = await _people(connection, {item.recipient for item, _ in items}, today)
+    await ensure_days(database, {item.last_day for item, _ in items})
+    async with database.write(alone=False) as connection:
+        people = await _people(connection, {item.recipient for item, _ in items}, today, hold=True)
         copies = [
             (item, people[item.recipient])
             for item, _ in items
             if item.recipient in people and item.purposes & people[item.recipient].purposes
         ]
+        copies.sort(key=lambda copy: (copy[0].message, copy[0].last_day, copy[0].delivery))
         if not copies:
             return [NOTHING] * len(items)
         await _write(connection, copies, today)
@@ -72,7 +76,7 @@ async def close_deliveries(database: Database, refs: Sequence[DeliveryRef], reci
     if not known:
         return
     own = select(recipients.c.id).where(recipients.c.pseudonym == recipient)
-    async with database.write() as connection:
+    async with database.write(alone=False) as connection:
         await connection.execute(
             update(tracked)
             .where(
@@ -86,12 +90,18 @@ async def close_deliveries(database: Database, refs: Sequence[DeliveryRef], reci
         )
 
 
-async def _people(connection: AsyncConnection, pseudonyms: set[Pseudonym], today: Day) -> Mapping[Pseudonym, _Person]:
-    rows = await connection.execute(
+async def _people(
+    connection: AsyncConnection, pseudonyms: set[Pseudonym], today: Day, *, hold: bool = False
+) -> Mapping[Pseudonym, _Person]:
+    """Who has a live grant; to HOLD them until the commit, those that somebody is taking away are passed over."""
+    query = (
         select(recipients.c.pseudonym, recipients.c.id, grants.c.purpose, grants.c.last_day)
         .join(grants, grants.c.recipient == recipients.c.id)
         .where(recipients.c.pseudonym.in_(pseudonyms), is_live(today))
     )
+    if hold:  # means nothing to SQLite, where nobody else writes meanwhile
+        query = query.with_for_update(read=True, key_share=True, skip_locked=True, of=grants)
+    rows = await connection.execute(query)
     people: dict[Pseudonym, _Person] = {}
     for pseudonym, recipient, purpose, last_day in rows:
         known = people.get(pseudonym, _Person(recipient, NOTHING, last_day))
@@ -112,7 +122,7 @@ async def _write(connection: AsyncConnection, copies: Sequence[tuple[Registratio
         for link in item.links
     }
     if found:
-        await connection.execute(upsert(links).on_conflict_do_nothing(), list(found.values()))
+        await connection.execute(upsert(links).on_conflict_do_nothing(), [found[key] for key in sorted(found)])
     await connection.execute(
         upsert(deliveries).on_conflict_do_nothing(),
         [
@@ -146,6 +156,7 @@ async def _write(connection: AsyncConnection, copies: Sequence[tuple[Registratio
         if item.reference is not None
     ]
     if references:
+        references.sort(key=lambda row: (row["source"], row["reference"]))
         await remember_references(connection, references)
 
 

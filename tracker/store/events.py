@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Select, bindparam, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.model import Day, Event
 from tracker.store.engine import Database
 from tracker.store.schema import events, grants, is_live, tracked
+from tracker.store.upsert import upsert
 
 _TARGET = (tracked.c.last_day, tracked.c.delivery, tracked.c.purpose)
 

@@ -152,6 +152,8 @@ async def expire(
 async def _delete(database: Database, table: Table, due: ColumnElement[bool], today: Day) -> int:
     key = list(table.primary_key)
     by_key = delete(table).where(and_(*(column == bindparam(f"at_{column.name}") for column in key)))
+    if table is not ledger_contents:  # on PostgreSQL another server may have prolonged a row meanwhile
+        by_key = by_key.where(due)
     deleted = 0
     while True:
         async with database.write(sweep_day=today) as connection:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import Final
 
 from sqlalchemy import delete, func, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.core.calendar import later
 from tracker.model import Day
 from tracker.store.schema import mailings
+from tracker.store.upsert import upsert
 
 KIND: Final = "invitation"
 """What such a row of `mailings` is called: no mail of ours, but one that a sender has leave to ask in."""

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.model import ApiKey, Day, Scope
 from tracker.store.engine import Database
 from tracker.store.schema import api_keys
+from tracker.store.upsert import upsert
 
 
 async def add_key(connection: AsyncConnection, key: ApiKey, digest: bytes) -> bool:

@@ -9,11 +9,11 @@ import secrets
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, func, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.model import Day, MailKind, Pseudonym
 from tracker.store.schema import mailings, recipients
+from tracker.store.upsert import upsert
 
 
 @dataclass(frozen=True, slots=True)

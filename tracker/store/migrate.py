@@ -10,24 +10,26 @@ from typing import Final
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.model import Notice, SchemaBehind, SetupError, WrongKey
 from tracker.store import notes
-from tracker.store.engine import Database, make_private_file, table_names
+from tracker.store.databases import database_of
+from tracker.store.engine import Database, database_file, make_private_file, table_names, trigger_names
 from tracker.store.notices import add_notice
 from tracker.store.schema import HEAD, TRIGGERS
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
-async def create(path: Path, fingerprint: bytes, notices: Sequence[Notice]) -> None:
-    """Make the database at PATH, bound to the key file with FINGERPRINT, with the first NOTICES.
+async def create(url: str, fingerprint: bytes, notices: Sequence[Notice]) -> None:
+    """Make the tables in the database that URL names, bound to the key file with FINGERPRINT, and the first NOTICES.
 
-    Raises SetupError when there is one already, StoreUnavailable.
+    A file is made too, a database on a server must be there. Raises SetupError when it holds tables already,
+    BadSetting, StoreUnavailable.
     """
-    make_private_file(path)
-    database = Database(path)
+    if (path := database_file(url)) is not None:
+        make_private_file(path)
+    database = database_of(url, patient=True)
     try:
         async with database.write() as connection:
             if await table_names(connection):
@@ -42,6 +44,8 @@ async def create(path: Path, fingerprint: bytes, notices: Sequence[Notice]) -> N
 
 async def check(database: Database, fingerprints: Set[bytes]) -> None:
     """Raise SchemaBehind or WrongKey unless DATABASE is of this release and of a key file with one of FINGERPRINTS."""
+    if not await database.is_there():
+        raise SchemaBehind("database_url: no file there")
     async with database.read() as connection:
         if "alembic_version" not in await table_names(connection):
             raise SchemaBehind("database_url: no tables there")
@@ -53,10 +57,10 @@ async def check(database: Database, fingerprints: Set[bytes]) -> None:
         raise WrongKey("key_file")
 
 
-async def missing_triggers(connection: AsyncConnection) -> frozenset[str]:
-    """The triggers of this release that somebody took out of the database."""
-    found = await connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'trigger'"))
-    return TRIGGERS - set(found.scalars())
+async def missing_triggers(database: Database) -> frozenset[str]:
+    """The triggers of this release that somebody took out of DATABASE."""
+    async with database.read() as connection:
+        return (TRIGGERS | database.MORE_TRIGGERS) - await trigger_names(database, connection)
 
 
 def _upgrade(connection: Connection) -> None:

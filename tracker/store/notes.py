@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from sqlalchemy import select
-from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.store.schema import installation
+from tracker.store.upsert import upsert
 
 FINGERPRINT: Final = "fingerprint"
 """Of the pseudonym keys that the rows of `recipients` were made with."""

@@ -6,12 +6,12 @@ import json
 from typing import Any
 
 from sqlalchemy import Row, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.core.ledger import notice_hash
 from tracker.model import BadNotice, Day, Language, Notice
 from tracker.store.schema import notices
+from tracker.store.upsert import upsert
 
 
 async def add_notice(connection: AsyncConnection, notice: Notice) -> bool:

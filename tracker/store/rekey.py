@@ -1,4 +1,4 @@
-"""Wraps every pseudonym with the keys that came since the database was last in use, in one UPDATE.
+"""Wraps every pseudonym with the keys that came since the database was last in use, in one transaction.
 
 The law: database and key file belong to one generation or nothing is written, so that nobody's no goes unfound. A
 rekey that was interrupted between the key file and the database is finished by whoever opens the database next.
@@ -7,9 +7,9 @@ rekey that was interrupted between the key file and the database is finished by 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import func, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.core.pseudonym import rewrap
@@ -18,7 +18,8 @@ from tracker.store import notes
 from tracker.store.engine import Database
 from tracker.store.schema import recipients
 
-FUNCTION: Final = "tracker_rewrap"
+CHUNK: Final = 1_000
+"""Pseudonyms that are wrapped together."""
 
 
 async def catch_up(database: Database, fingerprint: bytes, former: Mapping[bytes, tuple[bytes, ...]]) -> bool:
@@ -37,13 +38,19 @@ async def catch_up(database: Database, fingerprint: bytes, former: Mapping[bytes
         later_keys = former.get(known or b"")
         if later_keys is None:
             raise WrongKey("key_file")
-        driver: Any = (await connection.get_raw_connection()).driver_connection
-        await driver.create_function(FUNCTION, 1, lambda name: bytes(rewrap(later_keys, Pseudonym(name))))
-        wrapped = getattr(func, FUNCTION)(recipients.c.pseudonym)
-        await connection.execute(update(recipients).values(pseudonym=wrapped))
+        await _rewrap_all(connection, later_keys)
         await notes.write(connection, notes.FINGERPRINT, fingerprint)
-        await driver.create_function(FUNCTION, 1, None)
     return True
+
+
+async def _rewrap_all(connection: AsyncConnection, later_keys: tuple[bytes, ...]) -> None:
+    wrap = update(recipients).where(recipients.c.id == bindparam("person")).values(pseudonym=bindparam("wrapped"))
+    page = select(recipients).order_by(recipients.c.id).limit(CHUNK)
+    reached = -1
+    while rows := (await connection.execute(page.where(recipients.c.id > reached))).all():
+        wrapped = [{"person": row.id, "wrapped": rewrap(later_keys, Pseudonym(row.pseudonym))} for row in rows]
+        await connection.execute(wrap, wrapped)
+        reached = rows[-1].id
 
 
 async def check(connection: AsyncConnection, fingerprint: bytes) -> None:

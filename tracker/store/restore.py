@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Final
 
 from sqlalchemy import delete, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from tracker.core.consent import BY_OUR_MAIL
 from tracker.core.ledger import evidence_of, instant_text
@@ -20,6 +19,7 @@ from tracker.store.ledger import head as last_entry
 from tracker.store.schema import grants, installation, ledger, ledger_contents, recipients
 from tracker.store.standing import recipient_of
 from tracker.store.subjects import SubjectBook
+from tracker.store.upsert import upsert
 
 JOURNAL: Final = "journal:"
 RESTORED: Final = "restored"

@@ -69,8 +69,9 @@ Number: Final = BigInteger().with_variant(Integer(), "sqlite")
 metadata: Final = MetaData()
 
 
-def _table(name: str, *parts: Any, rowid: bool = False) -> Table:
-    return Table(name, metadata, *parts, sqlite_strict=True, sqlite_with_rowid=rowid)
+def _table(name: str, *parts: Any, rowid: bool = False, by_day: bool = False) -> Table:
+    partitioned: dict[str, Any] = {"postgresql_partition_by": "LIST (last_day)"} if by_day else {}
+    return Table(name, metadata, *parts, sqlite_strict=True, sqlite_with_rowid=rowid, **partitioned)
 
 
 def _column(name: str, kind: Any = Integer, *parts: Any, null: bool = False) -> Column[Any]:
@@ -254,6 +255,7 @@ deliveries = _table(
     UniqueConstraint("last_day", "id", "recipient"),
     Index("deliveries_by_message", "message"),
     Index("deliveries_by_recipient", "recipient"),
+    by_day=True,
 )
 tracked = _table(
     "tracked",
@@ -270,6 +272,7 @@ tracked = _table(
     ),
     ForeignKeyConstraint(["recipient", "purpose"], ["grants.recipient", "grants.purpose"], ondelete="CASCADE"),
     Index("tracked_by_grant", "recipient", "purpose"),
+    by_day=True,
 )
 events = _table(
     "events",
@@ -285,6 +288,7 @@ events = _table(
         ["tracked.last_day", "tracked.delivery", "tracked.purpose"],
         ondelete="CASCADE",
     ),
+    by_day=True,
 )
 untouched = _table(
     "untouched",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from sqlalchemy import select
-from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.model import Day
 from tracker.store.schema import spent
+from tracker.store.upsert import upsert
 
 
 async def spend(connection: AsyncConnection, digest: bytes, last_day: Day) -> bool:

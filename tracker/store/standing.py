@@ -7,11 +7,11 @@ from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import select
-from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.model import Day, Grant, Method, PendingGrant, Pseudonym, Purpose, Standing
 from tracker.store.schema import external_ids, grants, is_live, pending, recipients, suppressions
+from tracker.store.upsert import upsert
 
 
 async def recipient_of(connection: AsyncConnection, pseudonym: Pseudonym) -> int | None:

@@ -15,7 +15,7 @@ from typing import Self, TypeVar
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tracker.core.calendar import day_of
+from tracker.core.calendar import day_of, later
 from tracker.core.held import Held
 from tracker.model import (
     ApiKey,
@@ -34,7 +34,6 @@ from tracker.model import (
     Pseudonym,
     Purpose,
     Registration,
-    SchemaBehind,
     Standing,
     StoreUnavailable,
     UntouchedCopy,
@@ -59,12 +58,17 @@ from tracker.store.alone import SWEEP
 from tracker.store.bulk import BulkBook
 from tracker.store.changes import ChangePage, changes_after
 from tracker.store.consents import ConsentBook
-from tracker.store.engine import BUSY_SECONDS, Database, database_path
+from tracker.store.databases import database_of
+from tracker.store.engine import BUSY_SECONDS, Database
 from tracker.store.events import record_events
+from tracker.store.events_postgres import record_events as record_on_postgres
 from tracker.store.examination import Examination
 from tracker.store.expiring import Expiring, expiring
 from tracker.store.group import CAPACITY, PAUSE, Group, PatientGroup
 from tracker.store.mailings import MailLimit
+from tracker.store.octets import all_octets
+from tracker.store.partitions import AHEAD, ensure_partitions
+from tracker.store.postgres import PostgresDatabase
 from tracker.store.reported import Ended, end_reported
 from tracker.store.restore import RestoreBook
 from tracker.store.schema import installation
@@ -121,16 +125,17 @@ class Store:
         self._grants = Group(self._unless_held(partial(deliveries.read_grants, database)))
         self._keys = Group(partial(keys.read_keys, database))
         self._registrations = Group(self._unless_held(partial(deliveries.register_copies, database)))
-        self._events = PatientGroup(self._unless_held(partial(record_events, database)), capacity, pause)
+        write_events = record_on_postgres if isinstance(database, PostgresDatabase) else record_events
+        self._events = PatientGroup(self._unless_held(partial(write_events, database)), capacity, pause)
         self._untouched = Tally(database, worker, retention_days)
 
     @staticmethod
     async def create(url: str, *, fingerprint: bytes, notices: Sequence[Notice]) -> None:
-        """Make the database that URL names (mode 0600), bound to the key file with FINGERPRINT.
+        """Make the database that URL names (a file with mode 0600), bound to the key file with FINGERPRINT.
 
         Raises SetupError when there is one already, BadSetting, StoreUnavailable.
         """
-        await migrate.create(database_path(url), fingerprint, notices)
+        await migrate.create(url, fingerprint, notices)
 
     @classmethod
     async def open(
@@ -154,10 +159,7 @@ class Store:
         again every PAUSE seconds.
         Raises SchemaBehind, WrongKey, BadSetting, StoreUnavailable.
         """
-        path = database_path(url)
-        if not path.exists():
-            raise SchemaBehind("database_url: no file there")
-        database = Database(path, busy_seconds)
+        database = database_of(url, busy_seconds)
         try:
             await migrate.check(database, {fingerprint, *former})
             rekeyed = await rekey.catch_up(database, fingerprint, former)
@@ -187,8 +189,10 @@ class Store:
 
     async def ping(self) -> None:
         """Return when the database can be written just now; nothing is."""
-        async with self._database.write() as connection:
-            await connection.execute(select(installation.c.name).limit(1))
+        async with self._database.write(alone=False) as connection:
+            any_row = select(installation.c.name).limit(1)
+            # A lock is refused where nothing can be written.
+            await connection.execute(any_row.with_for_update(read=True, key_share=True, skip_locked=True))
 
     def hold(self) -> None:
         """Track nothing until `go_on`, as if the store were away: somebody's no is not in the database yet."""
@@ -358,8 +362,7 @@ class Store:
 
     async def missing_guards(self) -> frozenset[str]:
         """The triggers of the schema that are not in the database."""
-        async with self._database.read() as connection:
-            return await migrate.missing_triggers(connection)
+        return await migrate.missing_triggers(self._database)
 
     async def count_mailing(
         self,
@@ -444,6 +447,11 @@ class Store:
 
     # --- expiry ------------------------------------------------------------------------------------
 
+    async def make_room(self, today: Day, retention_days: int) -> None:
+        """Make what copies sent from TODAY on for a week need, if they are kept for RETENTION_DAYS."""
+        first = later(today, retention_days)
+        await ensure_partitions(self._database, first, later(first, AHEAD))
+
     async def sweep(self, today: Day, now: datetime, proof_days: int) -> dict[str, int]:
         """Delete all that is past its day; rows by table. A grant that ends leaves a proof for PROOF_DAYS.
 
@@ -452,14 +460,21 @@ class Store:
         async with self._database.alone(SWEEP):
             return await expiry.sweep(self._database, self._ledger_key, today, now, proof_days)
 
-    async def vacuum(self) -> None:
-        """Rewrite the file, so that no page keeps a fragment of what was deleted, and empty the write-ahead log."""
-        async with self._database.alone(SWEEP):
-            await self._database.vacuum()
+    async def vacuum(self) -> bool:
+        """Rewrite the database, so that no page keeps a fragment of what was deleted.
 
-    async def copy_to(self, path: Path) -> None:
-        """Write a copy of the database, as it is now, to PATH, which must be new."""
-        await self._database.copy_to(path)
+        False on PostgreSQL, where that is the server's own work.
+        """
+        async with self._database.alone(SWEEP):
+            return await self._database.vacuum()
+
+    async def copy_to(self, folder: Path) -> Path:
+        """Write a copy of the database, as it is now, to a new file in FOLDER; the file."""
+        return await self._database.copy_to(folder)
+
+    def octets(self) -> AsyncIterator[tuple[str, bytes]]:
+        """Every row of every table as octets, with the table's name; nothing on SQLite, whose file can be read."""
+        return all_octets(self._database)
 
     async def note_backup(self, folder: Path) -> None:
         """Remember where the last backup went."""

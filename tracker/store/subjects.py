@@ -50,9 +50,10 @@ from tracker.store.schema import (
 )
 from tracker.store.standing import read_standing, recipient_of
 
-ERASED: Final = (deliveries, pending, calls, grants)
+ERASED: Final = (grants, deliveries, pending, calls)
 """What goes at once; tracked copies and events go with their deliveries. References go last, since the entry about it
-names them to the systems that gave them. Throttles of our own mail go too, but are no news."""
+names them to the systems that gave them. Throttles of our own mail go too, but are no news. Grants go first: whoever
+registers a copy meanwhile passes over a grant that is going, and waits for nothing."""
 
 
 class SubjectBook(ConsentBook):

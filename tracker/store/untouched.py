@@ -8,13 +8,13 @@ from contextlib import suppress
 from typing import Final
 
 from sqlalchemy import case, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.core.calendar import later
 from tracker.model import Day, MessageKey, StoreUnavailable, UntouchedCopy
 from tracker.store.engine import Database
 from tracker.store.schema import message_untouched, messages, untouched
+from tracker.store.upsert import upsert
 
 PERIOD: Final = 1.0
 """Seconds between the first copy counted and the write."""
@@ -49,7 +49,7 @@ class Tally:
         counts, self._counts = self._counts, Counter()
         try:
             if counts:
-                async with self._database.write() as connection:
+                async with self._database.write(alone=False) as connection:
                     await _write(connection, counts, self._worker, self._retention_days)
         except BaseException:
             self._counts.update(counts)

@@ -7,6 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from tracker.store.migrations import postgres_guards
+
 revision = "0001"
 down_revision = None
 
@@ -18,12 +20,14 @@ def upgrade() -> None:
     _make_people()
     _make_messages()
     _make_installation()
-    for trigger in _TRIGGERS:
+    for trigger in postgres_guards.ALL if op.get_context().dialect.name == "postgresql" else _TRIGGERS:
         op.execute(trigger)
 
 
-def _table(name: str, *parts: Any, rowid: bool = False) -> None:
-    op.create_table(name, *parts, sqlite_strict=True, sqlite_with_rowid=rowid)
+def _table(name: str, *parts: Any, rowid: bool = False, by_day: bool = False) -> None:
+    """A table; one that is large is, BY_DAY, made of one partition for each last day on PostgreSQL."""
+    partitioned: dict[str, Any] = {"postgresql_partition_by": "LIST (last_day)"} if by_day else {}
+    op.create_table(name, *parts, sqlite_strict=True, sqlite_with_rowid=rowid, **partitioned)
 
 
 def _column(name: str, kind: Any = sa.Integer, *parts: Any, null: bool = False) -> sa.Column[Any]:
@@ -170,6 +174,7 @@ def _make_messages() -> None:
         _column("sent_hour"),
         sa.PrimaryKeyConstraint("last_day", "id"),
         sa.UniqueConstraint("last_day", "id", "recipient"),
+        by_day=True,
     )
     _index("deliveries", "message", "message")
     _index("deliveries", "recipient", "recipient")
@@ -187,6 +192,7 @@ def _make_messages() -> None:
             ondelete="CASCADE",
         ),
         sa.ForeignKeyConstraint(["recipient", "purpose"], ["grants.recipient", "grants.purpose"], ondelete="CASCADE"),
+        by_day=True,
     )
     _index("tracked", "grant", "recipient", "purpose")
     _table(
@@ -203,6 +209,7 @@ def _make_messages() -> None:
             ["tracked.last_day", "tracked.delivery", "tracked.purpose"],
             ondelete="CASCADE",
         ),
+        by_day=True,
     )
     _table(
         "untouched",

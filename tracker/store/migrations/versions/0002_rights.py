@@ -64,6 +64,8 @@ def upgrade() -> None:
     )
     for table in ("erased_ids", "calls", "mailings", "spent", "audit"):
         op.create_index(f"{table}_by_last_day", table, ["last_day"])
+    if op.get_context().dialect.name == "postgresql":
+        return  # its guards were made in their last form
     # Many entries are appended at once: first their links of the chain, then their contents, in the same order.
     op.execute("DROP TRIGGER ledger_contents_append")
     op.execute(

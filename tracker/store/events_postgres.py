@@ -1,0 +1,53 @@
+"""Writes events on PostgreSQL, a group in one statement: the only insert into `events`, which applies the grant again.
+
+The law: it waits for nobody. A grant or a tracked copy that somebody is just taking away is passed over, and the rows
+that it keeps are its own until the commit, so that the foreign keys find them without waiting either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from tracker.model import Day, Event
+from tracker.store.engine import Database
+
+_WRITE: Final = """
+    WITH found AS (
+        SELECT given.number, tracked.last_day, tracked.delivery, tracked.purpose, given.link, given.hour, given.agent
+        FROM unnest($1::integer[], $2::bytea[], $3::text[], $4::bigint[], $5::integer[], $6::integer[])
+             WITH ORDINALITY AS given(last_day, delivery, purpose, link, hour, agent, number)
+        JOIN tracked ON tracked.last_day = given.last_day AND tracked.delivery = given.delivery
+                    AND tracked.purpose = given.purpose
+        JOIN grants ON grants.recipient = tracked.recipient AND grants.purpose = tracked.purpose
+        WHERE tracked.closed = 0 AND tracked.last_day >= $7::integer AND grants.last_day >= $7::integer
+          AND grants.notice_version NOT IN (SELECT version FROM notices WHERE superseded_day <= $7::integer)
+        FOR KEY SHARE OF tracked, grants SKIP LOCKED
+    ), written AS (
+        INSERT INTO events (last_day, delivery, purpose, link, hour, agent)
+        SELECT DISTINCT last_day, delivery, purpose, link, hour, agent FROM found
+        ORDER BY last_day, delivery, purpose, link, hour, agent  -- so that two groups never wait for each other
+        ON CONFLICT DO NOTHING
+    )
+    SELECT number FROM found
+"""
+
+
+async def record_events(database: Database, items: Sequence[tuple[Event, Day]]) -> list[bool]:
+    """Write events in one transaction, each with the day it came in; whether each found a live grant to hang on.
+
+    One that is there already is accepted and changes nothing. Raises StoreUnavailable.
+    """
+    found = [event for event, _ in items]
+    columns = (
+        [event.last_day for event in found],
+        [event.delivery for event in found],
+        [event.purpose.value[0] for event in found],
+        [event.link for event in found],
+        [event.hour for event in found],
+        [int(event.agent) for event in found],
+        max(day for _, day in items),
+    )
+    async with database.write(alone=False) as connection:
+        accepted = set((await connection.exec_driver_sql(_WRITE, columns)).scalars())
+    return [number in accepted for number in range(1, len(items) + 1)]
