@@ -73,15 +73,17 @@ async def until_free(path: Path) -> None:
 
 
 def test_four_processes_that_write_without_pause_get_equal_shares_and_wait_briefly(path: Path) -> None:
-    """A turn comes when three others had theirs; on a machine that is busy otherwise each takes longer."""
+    """Where the machine is busy with other things every wait gets longer; without a queue only some do, and far more.
+
+    `make bench` prints the waits of a machine that does nothing else.
+    """
     for _ in range(5):
-        (alone,) = commits(path, processes=1, seconds=0.5)
         waits = [sorted(one) for one in commits(path, processes=4, seconds=1.0)]
         slowest = max(one[len(one) * 99 // 100] for one in waits)
-        typical = sorted(alone)[len(alone) // 2]
-        if slowest <= max(20, 16 * typical) and min(map(len, waits)) > max(map(len, waits)) / 2:
+        typical = max(one[len(one) // 2] for one in waits)
+        if slowest <= max(20, 20 * typical) and min(map(len, waits)) > max(map(len, waits)) / 2:
             return
-    pytest.fail(f"p99 {slowest} ms, {typical} ms alone, shares {[len(one) for one in waits]}")
+    pytest.fail(f"p99 {slowest} ms, p50 {typical} ms, shares {[len(one) for one in waits]}")
 
 
 def commits(path: Path, processes: int, seconds: float) -> list[list[float]]:
