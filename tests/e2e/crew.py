@@ -42,9 +42,8 @@ def folder_of(pid: int) -> Path:
     return Path(os.fsdecode(found.partition(b"=")[2]))
 
 
-def leader(tracker: Installation) -> int | None:
-    """The worker that holds the lock of the one who leads."""
-    (folder, *_) = {folder_of(pid) for pid in workers(tracker)}
+def leader(folder: Path) -> int | None:
+    """The worker that holds the lock of the one who leads, among those that share FOLDER."""
     inode = str((folder / "leader").stat().st_ino)
     for line in Path("/proc/locks").read_text().splitlines():
         words = line.split()
