@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Final, Generic, TypeVar
 
 from tracker.model import StoreUnavailable
@@ -27,8 +28,14 @@ PAUSE: Final = 0.5
 class Group(Generic[Item, Answer]):
     """Runs what is submitted in groups; each caller gets the answer to its own item, or StoreUnavailable."""
 
-    def __init__(self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]]) -> None:
+    def __init__(
+        self,
+        run: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]],
+        turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+    ) -> None:
+        """TURN: what RUN has to wait for; what comes in meanwhile joins the group."""
         self._run = run
+        self._turn = turn
         self._queue: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
         self._under_way = 0
         self._task: asyncio.Task[None] | None = None
@@ -57,12 +64,13 @@ class Group(Generic[Item, Answer]):
 
     async def _work(self) -> None:
         while self._queue:
-            batch = [self._queue.popleft() for _ in range(min(SIZE, len(self._queue)))]
-            self._under_way = len(batch)
+            batch = []
             try:
-                answers = await self._answers([item for item, _ in batch])
+                async with self._turn():
+                    batch = self._next()
+                    answers = await self._answers([item for item, _ in batch])
             except StoreUnavailable as error:
-                await self._failed(batch, error)
+                await self._failed(batch or self._next(), error)
             except Exception as error:
                 # A fault of our own: nobody may wait for ever, and the text of the error may hold values.
                 log.error("a group of %d could not be run: %s", len(batch), type(error).__name__)
@@ -73,6 +81,12 @@ class Group(Generic[Item, Answer]):
                     _settle(future, answer)
             finally:
                 self._under_way = 0
+
+    def _next(self) -> list[tuple[Item, asyncio.Future[Answer]]]:
+        """The items of the next group."""
+        batch = [self._queue.popleft() for _ in range(min(SIZE, len(self._queue)))]
+        self._under_way = len(batch)
+        return batch
 
     async def _answers(self, items: Sequence[Item]) -> Sequence[Answer | StoreUnavailable]:
         try:
@@ -101,8 +115,9 @@ class PatientGroup(Group[Item, bool]):
         run: Callable[[Sequence[Item]], Awaitable[Sequence[bool]]],
         capacity: int = CAPACITY,
         pause: float = PAUSE,
+        turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> None:
-        super().__init__(run)
+        super().__init__(run, turn)
         self._capacity = capacity
         self._pause = pause
         self._hurry = asyncio.Event()

@@ -71,6 +71,13 @@ class SqliteDatabase(Database):
         finally:
             os.close(descriptor)
 
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """The place in the queue of the processes that write to the file. Raises StoreUnavailable."""
+        with translated():
+            async with self._lock.turn():
+                yield
+
     async def is_there(self) -> bool:
         """Whether there is a file."""
         return self.path.exists()

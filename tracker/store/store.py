@@ -124,9 +124,11 @@ class Store:
         self._doubtful: Callable[[], bool] = bool
         self._grants = Group(self._unless_held(partial(deliveries.read_grants, database)))
         self._keys = Group(partial(keys.read_keys, database))
-        self._registrations = Group(self._unless_held(partial(deliveries.register_copies, database)))
+        self._registrations = Group(self._unless_held(partial(deliveries.register_copies, database)), database.turn)
         write_events = record_on_postgres if isinstance(database, PostgresDatabase) else record_events
-        self._events = PatientGroup(self._unless_held(partial(write_events, database)), capacity, pause)
+        self._events = PatientGroup(
+            self._unless_held(partial(write_events, database)), capacity, pause, turn=database.turn
+        )
         self._untouched = Tally(database, worker, retention_days)
 
     @staticmethod

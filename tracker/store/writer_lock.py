@@ -15,6 +15,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from tracker.model import StoreUnavailable
 from tracker.store.lock_file import let_go, open_lock_file, taken
@@ -28,6 +29,7 @@ class WriterLock:
         self._database = database
         self._seconds = seconds
         self._own = asyncio.Lock()
+        self._holder: asyncio.Task[Any] | None = None
         self._files: tuple[int, int] | None = None
         self._waiting: asyncio.Future[None] | None = None
         """A wait in the kernel, which cannot be called off: who comes next takes it over."""
@@ -36,7 +38,13 @@ class WriterLock:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Hold the turn while the block runs. Raises StoreUnavailable when it does not come in time, OSError."""
+        """Hold the turn while the block runs; a task that holds it has it already.
+
+        Raises StoreUnavailable when it does not come in time, OSError.
+        """
+        if self._holder is asyncio.current_task():
+            yield
+            return
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(self._seconds):
@@ -45,7 +53,11 @@ class WriterLock:
             except TimeoutError:
                 raise StoreUnavailable("other writes take too long") from None
             stack.callback(self._give_back)
-            yield
+            self._holder = asyncio.current_task()
+            try:
+                yield
+            finally:
+                self._holder = None
 
     def close(self) -> None:
         """Leave the queue; nobody may hold the turn."""
