@@ -58,6 +58,8 @@ class Installation:
         self._server: subprocess.Popen[str] | None = None
         self._log: IO[bytes] | None = None
         self.key = ""
+        self.program = ("tracker", "serve")
+        """What is run as the server."""
 
     @classmethod
     def made(cls, folder: Path, **settings: str) -> Self:
@@ -106,7 +108,7 @@ class Installation:
         """Start `tracker serve`, with so many WORKERS if that is said, and wait until it says that it listens."""
         self._log = self.log_file.open("ab")
         self._server = subprocess.Popen(
-            [sys.executable, "-m", "tracker", "serve", *(() if workers is None else ("--workers", str(workers)))],
+            [sys.executable, "-m", *self.program, *(() if workers is None else ("--workers", str(workers)))],
             stdout=subprocess.PIPE, stderr=self._log, env=self.environment, cwd=self.folder.parent, text=True,
         )  # fmt: skip
         assert self._server.stdout is not None

@@ -33,7 +33,7 @@ OFTEN: Final = timedelta(minutes=1)
 """How often the database is looked at while nothing waits."""
 DRAWN_SIZE: Final = 16
 NOT_COMPARED: Final = "not compared with the database yet"
-WAITS: Final = "a withdrawal waits for the database and is applied before anything is tracked"
+WAITS: Final = "a withdrawal may wait for the database, and is applied before anything is tracked"
 UNKNOWN: Final = "missing: the database does not know the journal in this folder; run `tracker restore-check`"
 TOO_SHORT: Final = "the journal reaches back less far than the database, or was cut; run `tracker restore-check`"
 OTHERS: Final = "an older database was put in place, and another server has not replayed its journal yet"
@@ -63,6 +63,7 @@ class InStep:
         self._leads = leads
         self._looked: datetime | None = None
         self._read = False
+        self._exchanged = 0
         self._away: list[No] = []
         """What was noted while the store was away."""
         self.trouble = ""
@@ -71,7 +72,7 @@ class InStep:
     async def start(self, now: datetime) -> None:
         """Track nothing until journal and database agree; what stands in the way is `trouble`, not an error."""
         self._store.hold()
-        self._store.hold_while(lambda: self._journal.doubt.is_open)
+        self._store.hold_while(lambda: self._is_doubtful)
         self.trouble = NOT_COMPARED
         try:
             await self.look(now)
@@ -131,7 +132,7 @@ class InStep:
     async def keep(self, now: datetime) -> None:
         """Replay what waits, else compare once a minute. While the store is away it is tried again; nothing is lost."""
         overdue = self._looked is None or not timedelta() <= now - self._looked < OFTEN
-        if not (self.trouble or overdue or self._journal.doubt.is_open):
+        if not (self.trouble or overdue or self._is_doubtful):
             return
         try:
             await self.look(now)
@@ -152,7 +153,7 @@ class InStep:
         """
         self._looked = now
         try:
-            doubt = self._journal.doubt.latest
+            doubt, exchanged = self._journal.doubt.latest, self._store.exchanged
             if not self._read:
                 await self._journal.load()
                 self._read = True
@@ -174,8 +175,9 @@ class InStep:
             log.info("journal and database are in step")
         self._away, self.trouble = [], ""
         self._journal.doubt.settle(doubt)
+        self._exchanged = exchanged
         self._store.go_on()
-        if self._journal.doubt.is_open:  # cast meanwhile, perhaps here
+        if self._is_doubtful:  # since then, perhaps because of what was found here
             await self.look(now)
 
     async def _compare(self, now: datetime) -> str:
@@ -276,7 +278,12 @@ class InStep:
     @property
     def holding(self) -> str:
         """Why nothing is tracked just now, also when another process of this server said so; empty when all is well."""
-        return self.trouble or (WAITS if self._journal.doubt.is_open else "")
+        return self.trouble or (WAITS if self._is_doubtful else "")
+
+    @property
+    def _is_doubtful(self) -> bool:
+        """Whether a no may be missing from the database, as another process or the way to the database tells."""
+        return self._exchanged != self._store.exchanged or self._journal.doubt.is_open
 
     def _applied(self) -> int:
         """The number of the last no that the database is known to have applied."""

@@ -40,6 +40,11 @@ class Database(ABC):
     MORE_TRIGGERS: ClassVar[frozenset[str]] = frozenset()
     """Triggers that only this engine needs."""
 
+    @property
+    def exchanged(self) -> int:
+        """How often the server behind turned out to have started again, or to be another one: it may lack rows."""
+        return 0
+
     @abstractmethod
     def read(self) -> Connecting:
         """A connection that sees one state of the database, and cannot write."""

@@ -41,6 +41,11 @@ ALONE: Final = 7_272_001
 """The advisory lock of whoever writes alone; with a second number, of whoever does a longer work alone."""
 KEEP_ALIVE: Final = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
 DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+SERVER: Final = (
+    "SELECT concat_ws(' ', inet_server_addr(), pg_postmaster_start_time(), oid) FROM pg_database"
+    " WHERE datname = current_database()"
+)
+"""Says where a connection leads. A server that was restored, or takes over from another, has started since."""
 OPTIONS: Final = frozenset({"host", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "target_session_attrs"})
 """What may follow the question mark in the URL, as PostgreSQL's own programs call it."""
 
@@ -63,8 +68,14 @@ class PostgresDatabase(Database):
         self.days: set[Day] = set()
         """Last days whose partitions are known to be there."""
         self._turn = asyncio.Lock()
-        self._readers = _Pool(self.dsn, READERS, lock_seconds, patient, reading=True)
-        self._writers = _Pool(self.dsn, WRITERS, lock_seconds, patient, reading=False)
+        self._server = _Server()
+        self._readers = _Pool(self.dsn, READERS, lock_seconds, patient, self._server, reading=True)
+        self._writers = _Pool(self.dsn, WRITERS, lock_seconds, patient, self._server, reading=False)
+
+    @property
+    def exchanged(self) -> int:
+        """How often a connection led to another server, or to one that had started again."""
+        return self._server.exchanged
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -153,11 +164,38 @@ class PostgresDatabase(Database):
         await self._writers.dispose()
 
 
+class _Server:
+    """Which server our connections lead to.
+
+    Whoever asked before another one was met gets no answer: what they knew of the database may not hold any more.
+    """
+
+    def __init__(self) -> None:
+        self._name = ""
+        self.exchanged = 0
+
+    def met(self, name: str) -> None:
+        """A new connection leads to the server that is called NAME."""
+        if self._name not in ("", name):
+            self.exchanged += 1
+        self._name = name
+
+
 class _Pool:
     """Some connections, of which none that is dead is used twice."""
 
-    def __init__(self, dsn: str, size: int, lock_seconds: float, patient: bool, *, reading: bool) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        size: int,
+        lock_seconds: float,
+        patient: bool,
+        server: _Server,
+        *,
+        reading: bool,
+    ) -> None:
         self._dsn = dsn
+        self._server = server
         self._command_seconds = None if patient else STATEMENT_SECONDS + GRACE_SECONDS
         self._settings = {
             "application_name": "tracker",
@@ -185,8 +223,11 @@ class _Pool:
     async def begin(self) -> AsyncIterator[AsyncConnection]:
         """A connection in a transaction. Raises StoreUnavailable."""
         with translated(*DRIVER_ERRORS):
+            before = self._server.exchanged
             try:
                 async with self._engine.begin() as connection:
+                    if self._server.exchanged != before:
+                        raise ConnectionResetError
                     yield connection
             except TimeoutError:
                 self._hang_up()
@@ -203,6 +244,11 @@ class _Pool:
             command_timeout=self._command_seconds,
             server_settings=self._settings,
         )
+        try:
+            self._server.met(str(await connection.fetchval(SERVER)))
+        except BaseException:
+            connection.terminate()
+            raise
         self._open.add(connection)
         return connection
 

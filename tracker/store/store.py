@@ -204,6 +204,11 @@ class Store:
         """Track again."""
         self._held = False
 
+    @property
+    def exchanged(self) -> int:
+        """How often the database turned out to be another one, or to have been away for long enough to be that."""
+        return self._database.exchanged
+
     def hold_while(self, doubtful: Callable[[], bool]) -> None:
         """Nor track anything while DOUBTFUL says so, which is asked each time."""
         self._doubtful = doubtful
