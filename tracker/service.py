@@ -55,15 +55,16 @@ async def serve(
     post: Post | None = None,
     sockets: Sockets | None = None,
 ) -> None:
-    """Run both listeners and the background work until SIGTERM, SIGINT or STOP; then finish what was begun.
+    """Run both listeners and the background work until SIGTERM, SIGINT, SIGHUP or STOP; then finish what was begun.
 
     READY is called once, when requests are answered. POST: the place of this process, if its server has several;
     SOCKETS: where it listens, if that is bound already. Raises SetupError, StoreUnavailable, OSError.
     """
     stopping, post = stop or asyncio.Event(), post or Post()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup, and the parent of several processes, want it
+            loop.add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
         if sockets is None:
             sockets = bound(settings)
