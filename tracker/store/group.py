@@ -74,7 +74,7 @@ class Group(Generic[Item, Answer]):
             except Exception as error:
                 # A fault of our own: nobody may wait for ever, and the text of the error may hold values.
                 log.error("a group of %d could not be run: %s", len(batch), type(error).__name__)
-                self._lost(batch)
+                self._lost(batch or self._next())
             else:
                 self._succeeded(answers)
                 for (_, future), answer in zip(batch, answers, strict=True):
