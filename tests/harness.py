@@ -65,6 +65,8 @@ class Installation:
         self.key = ""
         self.files: int | None = None
         """How many files the server may have open; None: as many as this process."""
+        self.program = ("tracker", "serve")
+        """What is run as the server."""
 
     @classmethod
     def made(cls, folder: Path, **settings: str) -> Self:
@@ -120,11 +122,11 @@ class Installation:
                 found += map(int, (task / "children").read_text().split())
         return found
 
-    def start(self) -> None:
-        """Start `tracker serve` and wait until it says that it listens."""
+    def start(self, workers: int | None = None) -> None:
+        """Start `tracker serve`, with so many WORKERS if that is said, and wait until it says that it listens."""
         self._log = self.log_file.open("ab")
         self._server = subprocess.Popen(
-            [*self._limits(), sys.executable, "-m", "tracker", "serve"],
+            [*self._limits(), sys.executable, "-m", *self.program, *_arguments(workers)],
             stdout=subprocess.PIPE, stderr=self._log, env=self.environment, cwd=self.folder.parent, text=True,
         )  # fmt: skip
         assert self._server.stdout is not None
@@ -137,9 +139,14 @@ class Installation:
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send the signal and wait for the end; the exit status."""
         assert self._server is not None
+        self._server.send_signal(how)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait for the server's end; the exit status."""
+        assert self._server is not None
         assert self._log is not None
         assert self._server.stdout is not None
-        self._server.send_signal(how)
         status = self._server.wait(PATIENCE)
         self._server.stdout.close()
         self._log.close()
@@ -235,6 +242,10 @@ def _first() -> Installation:
     folder = tempfile.mkdtemp(prefix="tracker-")
     atexit.register(shutil.rmtree, folder)
     return Installation.made(Path(folder) / "tracker")
+
+
+def _arguments(workers: int | None) -> list[str]:
+    return [] if workers is None else ["--workers", str(workers)]
 
 
 def free_port() -> int:

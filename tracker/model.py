@@ -704,6 +704,12 @@ class TrackerError(Exception):
         super().__init__(detail or self.title)
         self.detail = detail
 
+    @property
+    def explanation(self) -> str:
+        """Three lines for a terminal: what happened, what it means and what to do."""
+        happened = self.title + (f" ({self.detail})" if self.detail else "")
+        return f"{happened}\n  What it means: {self.meaning}\n  What to do:    {self.remedy}"
+
 
 class BadRequest(TrackerError):
     """The caller's request is at fault; nothing was changed."""
@@ -1069,6 +1075,15 @@ class StoreUnavailable(TrackerError):
     title = "The database cannot be reached just now."
     meaning = "Nothing was recorded. Mail goes out unchanged meanwhile."
     remedy = "Try again in a minute."
+
+
+class AnotherSweep(StoreUnavailable):
+    """Some other process sweeps the same database."""
+
+    slug = "another-sweep"
+    title = "Another sweep of this database is running."
+    meaning = "That one deletes what is past its day; this one deleted nothing."
+    remedy = "Wait until it has ended."
 
 
 class NotJustNow(StoreUnavailable):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.bench import figures, growth, hits, rewriting, serving, sweeping
+from tests.bench import figures, growth, hits, rewriting, serving, sweeping, workers
 
 
 def main() -> None:
@@ -11,6 +11,7 @@ def main() -> None:
         ("Rewriting", rewriting.table),
         ("Serving", serving.table),
         ("Hits", hits.table),
+        ("Workers", workers.table),
         ("Sweeping", sweeping.table),
         ("Figures", figures.table),
         ("Growth", growth.table),

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
 GUIDES = [
     ROOT / "deploy" / f"{name}.md"
-    for name in ("agents", "consent", "dashboard", "outages", "people", "postgres", "receipts", "restore")
+    for name in ("agents", "consent", "dashboard", "outages", "people", "postgres", "processes", "receipts", "restore")
 ]
 SHELL = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 BLOCKS = SHELL.findall(README)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import pytest
 
 from tests.store.world import ANNA, JONAS, OFFER, TODAY, World, clicked, copy, on, opened, person
 from tracker.model import Agent, Event, Hour, MessageKey, Pseudonym, Purpose, Reason, StoreUnavailable, UntouchedCopy
+from tracker.store.group import Group, PatientGroup
 from tracker.store.store import Counters
 
 PEOPLE = [person(number) for number in range(30)]
@@ -188,3 +191,47 @@ async def test_an_event_says_for_which_purpose_and_link_it_is(world: World) -> N
     rows = world.rows("SELECT last_day, delivery, purpose, link, hour, agent FROM events")
     assert rows == [(sent.last_day, sent.delivery, "c", sent.links[0].number, sent.sent_hour, 3)]
     assert Purpose.CLICK.value.startswith("c")
+
+
+async def test_what_comes_in_while_a_group_waits_for_its_turn_joins_it() -> None:
+    groups: list[list[int]] = []
+    free = asyncio.Event()
+
+    @asynccontextmanager
+    async def turn() -> AsyncIterator[None]:
+        await free.wait()
+        yield
+
+    async def run(items: Sequence[int]) -> list[int]:
+        groups.append(list(items))
+        return list(items)
+
+    group = Group(run, turn)
+    asked = [asyncio.create_task(group.submit(number)) for number in range(3)]
+    await asyncio.sleep(0)
+    asked += [asyncio.create_task(group.submit(number)) for number in range(3, 6)]
+    await asyncio.sleep(0)
+    free.set()
+    assert await asyncio.gather(*asked) == list(range(6))
+    assert groups == [list(range(6))]
+
+
+async def test_a_group_whose_turn_does_not_come_is_told_so_or_tries_again() -> None:
+    turns = 0
+
+    @asynccontextmanager
+    async def turn() -> AsyncIterator[None]:
+        nonlocal turns
+        turns += 1
+        if turns < 3:
+            raise StoreUnavailable("busy")
+        yield
+
+    async def run(items: Sequence[int]) -> list[bool]:
+        return [True] * len(items)
+
+    hasty, patient = Group(run, turn), PatientGroup(run, pause=0.001, turn=turn)
+    with pytest.raises(StoreUnavailable):
+        await hasty.submit(1)
+    assert await patient.submit(1)
+    assert turns == 3

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
@@ -35,6 +37,8 @@ BACKLOG: Final = 1_024
 """Connections that wait to be accepted; the system may allow fewer."""
 LARGEST_HEAD: Final = 64 * 1024
 """Octets of all fields of a request; who sends more without coming to an end is cut off."""
+LOOK: Final = 0.05
+"""Seconds between two looks at whether every connection has ended."""
 _PACKAGE: Final = Path(__file__).parent.parent
 _log = logging.getLogger("tracker.http")
 
@@ -56,26 +60,45 @@ LANE: Final = web.AppKey("lane", Lane)
 """Where an application that has a lane keeps it."""
 
 
+def bind(host: str, port: int) -> tuple[socket.socket, ...]:
+    """Listening sockets for every address of HOST, a name or an address, and PORT (0: any free one). Raises OSError."""
+    bound: list[socket.socket] = []
+    try:
+        for family, kind, protocol, _, address in _addresses(host, port):
+            one = socket.socket(family, kind, protocol)
+            bound.append(one)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 has a socket of its own
+            one.bind(address)
+            one.listen(BACKLOG)
+    except BaseException:
+        for one in bound:
+            one.close()
+        raise
+    return tuple(bound)
+
+
 async def listen(
     app: web.Application,
-    host: str,
-    port: int,
+    sockets: Sequence[socket.socket],
     *,
     malformed: Malformed | None = None,
     most: int = MOST_CONNECTIONS,
     shutdown_timeout: float = 10.0,
-) -> web.AppRunner:
-    """Serve APP on HOST and PORT (0: any free one); `cleanup()` of the returned runner stops it.
+) -> QuietRunner:
+    """Serve APP on SOCKETS, as `bind` makes them; `cleanup()` of the returned runner stops it and closes them.
 
     MALFORMED is told nothing of what came but the status it calls for. MOST: connections at a time; beyond that the
     oldest of those that wait for nothing but their caller is closed for a new one.
-    SHUTDOWN_TIMEOUT: seconds that requests in progress have to finish then. Raises OSError when the port is taken.
+    SHUTDOWN_TIMEOUT: seconds that requests in progress have to finish then.
     """
     runner = QuietRunner(app, malformed or plain, most, shutdown_timeout=shutdown_timeout)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
-    except OSError:
+        for one in sockets:
+            await web.SockSite(runner, one, backlog=BACKLOG).start()
+    except BaseException:
         await runner.cleanup()
         raise
     return runner
@@ -135,7 +158,7 @@ class QuietHandler(RequestHandler):
     def _receive(self, data: bytes) -> None:
         """Parse DATA; a request that the lane takes never wakes the task."""
         waiter = self._waiter
-        if self._lane is None or waiter is None or waiter.done() or self.writing_paused:
+        if self._lane is None or waiter is None or waiter.done() or self.writing_paused or self._is_leaving():
             super().data_received(data)
             return
         self._waiter = None
@@ -145,6 +168,10 @@ class QuietHandler(RequestHandler):
             self._waiter = waiter
         if self._messages and not (len(self._messages) == 1 and self._is_taken(self._lane, waiter)):
             waiter.set_result(None)
+
+    def _is_leaving(self) -> bool:
+        """Whether the next answer is to end the connection; the lane does not know how to say so."""
+        return isinstance(self._manager, QuietServer) and self._manager.leaving
 
     def _is_taken(self, lane: Lane, waiter: asyncio.Future[None]) -> bool:
         request, payload = self._messages[0]
@@ -216,6 +243,8 @@ class QuietServer(web.Server):
         self._lane = lane
         self._most = most
         self._answer = server.request_handler
+        self.leaving = False
+        """Whether each connection is to end with its next answer."""
         super().__init__(self._guarded, request_factory=server.request_factory, **LIMITS)
 
     def __call__(self) -> RequestHandler:
@@ -237,6 +266,8 @@ class QuietServer(web.Server):
             answer = self._malformed(error.status)
         if not answer.prepared:
             answer.headers["Server"] = NAME
+            if self.leaving:
+                answer.force_close()
         return answer
 
 
@@ -250,9 +281,31 @@ class QuietRunner(web.AppRunner):
         self._malformed = malformed
         self._lane = app.get(LANE)
         self._most = most
+        self._quiet: QuietServer | None = None
 
     async def _make_server(self) -> web.Server:
-        return QuietServer(await super()._make_server(), self._malformed, self._lane, self._most)
+        self._quiet = QuietServer(await super()._make_server(), self._malformed, self._lane, self._most)
+        return self._quiet
+
+    async def hand_over(self, seconds: float) -> None:
+        """Take no new connection, and let those there are end: each with its next answer, which says so.
+
+        Returns when all have, and after SECONDS at the latest: by then who is left has asked nothing for so long, or
+        waits for an answer, which `cleanup` will still give.
+        """
+        assert self._quiet is not None
+        self._quiet.leaving = True
+        for site in self.sites:
+            await site.stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._quiet.connections:
+                    await asyncio.sleep(LOOK)
+
+
+def _addresses(host: str, port: int) -> list[Any]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return list(dict.fromkeys(found))
 
 
 def _last_own_line(trace: TracebackType | None) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -61,6 +61,14 @@ class Database(ABC):
         The other kind is for statements that are right whatever others write; on SQLite it is alone all the same.
         The ledger's triggers let contents go only in a transaction with a SWEEP_DAY.
         """
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """What a task may wait for before it knows what it will write; then its `write` does not wait any more."""
+        return nullcontext()
+
+    @abstractmethod
+    def alone(self, name: str) -> AbstractAsyncContextManager[None]:
+        """Do the work NAME while the block runs, and no other process, on any server, does. Raises AnotherSweep."""
 
     @abstractmethod
     async def is_there(self) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from typing import Final, Generic, TypeAlias, TypeVar
 
@@ -34,8 +35,15 @@ ALARM: Final = 60.0
 class Group(Generic[Item, Answer]):
     """Runs what is submitted in groups; each caller gets the answer to its own item, or StoreUnavailable."""
 
-    def __init__(self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]], size: int = SIZE) -> None:
+    def __init__(
+        self,
+        run: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]],
+        turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+        size: int = SIZE,
+    ) -> None:
+        """TURN: what RUN has to wait for; what comes in meanwhile joins the group, up to SIZE."""
         self._run = run
+        self._turn = turn
         self._size = size
         self._queue: deque[_Waiting[Item, Answer]] = deque()
         self._under_way = 0
@@ -70,22 +78,29 @@ class Group(Generic[Item, Answer]):
 
     async def _work(self) -> None:
         while self._queue:
-            batch = [self._queue.popleft() for _ in range(min(self._size, len(self._queue)))]
-            self._under_way = len(batch)
+            batch: list[_Waiting[Item, Answer]] = []
             try:
-                answers = await self._answers([item for item, _ in batch])
+                async with self._turn():
+                    batch = self._next()
+                    answers = await self._answers([item for item, _ in batch])
             except StoreUnavailable as error:
-                await self._failed(batch, error)
+                await self._failed(batch or self._next(), error)
             except Exception as error:
                 # A fault of our own: nobody may wait for ever, and the text of the error may hold values.
                 log.error("a group of %d could not be run: %s", len(batch), type(error).__name__)
-                self._lost(batch)
+                self._lost(batch or self._next())
             else:
                 self._succeeded(answers)
                 # After the next group is under way: while callers go on with their answers the store works.
                 asyncio.get_running_loop().call_soon(_tell_all, batch, answers)
             finally:
                 self._under_way = 0
+
+    def _next(self) -> list[_Waiting[Item, Answer]]:
+        """The items of the next group."""
+        batch = [self._queue.popleft() for _ in range(min(self._size, len(self._queue)))]
+        self._under_way = len(batch)
+        return batch
 
     async def _answers(self, items: Sequence[Item]) -> Sequence[Answer | StoreUnavailable]:
         try:
@@ -114,8 +129,9 @@ class PatientGroup(Group[Item, bool]):
         run: Callable[[Sequence[Item]], Awaitable[Sequence[bool]]],
         capacity: int = CAPACITY,
         pause: float = PAUSE,
+        turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> None:
-        super().__init__(run, size=MOST_EVENTS)
+        super().__init__(run, turn, MOST_EVENTS)
         self._capacity = capacity
         self._pause = pause
         self._hurry = asyncio.Event()

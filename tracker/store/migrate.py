@@ -55,7 +55,7 @@ async def create(url: str, fingerprint: bytes, notices: Sequence[Notice]) -> Non
 async def unmake(url: str) -> None:
     """Take away what `create` has just made in the database that URL names."""
     if (path := database_file(url)) is not None:
-        for suffix in ("", "-wal", "-shm"):
+        for suffix in ("", "-wal", "-shm", "-next", "-turn", "-sweep"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
         return
     database = database_of(url, patient=True)

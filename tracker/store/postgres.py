@@ -9,9 +9,11 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final
 from weakref import WeakSet
+from zlib import crc32
 
 import asyncpg
 from sqlalchemy.engine import URL, make_url
@@ -19,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from tracker.model import BadSetting, Day, StoreUnavailable
+from tracker.store.alone import until_alone
 from tracker.store.engine import BUSY_SECONDS, Database, RowRefused, make_private_file, translated
 
 READERS: Final = 4
@@ -38,7 +41,14 @@ LOCK_NOT_AVAILABLE: Final = "55P03"
 DUMP: Final = "tracker.dump"
 """What the copy in a backup is called; pg_restore reads it."""
 ALONE: Final = 7_272_001
-"""The advisory lock of whoever writes alone."""
+"""The advisory lock of whoever writes alone; with a second number, of whoever does a longer work alone."""
+KEEP_ALIVE: Final = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
+DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+SERVER: Final = (
+    "SELECT concat_ws(' ', inet_server_addr(), pg_postmaster_start_time(), oid) FROM pg_database"
+    " WHERE datname = current_database()"
+)
+"""Says where a connection leads. A server that was restored, or takes over from another, has started since."""
 OPTIONS: Final = frozenset({"host", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "target_session_attrs"})
 """What may follow the question mark in the URL, as PostgreSQL's own programs call it."""
 
@@ -62,7 +72,7 @@ class PostgresDatabase(Database):
         self.days: set[Day] = set()
         """Last days whose partitions are known to be there."""
         self._turn = asyncio.Lock()
-        self._seen: object = None
+        self._server = ""
         self._replaced = 0
         wait = min(lock_seconds, STATEMENT_SECONDS)
         self._readers = _Pool(self.dsn, READERS, wait, patient, self._connected, reading=True)
@@ -78,12 +88,10 @@ class PostgresDatabase(Database):
 
     async def _connected(self, connection: asyncpg.Connection) -> None:
         """A connection was made: after a restore from a backup, or to a standby, it finds an older database perhaps."""
-        seen = await connection.fetchrow(
-            "SELECT pg_postmaster_start_time(), oid FROM pg_database WHERE datname = current_database()"
-        )
-        if self._seen not in (None, seen):
+        server = str(await connection.fetchval(SERVER))
+        if self._server not in ("", server):
             self._replaced += 1
-        self._seen = seen
+        self._server = server
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -136,6 +144,20 @@ class PostgresDatabase(Database):
             yield
         finally:
             self._turn.release()
+
+    @asynccontextmanager
+    async def alone(self, name: str) -> AsyncIterator[None]:
+        """Do the work NAME, which no other process does meanwhile. Raises AnotherSweep, StoreUnavailable."""
+        with translated(*DRIVER_ERRORS):
+            connection = await asyncpg.connect(
+                self.dsn, timeout=CONNECT_SECONDS, command_timeout=STATEMENT_SECONDS, server_settings=KEEP_ALIVE
+            )
+        try:
+            with translated(*DRIVER_ERRORS):
+                await until_alone(partial(_taken, connection, crc32(name.encode()) >> 1))
+            yield
+        finally:
+            connection.terminate()  # the lock goes with it
 
     async def is_there(self) -> bool:
         """True: a server that has no such database is unavailable."""
@@ -208,9 +230,7 @@ class _Pool:
             "lock_timeout": _milliseconds(lock_seconds),
             # What a process holds that hangs, or a machine that lost its power, is free again within a minute.
             "idle_in_transaction_session_timeout": "60000",
-            "tcp_keepalives_idle": "10",
-            "tcp_keepalives_interval": "5",
-            "tcp_keepalives_count": "3",
+            **KEEP_ALIVE,
             # Every statement here finds its rows by a key, and tables fill up before their statistics are made.
             "enable_seqscan": "off",
             "jit": "off",
@@ -229,7 +249,7 @@ class _Pool:
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
         """A connection in a transaction. Raises StoreUnavailable."""
-        with translated(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+        with translated(*DRIVER_ERRORS):
             try:
                 async with self._engine.begin() as connection:
                     yield connection
@@ -249,8 +269,12 @@ class _Pool:
             command_timeout=self._command_seconds,
             server_settings=self._settings,
         )
+        try:
+            await self._connected(connection)
+        except BaseException:
+            connection.terminate()
+            raise
         self._open.add(connection)
-        await self._connected(connection)
         return connection
 
     def _hang_up(self) -> None:
@@ -286,6 +310,10 @@ async def passing_over(connection: AsyncConnection) -> AsyncIterator[None]:
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
             raise
+
+
+async def _taken(connection: asyncpg.Connection, number: int) -> bool:
+    return bool(await connection.fetchval("SELECT pg_try_advisory_lock($1, $2)", ALONE, number))
 
 
 def dsn(url: str) -> str:

@@ -5,6 +5,7 @@ The law: one writer connection, BEGIN IMMEDIATE for every write; readers cannot 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,8 +19,11 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from tracker.model import Day, StoreUnavailable
+from tracker.store.alone import until_alone
 from tracker.store.engine import BUSY_SECONDS, QUEUE_SECONDS, Database, make_private_file, translated
+from tracker.store.lock_file import open_lock_file, taken
 from tracker.store.sqlite_file import DatabaseFile
+from tracker.store.writer_lock import WriterLock
 
 Answer = TypeVar("Answer")
 
@@ -44,6 +48,7 @@ class SqliteDatabase(Database):
         self.path = path
         self.file = DatabaseFile(path)
         self._sweep_day: Day | None = None
+        self._lock = WriterLock(path, QUEUE_SECONDS)
         self._writer = _engine(self.file, 1, busy_seconds, "BEGIN IMMEDIATE", self._prepare_writer)
         self._readers = _engine(self.file, READERS, busy_seconds, "BEGIN", _prepare_reader)
 
@@ -71,7 +76,7 @@ class SqliteDatabase(Database):
     @asynccontextmanager
     async def write(self, sweep_day: Day | None = None, *, alone: bool = True) -> AsyncIterator[AsyncConnection]:
         """The writer in a transaction, always ALONE."""
-        async with self._steady(), self._writer.begin() as connection:
+        async with self._steady(), self._lock.turn(), self._writer.begin() as connection:
             self._sweep_day = sweep_day
             try:
                 yield connection
@@ -83,7 +88,7 @@ class SqliteDatabase(Database):
 
         One step to that thread and back, where `write` takes one for each statement.
         """
-        async with self._steady(), self._writer.connect() as connection:
+        async with self._steady(), self._lock.turn(), self._writer.connect() as connection:
             driver: Any = (await connection.get_raw_connection()).driver_connection
             answer: Answer = await driver._execute(_in_transaction, driver._conn, work)
             return answer
@@ -121,6 +126,28 @@ class SqliteDatabase(Database):
         if found == [("ok",)]:
             self.file.is_whole()
 
+    @asynccontextmanager
+    async def alone(self, name: str) -> AsyncIterator[None]:
+        """Do the work NAME, which no other process does meanwhile. Raises AnotherSweep, StoreUnavailable."""
+        with translated():
+            descriptor = open_lock_file(self.path, name)
+
+        async def take() -> bool:
+            return taken(descriptor)
+
+        try:
+            await until_alone(take)
+            yield
+        finally:
+            os.close(descriptor)
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """The place in the queue of the processes that write to the file. Raises StoreUnavailable."""
+        with translated():
+            async with self._lock.turn():
+                yield
+
     async def is_there(self) -> bool:
         """Whether there is a file."""
         return self.path.exists()
@@ -134,7 +161,7 @@ class SqliteDatabase(Database):
 
         Raises StoreUnavailable, also when a reader of another program kept the log from being emptied.
         """
-        async with self._steady(), self._writer.connect() as connection:
+        async with self._steady(), self._lock.turn(), self._writer.connect() as connection:
             driver: Any = (await connection.get_raw_connection()).driver_connection
             await driver.execute_fetchall("VACUUM")
             ((busy, _, _),) = await driver.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -158,6 +185,7 @@ class SqliteDatabase(Database):
         """Close every connection; the last one folds the write-ahead log into the file."""
         await self._readers.dispose()
         await self._writer.dispose()
+        self._lock.close()
 
     def _prepare_writer(self, connection: Any) -> None:
         connection.create_function("tracker_today", 0, lambda: self._sweep_day)

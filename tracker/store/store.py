@@ -63,6 +63,7 @@ from tracker.store import (
     team,
     timeline,
 )
+from tracker.store.alone import SWEEP
 from tracker.store.bulk import BulkBook
 from tracker.store.bursts import Struck, nothing_struck
 from tracker.store.changes import ChangePage, changes_after
@@ -135,16 +136,17 @@ class Store:
         """Whether opening it finished a rekey that had been interrupted."""
         self._held = False
         self._struck: Struck = nothing_struck
-        self._replaced = database.replaced
+        self._compared = database.replaced
+        self._doubtful: Callable[[], bool] = bool
         self._grants = Group(self._unless_held(partial(deliveries.read_grants, database)))
         self._keys = Group(partial(keys.read_keys, database))
-        self._registrations = Group(self._unless_held(partial(deliveries.register_copies, database)))
+        self._registrations = Group(self._unless_held(partial(deliveries.register_copies, database)), database.turn)
         write_events = (
             partial(record_events, database, struck=self._is_struck)
             if isinstance(database, SqliteDatabase)
             else partial(record_on_postgres, database, struck=self._is_struck)
         )
-        self._events = PatientGroup(self._unless_held(write_events), capacity, pause)
+        self._events = PatientGroup(self._unless_held(write_events), capacity, pause, database.turn)
         self._untouched = Tally(database, worker, retention_days)
 
     @staticmethod
@@ -221,12 +223,11 @@ class Store:
     async def look_at_database(self, *, thoroughly: bool) -> None:
         """Look whether the database is the one that is open, also when nobody asks for anything.
 
-        Another one, and one that was put right after it was found damaged, may be older: `hold` then. THOROUGHLY: a
-        damaged one is read through, even if nobody wrote to it since. Raises StoreUnavailable while it is not of use.
+        Another one, and one that was put right after it was found damaged, may be older: then it is `on_hold`.
+        THOROUGHLY: a damaged one is read through, even if nobody wrote to it since. Raises StoreUnavailable while it is
+        not of use.
         """
         await self._database.look(thoroughly=thoroughly)
-        if self.on_hold:
-            self.hold()
 
     @property
     def replaced(self) -> int:
@@ -235,17 +236,21 @@ class Store:
 
     @property
     def on_hold(self) -> bool:
-        """Whether nothing is tracked until `go_on`."""
-        return self._held or self._database.replaced != self._replaced
+        """Whether nothing is tracked just now."""
+        return self._held or self._database.replaced != self._compared or self._doubtful()
 
     def hold(self) -> None:
         """Track nothing until `go_on`, as if the store were away: somebody's no is not in the database yet."""
         self._held = True
-        self._replaced = self._database.replaced
 
     def go_on(self) -> None:
-        """Track again."""
+        """Track again: the database as it is now was compared with the journal."""
         self._held = False
+        self._compared = self._database.replaced
+
+    def hold_while(self, doubtful: Callable[[], bool]) -> None:
+        """Nor track anything while DOUBTFUL says so, which is asked each time."""
+        self._doubtful = doubtful
 
     def _unless_held(
         self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]]
@@ -545,12 +550,16 @@ class Store:
         await ensure_partitions(self._database, first, later(first, AHEAD))
 
     async def sweep(self, today: Day, now: datetime, proof_days: int) -> dict[str, int]:
-        """Delete all that is past its day; rows by table. A grant that ends leaves a proof for PROOF_DAYS."""
-        deleted = await expiry.sweep(
-            self._database, self._ledger_key, today, now, proof_days=proof_days, minimum_group=self._minimum_group
-        )
-        async with self._database.write() as connection:
-            await oversight.note_sweep(connection, today, deleted)
+        """Delete all that is past its day; rows by table. A grant that ends leaves a proof for PROOF_DAYS.
+
+        One sweep runs at a time. Raises AnotherSweep, when that takes too long.
+        """
+        async with self._database.alone(SWEEP):
+            deleted = await expiry.sweep(
+                self._database, self._ledger_key, today, now, proof_days=proof_days, minimum_group=self._minimum_group
+            )
+            async with self._database.write() as connection:
+                await oversight.note_sweep(connection, today, deleted)
         return deleted
 
     async def keeps_commits(self) -> bool:
@@ -562,7 +571,8 @@ class Store:
 
         False on PostgreSQL, where that is the server's own work.
         """
-        return await self._database.vacuum()
+        async with self._database.alone(SWEEP):
+            return await self._database.vacuum()
 
     async def forget_unneeded(self) -> int:
         """Look through all people and delete those of whom nothing is held any more; how many."""
