@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -28,27 +28,29 @@ async def record_events(database: SqliteDatabase, items: Sequence[tuple[Event, D
 
     One that is there already is accepted and changes nothing. Raises StoreUnavailable.
     """
-    today = max(day for _, day in items)
     rows = list({event for event, _ in items})
-    accepted = await database.write_at_once(partial(_write, rows, today))
-    if len(accepted) == len(rows):
+    values = {
+        "rows": json.dumps([(row.last_day, row.purpose[0], row.link, row.hour, row.agent) for row in rows]),
+        "ids": b"".join([row.delivery for row in rows]),
+        "today": max(day for _, day in items),
+    }
+    found = await database.write_at_once(partial(_write, len(rows), values))
+    if found is None:
         return [True] * len(items)
+    accepted = {rows[key] for key in json.loads(found)}
     return [event in accepted for event, _ in items]
 
 
-def _write(rows: Sequence[Event], today: Day, connection: sqlite3.Connection) -> set[Event]:
-    """Insert ROWS, all different, within a transaction; those that found an open delivery with a live grant."""
-    values = {
-        "rows": json.dumps([(row.last_day, row.purpose[0], row.link, row.hour, row.agent) for row in rows]),
-        "ids": b"".join(row.delivery for row in rows),
-        "today": today,
-    }
-    if connection.execute(_INSERT[0], {**_INSERT[1], **values}).rowcount == len(rows):
-        return set(rows)
+def _write(count: int, values: Mapping[str, Any], connection: sqlite3.Connection) -> str | None:
+    """Insert COUNT rows, all different; which of them found a live grant, as a JSON array, or None for all."""
+    insert, always = _INSERT
+    if connection.execute(insert, {**always, **values}).rowcount == count:
+        return None
     # Some were there already, or found nothing to hang on: which, says the same question again. In one row: for each
     # one that is fetched the interpreter's lock changes hands.
-    ((found,),) = connection.execute(_FOUND[0], {**_FOUND[1], **values})
-    return {rows[key] for key in json.loads(found)}
+    select, always = _FOUND
+    ((found,),) = connection.execute(select, {**always, **values})
+    return str(found)
 
 
 def _compiled(statement: ClauseElement) -> tuple[str, dict[str, Any]]:

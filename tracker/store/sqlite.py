@@ -28,6 +28,7 @@ PRAGMAS: Final = (
     "synchronous=FULL",
     "secure_delete=ON",
     "foreign_keys=ON",
+    "temp_store=MEMORY",  # what a statement of many rows might have to take back is no file
     # Pages of the log (16 MB) before they are copied to the file: most pages of `events` are changed by many groups.
     "wal_autocheckpoint=4000",
 )
@@ -64,14 +65,14 @@ class SqliteDatabase(Database):
                     self._sweep_day = None
 
     async def write_at_once(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
-        """What WORK returns, run in the writer's own thread, in a transaction. Raises StoreUnavailable.
+        """What WORK returns, run in the writer's own thread. Each of its statements is a transaction of its own.
 
-        One step to that thread and back, where `write` takes one for each statement.
+        One step to that thread and back, where `write` takes one for each statement. Raises StoreUnavailable.
         """
         with translated(sqlite3.Error):
             async with self._writer.connect() as connection:
                 driver: Any = (await connection.get_raw_connection()).driver_connection
-                answer: Answer = await driver._execute(_in_transaction, driver._conn, work)
+                answer: Answer = await driver._execute(work, driver._conn)
                 return answer
 
     async def is_there(self) -> bool:
@@ -151,17 +152,6 @@ def _engine(path: Path, size: int, busy_seconds: float, begin: str, prepare: Cal
     event.listen(engine.sync_engine, "connect", connected)
     event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
-
-
-def _in_transaction(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        answer = work(connection)
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.rollback()
-        raise
-    return answer
 
 
 def _prepare_reader(connection: Any) -> None:
