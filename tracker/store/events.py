@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from tracker.model import Day, Event
 from tracker.store.bursts import Struck, mark_bursts_at_once, nothing_struck, struck_of
 from tracker.store.compiled import compiled
 from tracker.store.schema import events, grants, is_live, tracked
-from tracker.store.sqlite import SqliteDatabase
+from tracker.store.sqlite import SqliteDatabase, in_transaction
 from tracker.store.upsert import upsert
 
 _ID_SIZE: Final = 16
@@ -32,30 +32,44 @@ async def record_events(
     One that is there already is accepted and changes nothing. Where STRUCK knows of a burst, what people seem to have
     done becomes a program's. Raises StoreUnavailable.
     """
-    today = max(day for _, day in items)
     rows = list({event for event, _ in items})
-    accepted = await database.write_at_once(partial(_write, rows, today, struck))
-    if len(accepted) == len(rows):
+    values = {
+        "rows": json.dumps([(row.last_day, row.purpose[0], row.link, row.hour, row.agent) for row in rows]),
+        "ids": b"".join([row.delivery for row in rows]),
+        "today": max(day for _, day in items),
+    }
+    found = await database.write_at_once(partial(_write, rows, values, struck))
+    if found is None:
         return [True] * len(items)
+    accepted = {rows[key] for key in json.loads(found)}
     return [event in accepted for event, _ in items]
 
 
-def _write(rows: Sequence[Event], today: Day, struck: Struck, connection: sqlite3.Connection) -> set[Event]:
-    """Insert ROWS, all different, within a transaction; those that found an open delivery with a live grant."""
-    values = {
-        "rows": json.dumps([(row.last_day, row.purpose[0], row.link, row.hour, row.agent) for row in rows]),
-        "ids": b"".join(row.delivery for row in rows),
-        "today": today,
-    }
-    if connection.execute(_INSERT[0], {**_INSERT[1], **values}).rowcount == len(rows):
-        accepted = set(rows)
-    else:
-        # Some were there already, or found nothing to hang on: which, says the same question again. In one row: for
-        # each one that is fetched the interpreter's lock changes hands.
-        ((found,),) = connection.execute(_FOUND[0], {**_FOUND[1], **values})
-        accepted = {rows[key] for key in json.loads(found)}
-    mark_bursts_at_once(connection, struck_of(accepted, struck))
-    return accepted
+def _write(
+    rows: Sequence[Event], values: Mapping[str, Any], struck: Struck, connection: sqlite3.Connection
+) -> str | None:
+    """Insert ROWS, all different; which of them found a live grant, as a JSON array, or None for all.
+
+    Of bursts it is enough to ask now: this process has the turn to write, so whoever sees one later writes later.
+    """
+    bursts = struck_of(rows, struck)
+    if not bursts:
+        return _insert(len(rows), values, connection)
+    with in_transaction(connection):
+        found = _insert(len(rows), values, connection)
+        mark_bursts_at_once(connection, bursts)
+    return found
+
+
+def _insert(count: int, values: Mapping[str, Any], connection: sqlite3.Connection) -> str | None:
+    insert, always = _INSERT
+    if connection.execute(insert, {**always, **values}).rowcount == count:
+        return None
+    # Some were there already, or found nothing to hang on: which, says the same question again. In one row: for each
+    # one that is fetched the interpreter's lock changes hands.
+    select, always = _FOUND
+    ((found,),) = connection.execute(select, {**always, **values})
+    return str(found)
 
 
 def _open(columns: Sequence[Any], given: FromClause) -> Select[Any]:

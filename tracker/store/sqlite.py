@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar
 from urllib.parse import quote
@@ -33,6 +33,7 @@ PRAGMAS: Final = (
     "synchronous=FULL",
     "secure_delete=ON",
     "foreign_keys=ON",
+    "temp_store=MEMORY",  # what a statement of many rows might have to take back is no file
     # Pages of the log (16 MB) before they are copied to the file: most pages of `events` are changed by many groups.
     "wal_autocheckpoint=4000",
 )
@@ -84,13 +85,13 @@ class SqliteDatabase(Database):
                 self._sweep_day = None
 
     async def write_at_once(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
-        """What WORK returns, run in the writer's own thread, in a transaction. Raises StoreUnavailable.
+        """What WORK returns, run in the writer's own thread. Each of its statements is a transaction of its own.
 
-        One step to that thread and back, where `write` takes one for each statement.
+        One step to that thread and back, where `write` takes one for each statement. Raises StoreUnavailable.
         """
         async with self._steady(), self._lock.turn(), self._writer.connect() as connection:
             driver: Any = (await connection.get_raw_connection()).driver_connection
-            answer: Answer = await driver._execute(_in_transaction, driver._conn, work)
+            answer: Answer = await driver._execute(work, driver._conn)
             return answer
 
     @asynccontextmanager
@@ -237,17 +238,6 @@ def _engine(
     return engine
 
 
-def _in_transaction(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        answer = work(connection)
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.rollback()
-        raise
-    return answer
-
-
 def _prepare_reader(connection: Any) -> None:
     _pragmas(connection, "query_only=ON")
 
@@ -257,3 +247,15 @@ def _pragmas(connection: Any, *pragmas: str) -> None:
     for pragma in pragmas:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+@contextmanager
+def in_transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Let the statements of the block be one transaction, for who writes in the writer's own thread."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.rollback()
+        raise
