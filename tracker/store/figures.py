@@ -90,6 +90,19 @@ def measurable_copies(today: Day) -> Select[Any]:
     )
 
 
+async def copies_of(connection: AsyncConnection, keys: Sequence[bytes], today: Day) -> Select[Any]:
+    """`measurable_copies` of the messages KEYS.
+
+    It names their last days, most often one, so that PostgreSQL plans with the partitions of those days alone.
+    """
+    query = measurable_copies(today).where(deliveries.c.message.in_(keys))
+    of_them = select(deliveries.c.last_day).where(deliveries.c.message.in_(keys), deliveries.c.last_day >= today)
+    days = (await connection.execute(of_them.distinct())).scalars().all()
+    if len(days) == 1:
+        return query.where(deliveries.c.last_day == days[0])
+    return query.where(deliveries.c.last_day.in_(days), tracked.c.last_day.in_(days))
+
+
 def hangs_on(copy: FromClause) -> ColumnElement[bool]:
     """Whether an event hangs on one of `measurable_copies`."""
     return (
@@ -141,7 +154,7 @@ async def figures_of(
     if not keys:
         return ()
     rows = {row.id: row for row in await connection.execute(select(messages).where(messages.c.id.in_(keys)))}
-    copy = measurable_copies(today).where(deliveries.c.message.in_(keys)).subquery()
+    copy = (await copies_of(connection, keys, today)).subquery()
     touched = await touches(connection, copy, events.c.purpose)
     of_any = await touches(connection, copy, literal(0))
     expired = await folded(connection, keys, today, minimum_group)

@@ -234,6 +234,8 @@ class _Pool:
             # Every statement here finds its rows by a key, and tables fill up before their statistics are made.
             "enable_seqscan": "off",
             "jit": "off",
+            # Partitions are joined day by day, by their indexes: otherwise all days' rows are read to be hashed.
+            "enable_partitionwise_join": "on",
         }
         self._open: WeakSet[asyncpg.Connection] = WeakSet()
         self._engine = create_async_engine(
