@@ -563,9 +563,9 @@ class Reasons:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How much of what went out in a span of days could be measured."""
+    """How much of what went out on a day could be measured."""
 
-    first_day: Day
+    day: Day
     sent: int
     measured: int
 

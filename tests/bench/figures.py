@@ -1,16 +1,19 @@
-"""Figures: the first page of a long list of messages against that of a short one."""
+"""Figures: the first page of a long list of messages against that of a short one, on both engines."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
 import tempfile
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import asyncpg
+
+from tests.postgres import Cluster, programs
 from tests.store.world import FINGERPRINT, GRANTED, JONAS, LEDGER_KEY, NOW, RETENTION, TODAY, World, on
 from tracker.core.calendar import hour_of
 from tracker.model import MessageQuery, Order
@@ -20,56 +23,76 @@ SHORT, LONG = 1_000, 100_000
 """Messages of one rep."""
 EACH = 3
 """Every so many-th message was opened."""
-LOOKS = 15
+LOOKS = 25
+WAYS = {Order.ENGAGED: "by engagement", Order.SENT: "by sending"}
+Tables = dict[tuple[str, tuple[str, ...]], Iterator[tuple[Any, ...]]]
 
 
 def table() -> list[tuple[str, ...]]:
     """The rows: what, ratio, yardstick, aim."""
-    short, long = (asyncio.run(_times(count)) for count in (SHORT, LONG))
+    with tempfile.TemporaryDirectory() as folder:
+        found = _rows("SQLite", *(f"sqlite+aiosqlite:///{folder}/{count}.db" for count in (SHORT, LONG)))
+    if programs() is not None:
+        with Cluster(autovacuum="on") as cluster:
+            found += _rows("PostgreSQL", *(cluster.url(cluster.make()) for _ in (SHORT, LONG)))
+    return found
+
+
+def _rows(engine: str, *urls: str) -> list[tuple[str, ...]]:
+    short, long = asyncio.run(_times(urls))
+    what = "first page of 100,000 messages"
     return [
-        (
-            f"first page of 100,000 messages, {what}",
-            f"{long[order] / short[order]:.2f}",
-            "first page of 1,000",
-            "<= 1.5",
-        )
-        for order, what in ((Order.ENGAGED, "by engagement"), (Order.SENT, "by sending"))
+        (f"{what}, {way}, {engine}", f"{long[order] / short[order]:.2f}", "that of 1,000", "<= 1.5")
+        for order, way in WAYS.items()
     ]
 
 
-async def _times(count: int) -> dict[Order, float]:
-    """Seconds for the first page of COUNT messages, the best of some looks."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "tracker.db"
-        url = f"sqlite+aiosqlite:///{path}"
-        await Store.create(url, fingerprint=FINGERPRINT, notices=[])
-        store = await Store.open(url, ledger_key=LEDGER_KEY, fingerprint=FINGERPRINT)
-        try:
-            await World(store, url).give(days=GRANTED)
-            _fill(path, count)
-            times: dict[Order, list[float]] = {order: [] for order in Order}
-            for _ in range(LOOKS):
+async def _times(urls: Sequence[str]) -> list[dict[Order, float]]:
+    """Seconds for the first page in new databases at URLS, of few messages and of many; the best of looks in turn."""
+    async with AsyncExitStack() as stack:
+        stores = [await _made(stack, url, count) for url, count in zip(urls, (SHORT, LONG), strict=True)]
+        best = [dict.fromkeys(Order, float("inf")) for _ in stores]
+        for _ in range(LOOKS):
+            for store, times in zip(stores, best, strict=True):
                 for order in Order:
                     began = perf_counter()
                     page, more = await store.messages(MessageQuery(frozenset({JONAS}), order), TODAY)
-                    times[order].append(perf_counter() - began)
+                    times[order] = min(times[order], perf_counter() - began)
                     assert len(page) == 50
                     assert more is not None
-            return {order: min(measured) for order, measured in times.items()}
-        finally:
-            await store.close()
+        return best
 
 
-def _fill(path: Path, count: int) -> None:
-    """Messages of one copy each, sent over the days of a retention, with a link; some of them opened."""
-    with closing(sqlite3.connect(path)) as plain:
-        ((recipient,),) = plain.execute("SELECT id FROM recipients").fetchall()
-        for insert, rows in _rows(count, recipient).items():
-            plain.executemany(insert, rows)
-        plain.commit()
+async def _made(stack: AsyncExitStack, url: str, count: int) -> Store:
+    """A store at URL with COUNT messages in it."""
+    await Store.create(url, fingerprint=FINGERPRINT, notices=[])
+    store = await Store.open(url, ledger_key=LEDGER_KEY, fingerprint=FINGERPRINT)
+    stack.push_async_callback(store.close)
+    world = World(store, url)
+    await world.give(days=GRANTED)
+    await store.make_room(TODAY, RETENTION)
+    ((recipient,),) = world.rows("SELECT id FROM recipients")
+    await _fill(url, _messages(count, recipient))
+    return store
 
 
-def _rows(count: int, recipient: int) -> dict[str, Iterator[tuple[Any, ...]]]:
+async def _fill(url: str, tables: Tables) -> None:
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(Path(url.partition(":///")[2]))) as plain:
+            for (name, columns), rows in tables.items():
+                marks = ", ".join("?" * len(columns))
+                plain.executemany(f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({marks})", rows)
+            plain.commit()
+        return
+    server = await asyncpg.connect(url.replace("+asyncpg", ""))
+    for (name, columns), rows in tables.items():
+        await server.copy_records_to_table(name, records=list(rows), columns=columns)
+    await server.execute("ANALYZE")  # as autovacuum does a minute after so much was written
+    await server.close()
+
+
+def _messages(count: int, recipient: int) -> Tables:
+    """COUNT messages of one copy each, sent over the days of a retention, with a link; some of them opened."""
     last, now = on(RETENTION), hour_of(NOW)
 
     def key(number: int) -> bytes:
@@ -78,24 +101,19 @@ def _rows(count: int, recipient: int) -> dict[str, Iterator[tuple[Any, ...]]]:
     def sent(number: int) -> int:
         return now - number * 24 * (RETENTION - 1) // count
 
-    everyone = range(count)
-    opened = range(0, count, EACH)
+    every, opened = range(count), range(0, count, EACH)
     return {
-        "INSERT INTO messages (id, owner, label, first_hour, last_hour, last_day) VALUES (?, ?, ?, ?, ?, ?)": (
-            (key(n), JONAS, f"Offer {n}", sent(n), sent(n), last) for n in everyone
+        ("messages", ("id", "owner", "label", "first_hour", "last_hour", "last_day")): (
+            (key(n), JONAS, f"Offer {n}", sent(n), sent(n), last) for n in every
         ),
-        "INSERT INTO links (message, number, host, path) VALUES (?, 1, 'shop.example.com', '/')": (
-            (key(n),) for n in everyone
+        ("links", ("message", "number", "host", "path")): ((key(n), 1, "shop.example.com", "/") for n in every),
+        ("deliveries", ("last_day", "id", "recipient", "message", "sent_hour")): (
+            (last, key(n), recipient, key(n), sent(n)) for n in every
         ),
-        "INSERT INTO deliveries (last_day, id, recipient, message, sent_hour) VALUES (?, ?, ?, ?, ?)": (
-            (last, key(n), recipient, key(n), sent(n)) for n in everyone
+        ("tracked", ("last_day", "delivery", "purpose", "recipient", "closed")): (
+            (last, key(n), "o", recipient, 0) for n in every
         ),
-        "INSERT INTO tracked (last_day, delivery, purpose, recipient, closed) VALUES (?, ?, 'o', ?, 0)": (
-            (last, key(n), recipient) for n in everyone
+        ("events", ("last_day", "delivery", "purpose", "link", "hour", "agent")): (
+            (last, key(n), "o", 0, sent(n) + 1, 3) for n in opened
         ),
-        "INSERT INTO events (last_day, delivery, purpose, link, hour, agent) VALUES (?, ?, 'o', 0, ?, 3)": (
-            (last, key(n), sent(n) + 1) for n in opened
-        ),
-        "INSERT INTO engaged (last_day, delivery, purpose, recipient, owner, message, hour) "
-        "VALUES (?, ?, 'o', ?, ?, ?, ?)": ((last, key(n), recipient, JONAS, key(n), sent(n) + 1) for n in opened),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from aiohttp import web
@@ -13,7 +14,7 @@ from tracker.doors.dashboard.feed_page import REPS, by_count, logins_of
 from tracker.doors.dashboard.screens import Screens
 from tracker.doors.dashboard.visit import Route, Visit
 from tracker.flows.report import Figures
-from tracker.model import Role
+from tracker.model import Coverage, Day, Role
 
 SPANS: Final = (30, 90)
 """Days that may be looked at."""
@@ -54,7 +55,7 @@ class CampaignsPage:
             "coverage": found,
             "sent": sum(one.sent for one in found),
             "measured": sum(one.measured for one in found),
-            "bars": bars([(one.measured, one.sent - one.measured) for one in found]),
+            "bars": bars([(one.measured, one.sent - one.measured) for one in _every_day(found)]),
             "reasons": by_count(reasons.counts),
             "came_signed": reasons.came_signed,
             "steps": STEPS,
@@ -68,6 +69,13 @@ class CampaignsPage:
         """What all reps' mail came to, day by day."""
         totals = await self._figures.team(TEAM_DAYS, visit.now)
         return self._screens.answer("team/totals.html", visit, {"totals": totals[::-1], "days": TEAM_DAYS})
+
+
+def _every_day(found: Sequence[Coverage]) -> list[Coverage]:
+    """FOUND, with the days in between on which nothing was sent."""
+    known = {one.day: one for one in found}
+    days = range(found[0].day, found[-1].day + 1) if found else ()
+    return [known.get(Day(day), Coverage(Day(day), 0, 0)) for day in days]
 
 
 def _days(visit: Visit) -> int:
