@@ -12,7 +12,7 @@ import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -74,19 +74,27 @@ class Worker:
     number: int
     process: Process
     line: socket.socket
-    began: float = field(default_factory=time.monotonic)
+    serves_since: float | None = None
+    """By a clock that only goes forward; None: it never was ready."""
 
     def __post_init__(self) -> None:
         self.first_word = asyncio.create_task(self._first_word())
         """Whether it answers requests, once that is known."""
 
     async def _first_word(self) -> bool:
-        return await asyncio.get_running_loop().sock_recv(self.line, 1) == READY
+        ready = await asyncio.get_running_loop().sock_recv(self.line, 1) == READY
+        self.serves_since = time.monotonic() if ready else None
+        return ready
 
     @property
     def serves(self) -> bool:
         """Whether it answers requests."""
-        return self.process.returncode is None and self.first_word.done() and self.first_word.result()
+        return self.process.returncode is None and self.serves_since is not None
+
+    @property
+    def has_worked(self) -> bool:
+        """Whether it served for long enough to be one that works."""
+        return self.serves_since is not None and time.monotonic() - self.serves_since >= SOON_AGAIN
 
     def hand_over(self) -> None:
         """Let it take nothing new and leave."""
@@ -172,7 +180,7 @@ class Crew:
             if self._leaving:
                 return
             log.error("worker %d ended with status %d; another one is started", worker.number, status)
-            at_once = at_once + 1 if time.monotonic() - worker.began < SOON_AGAIN else 1
+            at_once = 1 if worker.has_worked else at_once + 1
             if at_once >= TRIES and not any(member.serves for member in self._members):
                 log.critical("workers end as soon as they begin; giving up")
                 self.gave_up.set()

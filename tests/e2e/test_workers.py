@@ -16,7 +16,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.crew import Pinned, alive, folder_of, leader, until, workers
-from tests.e2e.mail import OFFER, link, paths, pixel, stop
+from tests.e2e.mail import OFFER, link, pixel, stop
 from tests.harness import Installation, Reply
 
 WORKERS = 4
@@ -80,7 +80,7 @@ def test_what_four_workers_record_is_counted_once_and_together(
 ) -> None:
     before = tracker.api("GET", "/metrics").body
     sent = copies(tracker, *(f"reader{number}@example.org" for number in range(PEOPLE)))
-    urls = [path for copy in sent for path in (pixel(copy), *paths(copy, "c"))]
+    urls = [path for copy in sent for path in (pixel(copy), link(copy))]
     distinct = set()
     for number, path in enumerate(urls):  # each by two of them
         for one in (public[number % WORKERS], public[(number + 1) % WORKERS]):
