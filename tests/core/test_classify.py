@@ -16,7 +16,7 @@ from tests.agents import FOLDER, NAMES, NOW, SERIES, Case, Series, cases, confus
 from tests.harness import BROWSER
 from tests.linear import assert_linear
 from tracker.core.agents import MICROSOFTS_FILTER, ORDINARY, OWN_WORDS, SCANNERS
-from tracker.core.classify import LONGEST, MACHINE_SECONDS, RULES, SKEW, Rule, classify, seen
+from tracker.core.classify import KNOWN, LONGEST, MACHINE_SECONDS, RULES, SKEW, Classifier, Rule, classify, seen
 from tracker.core.crawlers import CRAWLERS, EXCEPTED, one_pattern
 from tracker.model import Agent, Hit, Purpose
 
@@ -219,3 +219,36 @@ def test_no_pattern_takes_more_than_linear_time(pattern: re.Pattern[str], piece:
 def test_a_user_agent_is_read_up_to_a_length_alone() -> None:
     assert told(hit(user_agent=BROWSER.ljust(LONGEST) + "bot")) is Agent.HUMAN
     assert told(hit(user_agent=BROWSER.ljust(LONGEST - 4) + " bot")) is Agent.MACHINE
+
+
+def test_who_remembers_verdicts_gives_the_same_and_remembers_no_user_agent() -> None:
+    remembering = Classifier()
+    for _ in range(2):
+        for case in CASES:
+            one, purpose, issued = case.situation
+            assert remembering(one, purpose, issued) == classify(one, purpose, issued), case.name
+    assert all(type(key) is int for key in remembering._known)
+    assert set(remembering._known.values()) <= {*Agent, None}
+
+
+@given(st.text(max_size=2 * LONGEST), st.sampled_from(Purpose), st.sampled_from([0, 5, 3_600]))
+def test_a_remembered_verdict_is_that_of_the_rules(agent: str, purpose: Purpose, seconds: int) -> None:
+    remembering, one = Classifier(), hit(user_agent=agent)
+    issued = NOW - timedelta(seconds=seconds)
+    for _ in range(2):
+        assert remembering(one, purpose, issued) == classify(one, purpose, issued)
+
+
+def test_what_is_remembered_has_an_end() -> None:
+    remembering = Classifier()
+    for number in range(KNOWN + 10):
+        remembering(hit(user_agent=f"{BROWSER} {number}"), Purpose.OPEN, HOUR_AGO)
+    assert len(remembering._known) <= KNOWN
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule.by_agent], ids=lambda rule: rule.name)
+def test_rules_of_the_user_agent_look_at_nothing_else(rule: Rule) -> None:
+    for case in CASES:
+        sight = seen(*case.situation)
+        other = sight._replace(method="HEAD", headers={"sec-gpc": "1"}, peer="40.92.0.1", age=0.0, soon=1.0)
+        assert bool(rule.matches(sight)) == bool(rule.matches(other))

@@ -52,6 +52,8 @@ class Rule(NamedTuple):
     name: str
     verdict: Agent | None
     matches: Callable[[Sight], object]
+    by_agent: bool = False
+    """Whether it looks at nothing but the user agent and the purpose."""
 
 
 _PURPOSES: Final = frozenset({"sec-purpose", "purpose", "x-purpose", "x-moz"})
@@ -70,9 +72,9 @@ def _prefetches(headers: Mapping[str, str]) -> bool:
     return any(_PREFETCH.search(headers[name]) for name in _PURPOSES & headers.keys())
 
 
-def _proxy(agent: str) -> bool:
+def _proxy(sight: Sight) -> bool:
     for name in PROXIES:  # noqa: SIM110 - any() takes three times as long
-        if name in agent:
+        if name in sight.agent:
             return True
     return False
 
@@ -97,22 +99,29 @@ RULES: Final[tuple[Rule, ...]] = (
     # Exactly "1" counts (LAW.md R38).
     Rule("Global Privacy Control", None, lambda sight: sight.headers.get("sec-gpc") == "1"),
     # They fetch when a person opens the message.
-    Rule("image proxy", Agent.PROXY, lambda sight: sight.purpose is Purpose.OPEN and _proxy(sight.agent)),
+    Rule(
+        "image proxy", Agent.PROXY, lambda sight: sight.purpose is Purpose.OPEN and _proxy(sight.agent), by_agent=True
+    ),
     # No person is behind an image proxy that asks for a link: it follows none, or somebody goes by its name.
-    Rule("image proxy at a link", Agent.MACHINE, lambda sight: sight.purpose is Purpose.CLICK and _proxy(sight.agent)),
+    Rule(
+        "image proxy at a link",
+        Agent.MACHINE,
+        lambda sight: sight.purpose is Purpose.CLICK and _proxy(sight.agent),
+        by_agent=True,
+    ),
     # Apple's relays fetch all images after delivery, whether the message is opened or not, and say just this.
-    Rule("Apple Mail Privacy Protection", Agent.MACHINE, lambda sight: sight.agent == "Mozilla/5.0"),
+    Rule("Apple Mail Privacy Protection", Agent.MACHINE, lambda sight: sight.agent == "Mozilla/5.0", by_agent=True),
     # Every browser and mail program says something.
-    Rule("no user agent", Agent.MACHINE, lambda sight: not sight.agent),
+    Rule("no user agent", Agent.MACHINE, lambda sight: not sight.agent, by_agent=True),
     # Gmail looks at the images of mail that arrives while the person is logged in; an opening comes by its proxy.
-    Rule("Gmail's look ahead", Agent.MACHINE, lambda sight: sight.agent.endswith(_GMAIL)),
-    Rule("security scanner", Agent.MACHINE, lambda sight: SCANNERS.search(sight.lower)),
-    Rule("known crawler", Agent.MACHINE, lambda sight: CRAWLERS.search(sight.unusual)),
-    Rule("robot by its own words", Agent.MACHINE, lambda sight: OWN_WORDS.search(sight.lower)),
+    Rule("Gmail's look ahead", Agent.MACHINE, lambda sight: sight.agent.endswith(_GMAIL), by_agent=True),
+    Rule("security scanner", Agent.MACHINE, lambda sight: SCANNERS.search(sight.lower), by_agent=True),
+    Rule("known crawler", Agent.MACHINE, lambda sight: CRAWLERS.search(sight.unusual), by_agent=True),
+    Rule("robot by its own words", Agent.MACHINE, lambda sight: OWN_WORDS.search(sight.lower), by_agent=True),
     # Office asks for a link before it hands it to the browser.
-    Rule("Office's link check", Agent.MACHINE, lambda sight: _OFFICE.search(sight.unusual)),
+    Rule("Office's link check", Agent.MACHINE, lambda sight: _OFFICE.search(sight.unusual), by_agent=True),
     # Internet Explorer of Windows XP speaks no TLS that servers still accept; filters go by its name.
-    Rule("browser of Windows XP", Agent.MACHINE, lambda sight: _XP.search(sight.unusual)),
+    Rule("browser of Windows XP", Agent.MACHINE, lambda sight: _XP.search(sight.unusual), by_agent=True),
     Rule("too soon", Agent.MACHINE, lambda sight: -SKEW <= sight.age < sight.soon),
     # Links only: opens come from Microsoft's addresses when people read mail at Outlook.com.
     Rule(
@@ -121,6 +130,37 @@ RULES: Final[tuple[Rule, ...]] = (
         lambda sight: sight.purpose is Purpose.CLICK and _in_microsofts_filter(sight.peer),
     ),
 )
+
+
+KNOWN: Final = 4_096
+"""Verdicts on user agents that a process remembers; of the browsers in use a few hundred make nearly all hits."""
+
+
+class Classifier:
+    """Does what `classify` does, in a fraction of its time for user agents that were judged before.
+
+    What it remembers are verdicts under numbers: Python's keyed hash of a user agent, whose key is drawn anew for each
+    process. No user agent outlives its request.
+    """
+
+    def __init__(self, machine_seconds: float = MACHINE_SECONDS) -> None:
+        self._machine_seconds = machine_seconds
+        self._by_agent = tuple(rule for rule in RULES if rule.by_agent)
+        self._others = tuple(rule for rule in RULES if not rule.by_agent)
+        self._known: dict[int, Agent | None] = {}
+
+    def __call__(self, hit: Hit, purpose: Purpose, issued: datetime) -> Agent | None:
+        """As `classify`."""
+        number = hash((hit.headers.get("user-agent", ""), purpose))
+        try:
+            of_agent = self._known[number]
+        except KeyError:
+            if len(self._known) >= KNOWN:
+                self._known.clear()
+            of_agent = _least(self._by_agent, seen(hit, purpose, issued, self._machine_seconds))
+            self._known[number] = of_agent
+        of_rest = _least(self._others, _without_agent(hit, purpose, issued, self._machine_seconds))
+        return None if of_agent is None or of_rest is None else min(of_agent, of_rest)
 
 
 def classify(
@@ -134,9 +174,12 @@ def classify(
 
     MACHINE_SECONDS: how long after that nobody can have opened the message; 0 for none.
     """
-    sight = seen(hit, purpose, issued, machine_seconds)
+    return _least(rules, seen(hit, purpose, issued, machine_seconds))
+
+
+def _least(rules: Sequence[Rule], sight: Sight) -> Agent | None:
     least = Agent.HUMAN
-    for _, verdict, matches in rules:
+    for _, verdict, matches, _ in rules:
         if matches(sight):
             if verdict is None:
                 return None
@@ -148,14 +191,13 @@ def seen(hit: Hit, purpose: Purpose, issued: datetime, machine_seconds: float = 
     """HIT as the rules see it."""
     agent = hit.headers.get("user-agent", "")[:LONGEST].strip()
     unusual = "" if ORDINARY.fullmatch(agent) else agent
-    return Sight(
-        method=hit.method,
-        headers=hit.headers,
-        peer=hit.peer,
-        purpose=purpose,
-        age=(hit.at - issued).total_seconds(),
-        soon=machine_seconds if machine_seconds > 0 else -SKEW,
-        agent=agent,
-        unusual=unusual,
-        lower=unusual.lower(),
+    return _without_agent(hit, purpose, issued, machine_seconds)._replace(
+        agent=agent, unusual=unusual, lower=unusual.lower()
     )
+
+
+def _without_agent(hit: Hit, purpose: Purpose, issued: datetime, machine_seconds: float) -> Sight:
+    """HIT as those rules see it that do not look at the user agent."""
+    age = (hit.at - issued).total_seconds()
+    soon = machine_seconds if machine_seconds > 0 else -SKEW
+    return Sight(hit.method, hit.headers, hit.peer, purpose, age, soon, "", "", "")

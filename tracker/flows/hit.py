@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, Protocol
 
 from tracker.core.bursts import Bursts
 from tracker.core.calendar import day_of_hour, hour_of
-from tracker.core.classify import MACHINE_SECONDS, classify
+from tracker.core.classify import MACHINE_SECONDS, Classifier
 from tracker.core.target import report
 from tracker.core.tokens import DeliveryToken, Tokens
 from tracker.model import NO_LINK, Agent, Event, Hit, LinkNumber, Purpose, StoreUnavailable
@@ -58,7 +58,7 @@ class Hits:
         self._counter = counter
         self._bursts = bursts
         self._blocked = blocked
-        self._machine_seconds = machine_seconds
+        self._classify = Classifier(machine_seconds)
         self._patience = _Patience()
         self._reported = lru_cache(KNOWN_TARGETS)(report)
 
@@ -93,7 +93,7 @@ class Hits:
         self, delivery: DeliveryToken, purpose: Purpose, link: LinkNumber, hit: Hit, then: Callable[[], None]
     ) -> None:
         """Call THEN when the hit is recorded, is not to be, or has waited long enough."""
-        agent = classify(hit, purpose, delivery.issued, self._machine_seconds)
+        agent = self._classify(hit, purpose, delivery.issued)
         hour = hour_of(hit.at)
         today = day_of_hour(hour)
         if agent is None or delivery.retired or delivery.last_day < today:
