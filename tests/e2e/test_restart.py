@@ -120,7 +120,7 @@ def test_idle_connections_have_their_next_request_answered_and_what_is_begun_is_
         Pinned(tracker, before[1], tracker.private_url) as busy,
     ):
         os.kill(tracker.pid, signal.SIGHUP)
-        until(lambda: "those of before finish" in tracker.log_file.read_text(), "nobody came")
+        until(lambda: tracker.log_file.read_text().count("handing over") == WORKERS, "nobody came")
         connection = busy._connection
         connection.putrequest("POST", "/v1/rewrite")
         headers = {
