@@ -100,7 +100,9 @@ class Supervisor:
         return 1 if crew.gave_up.is_set() else 0
 
     def _crew(self, settings: Settings, sockets: Sockets) -> Crew:
-        return Crew(self._size, settings, sockets, self._common)
+        # What the machine has room for they have to share.
+        share = {"bodies_in_flight": settings.bodies_in_flight // self._size}
+        return Crew(self._size, settings.model_copy(update=share), sockets, self._common)
 
     async def _started(self, crew: Crew) -> bool:
         """Whether CREW could be started before somebody said stop."""

@@ -111,7 +111,7 @@ def test_under_load_nobody_notices(tracker: Installation, clients: list[Client])
     assert "Traceback" not in tracker.log_file.read_text()
 
 
-def test_what_was_begun_is_finished_and_an_idle_connection_has_its_next_request_answered(
+def test_idle_connections_have_their_next_request_answered_and_what_is_begun_is_finished(
     tracker: Installation, copy: Reply
 ) -> None:
     before = workers(tracker)
@@ -119,6 +119,8 @@ def test_what_was_begun_is_finished_and_an_idle_connection_has_its_next_request_
         Pinned(tracker, before[0], tracker.public_url) as idle,
         Pinned(tracker, before[1], tracker.private_url) as busy,
     ):
+        os.kill(tracker.pid, signal.SIGHUP)
+        until(lambda: tracker.log_file.read_text().count("handing over") == WORKERS, "nobody came")
         connection = busy._connection
         connection.putrequest("POST", "/v1/rewrite")
         headers = {
@@ -128,13 +130,11 @@ def test_what_was_begun_is_finished_and_an_idle_connection_has_its_next_request_
         for name, value in headers.items():
             connection.putheader(name, value)
         connection.endheaders(OFFER[:100])
-        os.kill(tracker.pid, signal.SIGHUP)
-        until(lambda: "those of before finish" in tracker.log_file.read_text(), "nobody came")
         answer = idle.ask("GET", pixel(copy), user_agent="Mozilla/5.0 Firefox/145.0")
         assert (answer.status, answer.headers["Connection"]) == (200, "close")
         connection.send(OFFER[100:])
         late = connection.getresponse()
-        assert late.headers["Tracker-Outcome"] == "tracked"
+        assert (late.headers["Tracker-Outcome"], late.headers["Connection"]) == ("tracked", "close")
         late.read()
     until(lambda: not any(map(alive, before)), "those of before are still there")
 

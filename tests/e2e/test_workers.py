@@ -16,7 +16,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.crew import Pinned, alive, folder_of, leader, until, workers
-from tests.e2e.mail import OFFER, link, pixel, stop
+from tests.e2e.mail import OFFER, link, message, paths, pixel, stop
 from tests.harness import Installation, Reply
 
 WORKERS = 4
@@ -89,9 +89,9 @@ def test_what_four_workers_record_is_counted_once_and_together(
             distinct.add((path.split("/")[2].removesuffix(".gif"), answer.headers["Location"]))
     stored = "SELECT count(*) FROM (SELECT DISTINCT delivery, link FROM events)"
     until(lambda: rows(tracker, stored) == [(len(distinct),)], "events are missing")
-    message = sent[0].headers["Tracker-Message"]
+    offer = sent[0].headers["Tracker-Message"]
     for one in private:
-        assert one.api("GET", f"/v1/stats/messages/{message}").json["opened"] == PEOPLE
+        assert one.api("GET", f"/v1/stats/messages/{offer}").json["opened"] == PEOPLE
         body = one.ask("GET", "/metrics").body
         assert more(before, body, "tracker_hits_total", kind="pixel") == 2 * PEOPLE
         assert more(before, body, "tracker_hits_total") == 2 * len(urls)
@@ -124,6 +124,28 @@ def _of_one(number: int, tracker: Installation) -> float:
         for sample in metric.samples
         if sample.name == "tracker_hits_total"
     )
+
+
+def test_a_sweep_over_the_links_of_a_copy_is_seen_though_each_worker_sees_one_hit(
+    tracker: Installation, public: list[Pinned]
+) -> None:
+    """A mail filter that goes as a browser."""
+    assert tracker.grant("swept@example.org").status == 201
+    html = "".join(f'<a href="https://shop.example.com/{number}">{number}</a>' for number in range(WORKERS))
+    copy = tracker.rewrite(message(html), "swept@example.org")
+    query = "SELECT count(*) FROM events WHERE agent = 1 AND link <> 0"
+    ((before,),) = rows(tracker, query)
+    links = dict.fromkeys(paths(copy, "c"))
+    threads = [threading.Thread(target=follow, args=(one, path)) for one, path in zip(public, links, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    until(lambda: rows(tracker, query)[0][0] >= before + 2, "a sweep was taken for people")
+
+
+def follow(one: Pinned, path: str) -> None:
+    assert one.ask("GET", path, user_agent="Mozilla/5.0 Firefox/145.0").status == 302
 
 
 def test_untouched_copies_are_counted_apart_for_each_worker_and_added_when_read(
