@@ -99,14 +99,12 @@ RULES: Final[tuple[Rule, ...]] = (
     # Exactly "1" counts (LAW.md R38).
     Rule("Global Privacy Control", None, lambda sight: sight.headers.get("sec-gpc") == "1"),
     # They fetch when a person opens the message.
-    Rule(
-        "image proxy", Agent.PROXY, lambda sight: sight.purpose is Purpose.OPEN and _proxy(sight.agent), by_agent=True
-    ),
+    Rule("image proxy", Agent.PROXY, lambda sight: sight.purpose is Purpose.OPEN and _proxy(sight), by_agent=True),
     # No person is behind an image proxy that asks for a link: it follows none, or somebody goes by its name.
     Rule(
         "image proxy at a link",
         Agent.MACHINE,
-        lambda sight: sight.purpose is Purpose.CLICK and _proxy(sight.agent),
+        lambda sight: sight.purpose is Purpose.CLICK and _proxy(sight),
         by_agent=True,
     ),
     # Apple's relays fetch all images after delivery, whether the message is opened or not, and say just this.
