@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from time import monotonic
 from urllib.parse import urlsplit
+
+import pytest
 
 from tests.harness import Installation
 from tests.traffic import Copy, send, stored
@@ -35,6 +38,8 @@ class Load:
         while self.answered < after:
             assert not all(client.done() for client in clients), "nobody is answered"
             await asyncio.sleep(0.001)
+        for process in reversed(tracker.processes[1:]):
+            os.kill(process, signal.SIGKILL)
         tracker.stop(signal.SIGKILL)
         await asyncio.gather(*clients)
 
@@ -60,7 +65,8 @@ class Load:
         await reader.readexactly(int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]))
 
 
-def test_what_was_acknowledged_survives_twenty_kills_under_load(fresh: Installation) -> None:
+@pytest.mark.parametrize("workers", [None, 2], ids=["one process", "two workers"])
+def test_what_was_acknowledged_survives_twenty_kills_under_load(fresh: Installation, workers: int | None) -> None:
     tracker, chance = fresh, random.Random(20)
     tracker.start()
     assert tracker.grant("somebody@example.org").status == 201
@@ -68,7 +74,7 @@ def test_what_was_acknowledged_survives_twenty_kills_under_load(fresh: Installat
     copies = iter(send(tracker, 20_000))
     load = Load(urlsplit(tracker.public_url).port or 0, copies)
     for kill in range(1, KILLS + 1):
-        tracker.start()
+        tracker.start(workers)
         asyncio.run(load.until_killed(tracker, load.answered + chance.randrange(50, 500)))
         kept = stored(tracker)
         assert load.acknowledged <= kept, f"kill {kill}: {len(load.acknowledged - kept)} acknowledged are not stored"
