@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
+    FromClause,
     Row,
     Select,
     and_,
@@ -25,6 +26,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    true,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -63,6 +65,8 @@ class Batch:
     """message, recipient, sent_hour, last_day, delivery and purpose of each."""
     stays: Callable[[ColumnElement[int], ColumnElement[bytes]], ColumnElement[bool]] | None
     """Whether a last day and an id are those of none of them; None: nobody has other copies for the purpose."""
+    wholly: ColumnElement[bool]
+    """Whether nothing of a copy stays: it goes for every purpose that it was measured for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +85,19 @@ def of_day(day: Day, upto: bytes | None = None) -> Batch:
     def stays(last_day: ColumnElement[int], delivery: ColumnElement[bytes]) -> ColumnElement[bool]:
         return last_day != day if upto is None else or_(last_day != day, delivery > upto)
 
-    return Batch(_copies().where(here), stays)
+    return Batch(_copies().where(here), stays, true())
 
 
-def of_grants(purpose: Purpose, people: Collection[int]) -> Batch:
-    """The copies that are measured for PURPOSE by grants of PEOPLE: all of theirs."""
-    here = and_(tracked.c.recipient.in_(people), tracked.c.purpose == purpose)
-    return Batch(_copies().where(here), None)
+def of_grants(purposes: Collection[Purpose], people: Collection[int]) -> Batch:
+    """The copies that are measured for one of PURPOSES by grants of PEOPLE: all of theirs."""
+    here = and_(tracked.c.recipient.in_(people), tracked.c.purpose.in_(purposes))
+    others = tracked.alias("others")
+    left = exists().where(
+        others.c.last_day == tracked.c.last_day,
+        others.c.delivery == tracked.c.delivery,
+        others.c.purpose.not_in(purposes),
+    )
+    return Batch(_copies().where(here), None, ~left)
 
 
 async def hold_folding(connection: AsyncConnection) -> None:
@@ -119,7 +129,11 @@ async def _fold_messages(
     groups = await _groups(connection, batch, here, hour, minimum_group)
     if not groups:
         return
-    touched = await touches(connection, copy, events.c.purpose)
+    of = {purpose: [message for message, each in groups if each is purpose] for _, purpose in groups}
+    enough = batch.copy.where(
+        or_(*(and_(tracked.c.purpose == purpose, deliveries.c.message.in_(keys)) for purpose, keys in of.items()))
+    )
+    touched = await touches(connection, enough.subquery(), events.c.purpose)
     add = upsert(folded)
     await connection.execute(
         add.on_conflict_do_update(
@@ -140,18 +154,20 @@ async def _fold_messages(
             for (message, purpose), more in groups.items()
         ],
     )
-    await _fold_links(connection, batch, [message for message, purpose in groups if purpose is Purpose.CLICK])
+    await _fold_any(connection, enough.where(batch.wholly).subquery(), {message for message, _ in groups})
+    await _fold_links(connection, batch, of.get(Purpose.CLICK, ()))
 
 
 async def fold_copies(connection: AsyncConnection, day: Day, upto: bytes | None = None) -> None:
     """Go on counting that copies of DAY (as far as UPTO) went out, where the message has anything folded."""
     here = deliveries.c.last_day == day if upto is None else _upto(day, upto)
     counted = (
-        select(deliveries.c.message, func.count())
+        select(deliveries.c.message, func.count(), literal(0), literal(0), literal(0))
         .where(here, exists().where(folded.c.message == deliveries.c.message))
         .group_by(deliveries.c.message)
     )
-    add = upsert(folded_copies).from_select(["message", "count"], counted)
+    columns = ["message", "count", "measured", "by_people", "by_machines"]
+    add = upsert(folded_copies).from_select(columns, counted)
     await connection.execute(
         add.on_conflict_do_update(
             index_elements=["message"], set_={"count": folded_copies.c.count + add.excluded.count}
@@ -299,6 +315,31 @@ async def _leaving(connection: AsyncConnection, batch: Batch, message: bytes, pu
         leaving = leaving.where(~left)
     people = leaving.distinct().limit(ENOUGH).subquery()
     return int((await connection.execute(select(func.count()).select_from(people))).scalar_one())
+
+
+async def _fold_any(connection: AsyncConnection, copy: FromClause, keys: Collection[bytes]) -> None:
+    """Count COPY, which is of the messages KEYS, once for each delivery."""
+    distinct = select(copy.c.message, func.count(copy.c.delivery.distinct())).group_by(copy.c.message)
+    measured = {message: count for message, count in await connection.execute(distinct)}  # noqa: C416 - rows are no mapping
+    touched = await touches(connection, copy, literal(0))
+    add = upsert(folded_copies)
+    await connection.execute(
+        add.on_conflict_do_update(
+            index_elements=["message"],
+            set_={
+                name: folded_copies.c[name] + add.excluded[name] for name in ("measured", "by_people", "by_machines")
+            },
+        ),
+        [
+            {
+                "message": message,
+                "count": 0,
+                "measured": measured.get(message, 0),
+                **_by(touched.get((message, 0), (0, 0))),
+            }
+            for message in keys
+        ],
+    )
 
 
 async def _fold_links(connection: AsyncConnection, batch: Batch, of_messages: Sequence[bytes]) -> None:
