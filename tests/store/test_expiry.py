@@ -110,7 +110,7 @@ async def fill(world: World) -> None:
             (audit, {"last_day": on(200), "at": "2026-11-23T12:00Z", "actor": "cli", "action": "erase"}),
             (folded, {"message": OFFER, "purpose": Purpose.OPEN, "since_hour": 1, **counts, "measured": 1}),
             (folded_links, {"message": OFFER, "number": 1, "by_people": 1, "by_machines": 0}),
-            (folded_copies, {"message": OFFER, "count": 1}),
+            (folded_copies, {"message": OFFER, "count": 1, "measured": 1, "by_people": 1, "by_machines": 0}),
             (totals, {"id": 1, "month": TODAY, "sent": 10, "tracked": 10}),
         ):
             await book._connection.execute(insert(table).values(values))

@@ -42,7 +42,7 @@ from tracker.model import (
 )
 from tracker.store import past_copies
 from tracker.store.pace import Pace
-from tracker.store.totals import Total, kept_totals
+from tracker.store.totals import Counted, Total, folded, kept_totals
 
 GROUP = 3
 OPEN, CLICK = frozenset({Purpose.OPEN}), frozenset({Purpose.CLICK})
@@ -118,6 +118,31 @@ async def test_a_superseded_notice_shifts_no_figure_of_a_message_of_many(few: Wo
     assert await few.store.supersede("2026-1", at(1), PROOF)
     assert await figures_on(few, 1) == before
     assert few.count("events") == 0
+
+
+async def test_a_copy_that_is_measured_for_two_purposes_is_counted_once(few: World) -> None:
+    for number in range(4):
+        sent = await sent_to(few, number, days=5)
+        if number:
+            assert await few.store.record(opened(sent), on(0))
+        if number > 1:
+            assert await few.store.record(clicked(sent, agent=Agent.MACHINE), on(0))
+    await few.give(person(0), CLICK, days=20)
+    await few.give(person(3), CLICK, days=20)
+    assert await whole(few, 5) == Counted(0, 0, 0)
+    await sweep(few, 6)
+    assert await whole(few, 6) == Counted(2, 2, 0), "two are measured for something still"
+    await sweep(few, 21)
+    assert await whole(few, 21) == Counted(4, 2, 1), "an open that expired before the copy says nothing of it any more"
+    await sent_to(few, 9, 21)
+    await sweep(few, RETENTION + 1)
+    assert await whole(few, RETENTION + 1) == Counted(4, 2, 1)
+
+
+async def whole(world: World, day: int) -> Counted:
+    async with world.store._database.read() as connection:
+        found = await folded(connection, [OFFER], on(day), GROUP)
+    return found[OFFER].measured if found else Counted(0, 0, 0)
 
 
 async def test_nothing_is_folded_of_a_message_of_few(few: World) -> None:

@@ -182,7 +182,7 @@ NOT_PERSONAL: Final[Mapping[str, str]] = {
     # counts of at least `minimum_group` people, and what stays of them, rounded
     "folded": "message purpose since_hour people measured by_people by_machines",
     "folded_links": "message number by_people by_machines",
-    "folded_copies": "message count",
+    "folded_copies": "message count measured by_people by_machines",
     "folded_days": "day",
     "totals": "id month sent tracked open_measured opened opened_by_machines "
     "click_measured clicked clicked_by_machines",

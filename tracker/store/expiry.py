@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Column, Row, Table, and_, bindparam, delete, exists, func, or_, select
+from sqlalchemy import Column, ColumnElement, Row, Table, and_, bindparam, delete, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.core.calendar import hour_of, later
@@ -84,28 +84,26 @@ async def end_grants(
     The rows of grants, tracked and events that went, by table. Raises StoreUnavailable.
     """
     ended: Counter[str] = Counter()
-    dead = select(grants.c.recipient, grants.c.purpose).where(
-        or_(grants.c.last_day < today, grants.c.notice_version.in_(superseded(today)))
-    )
+    dead = or_(grants.c.last_day < today, grants.c.notice_version.in_(superseded(today)))
     pace = Pace(least=5, most=GRANTS)
     while True:
         taken = pace.rows
         async with database.write() as connection:
             with pace.measured():
-                people: dict[Purpose, list[int]] = defaultdict(list)
-                purposes: dict[int, set[Purpose]] = defaultdict(set)
-                for recipient, purpose in await connection.execute(dead.limit(taken)):
-                    people[purpose].append(recipient)
-                    purposes[recipient].add(purpose)
-                if MAIL_PURPOSES & people.keys():
-                    await hold_folding(connection)
-                for purpose in MAIL_PURPOSES & people.keys():
-                    await fold(connection, of_grants(purpose, people[purpose]), hour_of(now), minimum_group)
-                    ended += await _going_along(connection, people[purpose], purpose)
+                purposes = await _ending(connection, dead, taken)
+                people: dict[frozenset[Purpose], list[int]] = defaultdict(list)
                 for recipient, theirs in purposes.items():
-                    await expire(connection, ledger_key, recipient, frozenset(theirs), now, later(today, proof_days))
+                    people[theirs & MAIL_PURPOSES].append(recipient)
+                await hold_folding(connection)
+                for ending, those in people.items():
+                    if not ending:
+                        continue
+                    await fold(connection, of_grants(ending, those), hour_of(now), minimum_group)
+                    ended += await _going_along(connection, those, ending)
+                for recipient, theirs in purposes.items():
+                    await expire(connection, ledger_key, recipient, theirs, now, later(today, proof_days))
         ended[grants.name] += sum(map(len, purposes.values()))
-        if sum(map(len, purposes.values())) < taken:
+        if not purposes:
             return ended
         await pace.rest()
 
@@ -152,9 +150,21 @@ async def expire(
     await append(connection, ledger_key, statement)
 
 
-async def _going_along(connection: AsyncConnection, people: Sequence[int], purpose: Purpose) -> Counter[str]:
-    """The rows that the schema's cascades delete with grants of PEOPLE for PURPOSE, by table."""
-    theirs = and_(tracked.c.recipient.in_(people), tracked.c.purpose == purpose)
+async def _ending(connection: AsyncConnection, dead: ColumnElement[bool], count: int) -> dict[int, frozenset[Purpose]]:
+    """The purposes of which people have DEAD grants, all of each person's, for about COUNT grants."""
+    some = (await connection.execute(select(grants.c.recipient).where(dead).limit(count))).scalars().all()
+    theirs = select(grants.c.recipient, grants.c.purpose).where(grants.c.recipient.in_(some), dead)
+    purposes: dict[int, set[Purpose]] = defaultdict(set)
+    for recipient, purpose in await connection.execute(theirs):
+        purposes[recipient].add(purpose)
+    return {recipient: frozenset(ended) for recipient, ended in purposes.items()}
+
+
+async def _going_along(
+    connection: AsyncConnection, people: Sequence[int], purposes: frozenset[Purpose]
+) -> Counter[str]:
+    """The rows that the schema's cascades delete with grants of PEOPLE for PURPOSES, by table."""
+    theirs = and_(tracked.c.recipient.in_(people), tracked.c.purpose.in_(purposes))
     of_events = select(func.count()).select_from(
         tracked.join(
             events,

@@ -26,6 +26,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    true,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -50,6 +51,9 @@ from tracker.store.upsert import upsert
 ENOUGH: Final = 1_000
 """People that are counted at once at most; more change no decision."""
 
+TOGETHER: Final = 1_000
+"""Messages that one statement names at most: drivers take only so many."""
+
 Pair = tuple[bytes, Purpose]
 
 
@@ -59,25 +63,41 @@ class Batch:
 
     copy: Select[Any]
     """message, recipient, sent_hour, last_day, delivery and purpose of each."""
-    stays: Callable[[FromClause], ColumnElement[bool]] | None
-    """Whether a row of `tracked` is none of them; None: nobody among them has other copies for the purpose."""
+    stays: Callable[[ColumnElement[int], ColumnElement[bytes]], ColumnElement[bool]] | None
+    """Whether a last day and an id are those of none of them; None: nobody has other copies for the purpose."""
+    wholly: ColumnElement[bool]
+    """Whether nothing of a copy stays: it goes for every purpose that it was measured for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """What a batch holds of one message and purpose."""
+
+    copies: int
+    people: int
+    """Different ones."""
 
 
 def of_day(day: Day, upto: bytes | None = None) -> Batch:
     """The copies whose last day is DAY, in the order of their ids as far as UPTO (None: all)."""
     here = deliveries.c.last_day == day if upto is None else _upto(day, upto)
 
-    def stays(others: FromClause) -> ColumnElement[bool]:
-        elsewhere = others.c.last_day != day
-        return elsewhere if upto is None else or_(elsewhere, others.c.delivery > upto)
+    def stays(last_day: ColumnElement[int], delivery: ColumnElement[bytes]) -> ColumnElement[bool]:
+        return last_day != day if upto is None else or_(last_day != day, delivery > upto)
 
-    return Batch(_copies().where(here), stays)
+    return Batch(_copies().where(here), stays, true())
 
 
-def of_grants(purpose: Purpose, people: Collection[int]) -> Batch:
-    """The copies that are measured for PURPOSE by grants of PEOPLE: all of theirs."""
-    here = and_(tracked.c.recipient.in_(people), tracked.c.purpose == purpose)
-    return Batch(_copies().where(here), None)
+def of_grants(purposes: Collection[Purpose], people: Collection[int]) -> Batch:
+    """The copies that are measured for one of PURPOSES by grants of PEOPLE: all of theirs."""
+    here = and_(tracked.c.recipient.in_(people), tracked.c.purpose.in_(purposes))
+    others = tracked.alias("others")
+    left = exists().where(
+        others.c.last_day == tracked.c.last_day,
+        others.c.delivery == tracked.c.delivery,
+        others.c.purpose.not_in(purposes),
+    )
+    return Batch(_copies().where(here), None, ~left)
 
 
 async def hold_folding(connection: AsyncConnection) -> None:
@@ -92,15 +112,28 @@ async def hold_folding(connection: AsyncConnection) -> None:
 async def fold(connection: AsyncConnection, batch: Batch, hour: Hour, minimum_group: int) -> None:
     """Go on counting BATCH, which expires in HOUR and is still there, in its messages of MINIMUM_GROUP people."""
     large = await _large(connection, batch, minimum_group)
-    if not large:
-        return
+    for at in range(0, len(large), TOGETHER):
+        await _fold_messages(connection, batch, large[at : at + TOGETHER], hour, minimum_group)
+
+
+async def _fold_messages(
+    connection: AsyncConnection, batch: Batch, large: Sequence[bytes], hour: Hour, minimum_group: int
+) -> None:
     copy = batch.copy.where(deliveries.c.message.in_(large)).subquery()
-    counted = select(copy.c.message, copy.c.purpose, func.count()).group_by(copy.c.message, copy.c.purpose)
-    measured = {(message, Purpose(purpose)): count for message, purpose, count in await connection.execute(counted)}
-    people = await _groups(connection, batch, measured, hour, minimum_group)
-    if not people:
+    people = func.count(copy.c.recipient.distinct())
+    counted = select(copy.c.message, copy.c.purpose, func.count(), people).group_by(copy.c.message, copy.c.purpose)
+    here = {
+        (message, Purpose(purpose)): _Here(copies, different)
+        for message, purpose, copies, different in await connection.execute(counted)
+    }
+    groups = await _groups(connection, batch, here, hour, minimum_group)
+    if not groups:
         return
-    touched = await touches(connection, copy, events.c.purpose)
+    of = {purpose: [message for message, each in groups if each is purpose] for _, purpose in groups}
+    enough = batch.copy.where(
+        or_(*(and_(tracked.c.purpose == purpose, deliveries.c.message.in_(keys)) for purpose, keys in of.items()))
+    )
+    touched = await touches(connection, enough.subquery(), events.c.purpose)
     add = upsert(folded)
     await connection.execute(
         add.on_conflict_do_update(
@@ -115,24 +148,26 @@ async def fold(connection: AsyncConnection, batch: Batch, hour: Hour, minimum_gr
                 "purpose": purpose,
                 "since_hour": hour + 1,
                 "people": more,
-                "measured": measured[message, purpose],
+                "measured": here[message, purpose].copies,
                 **_by(touched.get((message, purpose), (0, 0))),
             }
-            for (message, purpose), more in people.items()
+            for (message, purpose), more in groups.items()
         ],
     )
-    await _fold_links(connection, batch, [message for message, purpose in people if purpose is Purpose.CLICK])
+    await _fold_any(connection, enough.where(batch.wholly).subquery(), {message for message, _ in groups})
+    await _fold_links(connection, batch, of.get(Purpose.CLICK, ()))
 
 
 async def fold_copies(connection: AsyncConnection, day: Day, upto: bytes | None = None) -> None:
     """Go on counting that copies of DAY (as far as UPTO) went out, where the message has anything folded."""
     here = deliveries.c.last_day == day if upto is None else _upto(day, upto)
     counted = (
-        select(deliveries.c.message, func.count())
+        select(deliveries.c.message, func.count(), literal(0), literal(0), literal(0))
         .where(here, exists().where(folded.c.message == deliveries.c.message))
         .group_by(deliveries.c.message)
     )
-    add = upsert(folded_copies).from_select(["message", "count"], counted)
+    columns = ["message", "count", "measured", "by_people", "by_machines"]
+    add = upsert(folded_copies).from_select(columns, counted)
     await connection.execute(
         add.on_conflict_do_update(
             index_elements=["message"], set_={"count": folded_copies.c.count + add.excluded.count}
@@ -221,26 +256,44 @@ async def _large(connection: AsyncConnection, batch: Batch, minimum_group: int) 
 
 
 async def _groups(
-    connection: AsyncConnection, batch: Batch, pairs: Collection[Pair], hour: Hour, minimum_group: int
+    connection: AsyncConnection, batch: Batch, here: Mapping[Pair, _Here], hour: Hour, minimum_group: int
 ) -> Mapping[Pair, int]:
-    """Those of PAIRS that have enough people, each with how many more of them are counted in `folded` from now on."""
+    """The pairs that have enough people, each with how many more of them are counted in `folded` from now on."""
+    keys = {message for message, _ in here}
     known = {
         (row.message, row.purpose): row
-        for row in await connection.execute(select(folded).where(folded.c.message.in_({pair[0] for pair in pairs})))
+        for row in await connection.execute(select(folded).where(folded.c.message.in_(keys)))
     }
+    elsewhere = await _also_elsewhere(connection, batch, keys)
     groups = {}
-    for message, purpose in pairs:
-        row = known.get((message, purpose))
-        if row is None:
-            enough = await people_measured(connection, message, purpose, minimum_group) >= minimum_group
-        else:
-            enough = await is_group(connection, row, minimum_group)
-        if enough and row is not None and row.people >= minimum_group:
-            groups[message, purpose] = 0
-        elif enough:
+    for pair, found in here.items():
+        row = known.get(pair)
+        if row is not None and row.people >= minimum_group:
+            groups[pair] = 0
+        elif found.people >= minimum_group or await _are_there(connection, pair, row, minimum_group):
             since = hour + 1 if row is None else row.since_hour
-            groups[message, purpose] = await _leaving(connection, batch, message, purpose, since)
+            alone = row is None and pair[0] not in elsewhere
+            groups[pair] = found.people if alone else await _leaving(connection, batch, *pair, since)
     return groups
+
+
+async def _are_there(connection: AsyncConnection, pair: Pair, row: Any | None, minimum_group: int) -> bool:
+    if row is not None:
+        return await is_group(connection, row, minimum_group)
+    return await people_measured(connection, *pair, minimum_group) >= minimum_group
+
+
+async def _also_elsewhere(connection: AsyncConnection, batch: Batch, keys: Collection[bytes]) -> Collection[bytes]:
+    """Those of the messages KEYS of which copies stay when BATCH is gone."""
+    if batch.stays is None:
+        return set()
+    copies = deliveries.alias("copies")
+    staying = exists().where(
+        copies.c.message == messages.c.id,
+        batch.stays(copies.c.last_day, copies.c.id),
+        copies.c.last_day.not_in(folded_already()),
+    )
+    return set((await connection.execute(select(messages.c.id).where(messages.c.id.in_(keys), staying))).scalars())
 
 
 async def _leaving(connection: AsyncConnection, batch: Batch, message: bytes, purpose: Purpose, since: int) -> int:
@@ -252,7 +305,7 @@ async def _leaving(connection: AsyncConnection, batch: Batch, message: bytes, pu
         left = exists().where(
             others.c.recipient == copy.c.recipient,
             others.c.purpose == purpose,
-            batch.stays(others),
+            batch.stays(others.c.last_day, others.c.delivery),
             sent.c.last_day == others.c.last_day,
             sent.c.id == others.c.delivery,
             sent.c.message == message,
@@ -262,6 +315,31 @@ async def _leaving(connection: AsyncConnection, batch: Batch, message: bytes, pu
         leaving = leaving.where(~left)
     people = leaving.distinct().limit(ENOUGH).subquery()
     return int((await connection.execute(select(func.count()).select_from(people))).scalar_one())
+
+
+async def _fold_any(connection: AsyncConnection, copy: FromClause, keys: Collection[bytes]) -> None:
+    """Count COPY, which is of the messages KEYS, once for each delivery."""
+    distinct = select(copy.c.message, func.count(copy.c.delivery.distinct())).group_by(copy.c.message)
+    measured = {message: count for message, count in await connection.execute(distinct)}  # noqa: C416 - rows are no mapping
+    touched = await touches(connection, copy, literal(0))
+    add = upsert(folded_copies)
+    await connection.execute(
+        add.on_conflict_do_update(
+            index_elements=["message"],
+            set_={
+                name: folded_copies.c[name] + add.excluded[name] for name in ("measured", "by_people", "by_machines")
+            },
+        ),
+        [
+            {
+                "message": message,
+                "count": 0,
+                "measured": measured.get(message, 0),
+                **_by(touched.get((message, 0), (0, 0))),
+            }
+            for message in keys
+        ],
+    )
 
 
 async def _fold_links(connection: AsyncConnection, batch: Batch, of_messages: Sequence[bytes]) -> None:

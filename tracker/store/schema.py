@@ -352,9 +352,13 @@ folded_links = _table(
     PrimaryKeyConstraint("message", "number"),
 )
 folded_copies = _table(
+    # Of copies whatever they were measured for: one with two purposes is one of them.
     "folded_copies",
     _column("message", LargeBinary, ForeignKey("messages.id", ondelete="CASCADE")),
-    _column("count", Number),
+    _column("count", Number),  # that went out tracked
+    _column("measured", Number),
+    _column("by_people", Number),
+    _column("by_machines", Number),
     PrimaryKeyConstraint("message"),
 )
 folded_days = _table(

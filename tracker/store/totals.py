@@ -21,8 +21,8 @@ from tracker.store.schema import folded as folded_rows
 
 
 @dataclass(frozen=True, slots=True)
-class FoldedPurpose:
-    """Copies that were measured for one purpose until they expired: all, touched by people, by machines alone."""
+class Counted:
+    """Copies that were measured until they expired: all of them, touched by people, by machines alone."""
 
     measured: int
     by_people: int
@@ -35,7 +35,9 @@ class Folded:
 
     copies: int = 0
     """That went out tracked."""
-    purposes: Mapping[Purpose, FoldedPurpose] = field(default_factory=dict)
+    measured: Counted = Counted(0, 0, 0)
+    """For any purpose: a copy with two of them is one."""
+    purposes: Mapping[Purpose, Counted] = field(default_factory=dict)
     links: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     """The number of a link → followed by people, by machines alone."""
 
@@ -67,43 +69,43 @@ async def folded(
     """
     if not messages:
         return {}
-    purposes: dict[bytes, dict[Purpose, FoldedPurpose]] = defaultdict(dict)
+    purposes: dict[bytes, dict[Purpose, Counted]] = defaultdict(dict)
     rows = await connection.execute(select(folded_rows).where(folded_rows.c.message.in_(messages)))
     for row in rows.all():
         if await is_group(connection, row, minimum_group, today):
-            purposes[row.message][row.purpose] = FoldedPurpose(row.measured, row.by_people, row.by_machines)
+            purposes[row.message][row.purpose] = Counted(row.measured, row.by_people, row.by_machines)
     if not purposes:
         return {}
     copies = await connection.execute(select(folded_copies).where(folded_copies.c.message.in_(purposes)))
-    counts = {row.message: row.count for row in copies.mappings()}
+    counts = {row["message"]: row for row in copies.mappings()}
     clicks = [message for message, of_purpose in purposes.items() if Purpose.CLICK in of_purpose]
     followed: dict[bytes, dict[int, tuple[int, int]]] = defaultdict(dict)
     for row in await connection.execute(select(folded_links).where(folded_links.c.message.in_(clicks))):
         followed[row.message][row.number] = (row.by_people, row.by_machines)
     return {
-        message: Folded(counts.get(message, 0), of_purpose, followed[message])
+        message: Folded(
+            counts[message]["count"],
+            Counted(*(counts[message][name] for name in ("measured", "by_people", "by_machines"))),
+            of_purpose,
+            followed[message],
+        )
         for message, of_purpose in purposes.items()
     }
 
 
 def together(figures: MessageFigures, more: Folded) -> MessageFigures:
-    """FIGURES of what is still measured, with MORE added; those of its links hold it already.
-
-    How many of the expired copies were both opened and clicked is not known any more: they are told as few as can be.
-    """
-    gone = {purpose: more.purposes.get(purpose, FoldedPurpose(0, 0, 0)) for purpose in Purpose}
+    """FIGURES of what is still measured, with MORE added; those of its links hold it already."""
+    gone = {purpose: more.purposes.get(purpose, Counted(0, 0, 0)) for purpose in Purpose}
     measurable = {
         purpose: figures.measurable.get(purpose, 0) + gone[purpose].measured
         for purpose in figures.measurable.keys() | more.purposes.keys()
     }
-    engaged = max(one.by_people for one in gone.values())
-    by_machines = max(one.by_machines for one in gone.values())
     return replace(
         figures,
         measurable=measurable,
-        measured=figures.measured + more.copies,
-        engaged=figures.engaged + engaged,
-        machines_only=figures.machines_only + min(by_machines, more.copies - engaged),
+        measured=figures.measured + more.measured.measured,
+        engaged=figures.engaged + more.measured.by_people,
+        machines_only=figures.machines_only + more.measured.by_machines,
         opened=figures.opened + gone[Purpose.OPEN].by_people,
         opened_by_machines_only=figures.opened_by_machines_only + gone[Purpose.OPEN].by_machines,
         clicked=figures.clicked + gone[Purpose.CLICK].by_people,

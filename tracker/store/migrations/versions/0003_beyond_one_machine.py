@@ -34,7 +34,12 @@ def _make_totals() -> None:
         *_numbers("number", "by_people", "by_machines"),
         sa.PrimaryKeyConstraint("message", "number"),
     )
-    _table("folded_copies", _message(), *_numbers("count"), sa.PrimaryKeyConstraint("message"))
+    _table(
+        "folded_copies",
+        _message(),
+        *_numbers("count", "measured", "by_people", "by_machines"),
+        sa.PrimaryKeyConstraint("message"),
+    )
     _table("folded_days", _column("day"), sa.PrimaryKeyConstraint("day"))
     _table(
         "totals",
