@@ -49,6 +49,7 @@ IMPOSSIBLE = {
     "oidc_issuer": ["http://login.example.com", "login.example.com", "https://a.example/?x=1", "https://a.example/#x"],
     "oidc_client_id": ["a\nb"],
     "oidc_client_secret": ["a\nb"],
+    "crm_key": ["a\nb"],
     "crm_url": ["https://crm.example.com/", "ftp://crm.example.com/{reference}", "https://{reference}/",
                 "https://crm.example.com/{reference}/{reference}", "javascript:alert({reference})"],
     "dashboard_url": ["", "http://dash.example.com", "https://dash.example.com/path"],
