@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIN    := -c deploy/constraints.txt
+SECONDS ?= 600
 
-.PHONY: demo test fuzz bench law lint tools clean
+.PHONY: demo test fuzz bench soak law agents lint tools clean
 
 demo: $(VENV)/.run
 	$(BIN)/tracker demo
@@ -18,8 +19,14 @@ fuzz: $(VENV)/.test
 bench: $(VENV)/.bench
 	$(BIN)/python -m tests.bench
 
+soak: $(VENV)/.test
+	$(BIN)/python -m tests.soak --seconds $(SECONDS)
+
 law: $(VENV)/.test
 	$(BIN)/python -m tests.law
+
+agents: $(VENV)/.test
+	$(BIN)/python -m tests.agents
 
 tools:
 	@sh tests/tools.sh

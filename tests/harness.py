@@ -23,6 +23,7 @@ from typing import IO, Any, Self
 
 PATIENCE = 60
 """Seconds after which a process that should have answered has failed."""
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
 CONTROLLER, CONTACT = "Werkstatt Nord GmbH", "privacy@werkstatt-nord.example"
 
 
@@ -56,11 +57,16 @@ class Installation:
             "TRACKER_PRIVATE_LISTEN": f"127.0.0.1:{private}",
             "TRACKER_DASHBOARD_LISTEN": f"127.0.0.1:{dashboard}",
             "TRACKER_DASHBOARD_URL": self.dashboard_url,
+            "TRACKER_MACHINE_SECONDS": "0",  # tests open at once what they sent
             **settings,
         }
         self._server: subprocess.Popen[str] | None = None
         self._log: IO[bytes] | None = None
         self.key = ""
+        self.files: int | None = None
+        """How many files the server may have open; None: as many as this process."""
+        self.program = ("tracker", "serve")
+        """What is run as the server."""
 
     @classmethod
     def made(cls, folder: Path, **settings: str) -> Self:
@@ -91,7 +97,9 @@ class Installation:
             input=stdin, capture_output=True, env=self.environment, cwd=self.folder.parent,
             timeout=PATIENCE, check=False,
         )  # fmt: skip
-        assert done.returncode == status, f"tracker {words[0]} exited {done.returncode}: {done.stderr.decode()}"
+        assert done.returncode == status, (
+            f"tracker {words[0]} exited {done.returncode}: {done.stderr!r} {done.stdout!r}"
+        )
         return done
 
     # --- the server ---
@@ -105,23 +113,40 @@ class Installation:
         assert self._server is not None
         return self._server.pid
 
-    def start(self) -> None:
-        """Start `tracker serve` and wait until it says that it listens."""
+    @property
+    def processes(self) -> list[int]:
+        """The server and all that it started."""
+        found = [self.pid]
+        for pid in found:
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                found += map(int, (task / "children").read_text().split())
+        return found
+
+    def start(self, workers: int | None = None) -> None:
+        """Start `tracker serve`, with so many WORKERS if that is said, and wait until it says that it listens."""
         self._log = self.log_file.open("ab")
         self._server = subprocess.Popen(
-            [sys.executable, "-m", "tracker", "serve"],
+            [*self._limits(), sys.executable, "-m", *self.program, *_arguments(workers)],
             stdout=subprocess.PIPE, stderr=self._log, env=self.environment, cwd=self.folder.parent, text=True,
         )  # fmt: skip
         assert self._server.stdout is not None
         line = self._server.stdout.readline()
         assert "listening" in line, f"the server did not start: {line!r} {self.log_file.read_text()}"
 
+    def _limits(self) -> list[str]:
+        return [] if self.files is None else ["prlimit", f"--nofile={self.files}:{self.files}"]
+
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send the signal and wait for the end; the exit status."""
         assert self._server is not None
+        self._server.send_signal(how)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait for the server's end; the exit status."""
+        assert self._server is not None
         assert self._log is not None
         assert self._server.stdout is not None
-        self._server.send_signal(how)
         status = self._server.wait(PATIENCE)
         self._server.stdout.close()
         self._log.close()
@@ -146,8 +171,9 @@ class Installation:
     # --- its doors ---
 
     def public(self, method: str, path: str, body: bytes | None = None, /, **headers: str) -> Reply:
-        """A stranger's request, from the peer address 127.0.0.77."""
-        return ask(self.public_url, method, path, body, _named(headers), source="127.0.0.77")
+        """A stranger's request with a browser, from the peer address 127.0.0.77."""
+        named = {"User-Agent": BROWSER, **_named(headers)}
+        return ask(self.public_url, method, path, body, named, source="127.0.0.77")
 
     def api(self, method: str, path: str, body: object = None, key: str | None = None, **headers: str) -> Reply:
         """A caller's request; BODY is sent as it is when it is bytes, as JSON otherwise."""
@@ -216,6 +242,10 @@ def _first() -> Installation:
     folder = tempfile.mkdtemp(prefix="tracker-")
     atexit.register(shutil.rmtree, folder)
     return Installation.made(Path(folder) / "tracker")
+
+
+def _arguments(workers: int | None) -> list[str]:
+    return [] if workers is None else ["--workers", str(workers)]
 
 
 def free_port() -> int:

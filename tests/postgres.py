@@ -44,8 +44,10 @@ def programs() -> Path | None:
 class Cluster:
     """A server with databases."""
 
-    def __init__(self, **settings: str) -> None:
+    def __init__(self, certificate: bytes = b"", key: bytes = b"", **settings: str) -> None:
+        """With a CERTIFICATE and its KEY it speaks TLS."""
         self._bin = programs()
+        self._certificate, self._key = certificate, key
         self._settings = {**SETTINGS, **settings}
         self.port = free_port()
         self._numbers = itertools.count(1)
@@ -58,6 +60,13 @@ class Cluster:
         self._run(
             "initdb", "--pgdata", self.data, "--auth=trust", "--username", USER, "--no-sync", "-EUTF8", "--no-locale"
         )
+        if self._certificate:
+            self._settings["ssl"] = "on"
+            for name, octets in (("server.crt", self._certificate), ("server.key", self._key)):
+                (self.data / name).write_bytes(octets)
+                (self.data / name).chmod(0o600)
+                if os.geteuid() == 0:
+                    shutil.chown(self.data / name, "postgres", "postgres")
         self.start()
         return self
 

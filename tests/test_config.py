@@ -21,8 +21,9 @@ IN_THE_CONTRACT = [
     "label_from", "resign_domains", "mode",
 ]  # fmt: skip
 BEYOND_IT = [
-    "language", "rewrite_visible_urls", "excluded_links", "plan_cache", "confirmations_per_day", "controller_address",
-    "data_protection_officer", "supervisory_authority", "purposes", "data_recipients", "hosting", "transfers",
+    "language", "rewrite_visible_urls", "excluded_links", "plan_cache", "confirmations_per_day", "blocked_hosts",
+    "bodies_in_flight", "controller_address", "data_protection_officer", "supervisory_authority", "purposes",
+    "data_recipients", "hosting", "transfers", "machine_seconds",
     "dashboard_url", "crm_url", "crm_key", "oidc_issuer", "oidc_client_id", "oidc_client_secret",
 ]  # fmt: skip
 REQUIRED = {"TRACKER_CONTROLLER": "Werkstatt Nord GmbH", "TRACKER_CONTACT": "privacy@werkstatt-nord.example"}
@@ -62,13 +63,16 @@ IMPOSSIBLE = {
     ],
     "key_file": [""],
     "journal": [""],
+    "blocked_hosts": [""],
     "retention_days": ["", "0", "-1", "1.5", "ninety", "3651", "1e2", "\u0663"],
     "proof_days": ["0"],
     "consent_days": ["0"],
     "backup_days": ["0"],
     "minimum_group": ["1", "0"],
     "max_message": ["", "0", "25 apples", "-1", "999 GiB", "1.5 MiB"],
+    "bodies_in_flight": ["", "0", "1 kB", "lots", "2 TiB"],
     "plan_cache": ["", "maybe", "2"],
+    "machine_seconds": ["", "-1", "3601", "10s"],
     "text_links": ["", "maybe", "2"],
     "rewrite_visible_urls": ["", "maybe"],
     "excluded_links": [

@@ -40,6 +40,7 @@ async def examine(settings: Callable[[], Settings], now: datetime) -> tuple[Find
         return (*found, _wrong("database", error))
     try:
         found += [Finding("database", fine=True), *await _ledger(store, day_of(now))]
+        found.append(await _durable(store))
         found += [await _journal(store, Journal(effective.journal, ring.journal_key))]
         found += [_apart(effective.key_file, await store.backup_folder())]
         found += told(await store.notices(), effective)
@@ -68,6 +69,12 @@ async def _ledger(store: Store, today: Day) -> list[Finding]:
             why="" if broken is None else f"entry {broken} was changed or removed, or stands in another's place",
         ),
     ]
+
+
+async def _durable(store: Store) -> Finding:
+    kept = await store.keeps_commits()
+    why = "" if kept else "the server's synchronous_commit is off: hits and withdrawals can be lost"
+    return Finding("what is acknowledged stays, whatever ends", fine=kept, why=why)
 
 
 async def _journal(store: Store, journal: Journal) -> Finding:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -12,6 +12,7 @@ from typing import Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tracker.config import Settings, load, write_default
+from tracker.core.calendar import day_of
 from tracker.core.keys import KeyRing
 from tracker.doors.pages import templates_folder
 from tracker.keyfile import KeyFile
@@ -41,7 +42,7 @@ async def create(
     made is gone again. Raises BadSetting, and SetupError when something that would be written is there already.
     """
     config = folder / CONFIG_NAME
-    with ExitStack() as undo:
+    async with AsyncExitStack() as undo:
         _make_folder(folder, undo)
         write_default(config, controller=controller, contact=contact, public_url=public_url, language=language)
         undo.callback(config.unlink)
@@ -52,9 +53,11 @@ async def create(
                 raise SetupError(f"{path.name} is there already; nothing was overwritten")
         ring = KeyFile(settings.key_file).create(now, secrets.token_bytes)
         undo.callback(settings.key_file.unlink)
-        if database is not None:
-            undo.callback(_remove_database, database)
+        if database is not None:  # a file that was begun is ours, a database on a server only when it is made
+            undo.push_async_callback(Store.unmake, settings.database_url)
         await Store.create(settings.database_url, fingerprint=ring.fingerprint, notices=first_notices(settings))
+        if database is None:
+            undo.push_async_callback(Store.unmake, settings.database_url)
         undo.callback(_remove_journal, settings.journal, settings.journal.exists())
         await begin_journal(settings, ring, now)
         undo.pop_all()
@@ -62,11 +65,15 @@ async def create(
 
 
 async def begin_journal(settings: Settings, ring: KeyRing, now: datetime) -> None:
-    """Make an empty journal and let the database know it. Raises BadJournal, StoreUnavailable."""
+    """Make an empty journal, let the database know it, and make room for the first week.
+
+    Raises BadJournal, StoreUnavailable.
+    """
     journal = Journal(settings.journal, ring.journal_key)
     mark = journal.create(now, secrets.token_bytes)
     store = await Store.open(settings.database_url, ledger_key=ring.ledger_key, fingerprint=ring.fingerprint)
     try:
+        await store.make_room(day_of(now), settings.retention_days)
         async with store.restoring() as book:
             await book.set_mark(journal.id, mark)
     finally:
@@ -92,18 +99,13 @@ def _text(settings: Settings, language: Language) -> str:
     )
 
 
-def _make_folder(folder: Path, undo: ExitStack) -> None:
+def _make_folder(folder: Path, undo: AsyncExitStack) -> None:
     try:
         if not folder.exists():
             folder.mkdir(parents=True)
             undo.callback(folder.rmdir)
     except OSError as error:
         raise SetupError(f"the folder cannot be made: {error.strerror}") from None
-
-
-def _remove_database(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def _remove_journal(folder: Path, was_there: bool) -> None:

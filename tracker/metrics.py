@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, values
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
 from tracker.core.calendar import instant_of
@@ -35,12 +36,29 @@ class EventCounts:
     waiting: int
 
 
-class Metrics:
-    """All counts of one process, in a registry of their own."""
+def count_in_common(number: int) -> None:
+    """Let the metrics of this process be kept in a file for NUMBER, so that other processes can add them up.
 
-    def __init__(self) -> None:
+    The environment's PROMETHEUS_MULTIPROC_DIR names the folder, as the library wants it. A number belongs to one
+    process at a time; the next one that has it counts on from there, so that no sum falls when a process is replaced.
+    """
+    values.ValueClass = values.MultiProcessValue(lambda: number)  # type: ignore[no-untyped-call]
+
+
+def forget_present(number: int, folder: Path) -> None:
+    """The process with NUMBER has ended: what it counted stays in FOLDER, what was only so at the moment goes."""
+    mark_process_dead(number, str(folder))  # type: ignore[no-untyped-call]
+
+
+class Metrics:
+    """All counts of one process, or of all that share FOLDER (after `count_in_common`)."""
+
+    def __init__(self, folder: Path | None = None) -> None:
         self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
+        self._all: Collector = self._registry if folder is None else _added_up(folder)
+        self._events = _Events(self._registry)
+        self._process: ProcessCollector | _Process
+        self._process = ProcessCollector(registry=self._registry) if folder is None else _Process(self._registry)
         self._copies = self._counter("tracker_copies", "Copies of messages, by outcome and reason", "outcome", "reason")
         self._left = self._counter("tracker_links_left", "http links of tracked copies that were left alone", "reason")
         self._foreign = self._counter(
@@ -61,14 +79,30 @@ class Metrics:
         self._problems = self._counter("tracker_problems", "API requests refused or failed, by problem", "problem")
         self._answers = self._counter("tracker_http_answers", "HTTP answers", "route", "method", "status")
         self._deleted = self._counter("tracker_rows_expired", "Rows deleted because their last day passed", "table")
+        # Set by the one process that leads: what was said last holds.
         self._overdue = Gauge(
-            "tracker_rows_overdue", "Rows past their last day, not deleted yet", ("table",), registry=self._registry
+            "tracker_rows_overdue",
+            "Rows past their last day, not deleted yet",
+            ("table",),
+            registry=self._registry,
+            multiprocess_mode="mostrecent",
         )
         self._jobs = self._counter("tracker_job_runs", "Runs of background work", "job", "result")
         self._mails = self._counter("tracker_own_mails", "Mails that the tracker was to send itself", "kind", "result")
         self._oldest = Gauge(
-            "tracker_oldest_event_age_seconds", "Age of the oldest event that is stored", registry=self._registry
+            "tracker_oldest_event_age_seconds",
+            "Age of the oldest event that is stored",
+            registry=self._registry,
+            multiprocess_mode="mostrecent",
         )
+        # Looking a label up costs more than counting: these two are counted with every hit.
+        self._answers_of: dict[tuple[str, str, int], Counter] = {}
+        self._hit_of = {
+            (purpose, agent, result): self._hits.labels(kind, _class(agent), result)
+            for purpose, kind in KINDS.items()
+            for agent in (*Agent, None)
+            for result in RESULTS
+        }
         self._start_at_zero()
 
     # --- what flows and doors tell ---
@@ -89,10 +123,9 @@ class Metrics:
 
     def hit(self, purpose: Purpose, agent: Agent | None, result: str) -> None:
         """One request for a pixel or a link; AGENT is None where nobody was told apart, RESULT one of RESULTS."""
-        kind = KINDS[purpose]
-        self._hits.labels(kind, _class(agent), result).inc()
+        self._hit_of[purpose, agent, result].inc()
         if result == "early":
-            self._early.labels(kind).inc()
+            self._early.labels(KINDS[purpose]).inc()
 
     def problem(self, slug: str) -> None:
         """A request to the API was answered with the problem SLUG."""
@@ -100,7 +133,10 @@ class Metrics:
 
     def answered(self, route: str, method: str, status: int) -> None:
         """A request was answered with STATUS; ROUTE is the template, not the path."""
-        self._answers.labels(route, method, str(status)).inc()
+        answers = self._answers_of.get((route, method, status))
+        if answers is None:
+            answers = self._answers_of[route, method, status] = self._answers.labels(route, method, str(status))
+        answers.inc()
 
     def swept(self, deleted: Mapping[str, int]) -> None:
         """A sweep DELETED so many rows of each table."""
@@ -127,13 +163,20 @@ class Metrics:
     # --- what is asked for when somebody looks ---
 
     def watch_events(self, counts: Callable[[], EventCounts]) -> None:
-        """Ask COUNTS for the store's queue whenever metrics are read."""
-        self._registry.register(_EventQueue(counts))
+        """Ask COUNTS for the store's queue whenever metrics are read here, or told to other processes."""
+        self._events.watch(counts)
+
+    def tell(self) -> None:
+        """Bring up to date what is asked for, so that other processes can add it up; told every second."""
+        self._events.look()
+        if isinstance(self._process, _Process):
+            self._process.look()
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """All metrics as the Accept field ACCEPT asks for (Prometheus text or OpenMetrics), and the content type."""
+        self.tell()
         encode, content_type = choose_encoder(accept)
-        return encode(_Untimed(self._registry)), content_type
+        return encode(_Untimed(self._all)), content_type
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self._registry)
@@ -152,9 +195,6 @@ class Metrics:
                 self._mails.labels(mail, result)
         for kind in KINDS.values():
             self._early.labels(kind)
-            for result in RESULTS:
-                for agent in (*Agent, None):
-                    self._hits.labels(kind, _class(agent), result)
 
 
 class _Untimed(Collector):
@@ -170,18 +210,69 @@ class _Untimed(Collector):
             yield metric
 
 
-class _EventQueue(Collector):
+class _Events:
     """The store's queue of events as metrics."""
 
-    def __init__(self, counts: Callable[[], EventCounts]) -> None:
-        self._counts = counts
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._counts: Callable[[], EventCounts] | None = None
+        self._told = EventCounts(0, 0, 0)
+        self._written = Counter("tracker_events_written", "Events committed", registry=registry)
+        self._dropped = Counter("tracker_events_dropped", "Events lost because the queue was full", registry=registry)
+        self._waiting = Gauge(
+            "tracker_events_waiting", "Events waiting to be written", registry=registry, multiprocess_mode="livesum"
+        )
 
-    def collect(self) -> Iterable[Metric]:
-        """The three numbers of this moment."""
-        counts = self._counts()
-        yield CounterMetricFamily("tracker_events_written", "Events committed", value=counts.written)
-        yield CounterMetricFamily("tracker_events_dropped", "Events lost because the queue was full", counts.dropped)
-        yield GaugeMetricFamily("tracker_events_waiting", "Events waiting to be written", value=counts.waiting)
+    def watch(self, counts: Callable[[], EventCounts]) -> None:
+        """Ask COUNTS from now on."""
+        self._counts, self._told = counts, EventCounts(0, 0, 0)
+
+    def look(self) -> None:
+        """Take over the numbers of this moment."""
+        if self._counts is not None:
+            now, before = self._counts(), self._told
+            self._told = now
+            self._written.inc(now.written - before.written)
+            self._dropped.inc(now.dropped - before.dropped)
+            self._waiting.set(now.waiting)
+
+
+_Mode: TypeAlias = Literal["livesum", "livemin", "livemax"]
+
+
+class _Process:
+    """What the library tells of a process, in metrics that can be added up over several."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._source = ProcessCollector(registry=None)
+        self._told = 0.0
+        self._seconds = Counter("process_cpu_seconds", "User and system CPU time spent", registry=registry)
+        modes: dict[str, _Mode] = {
+            "process_resident_memory_bytes": "livesum",
+            "process_virtual_memory_bytes": "livesum",
+            "process_open_fds": "livesum",
+            "process_max_fds": "livemin",
+            "process_start_time_seconds": "livemax",
+        }
+        words = {metric.name: metric.documentation for metric in self._source.collect()}
+        self._present = {
+            name: Gauge(name, words.get(name, name), registry=registry, multiprocess_mode=mode)
+            for name, mode in modes.items()
+        }
+
+    def look(self) -> None:
+        """Take over the numbers of this moment."""
+        for metric in self._source.collect():
+            for sample in metric.samples:
+                if sample.name == "process_cpu_seconds_total":
+                    self._seconds.inc(sample.value - self._told)
+                    self._told = sample.value
+                elif sample.name in self._present:
+                    self._present[sample.name].set(sample.value)
+
+
+def _added_up(folder: Path) -> Collector:
+    """What all processes counted that share FOLDER."""
+    return MultiProcessCollector(None, str(folder))  # type: ignore[no-untyped-call]
 
 
 def _class(agent: Agent | None) -> str:

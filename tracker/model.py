@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
-from typing import ClassVar, NewType
+from typing import ClassVar, NamedTuple, NewType
 
 Day = NewType("Day", int)
 """Days since 1970-01-01, UTC."""
@@ -421,8 +421,7 @@ class UntouchedCopy:
 # --- hits --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """A request for a pixel or a link, as a door saw it. Made in a door, eaten by core/classify; never stored."""
 
     method: str
@@ -432,8 +431,7 @@ class Hit:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """What may be remembered of a hit: that it happened, to which delivery, in which hour."""
 
     last_day: Day
@@ -706,6 +704,12 @@ class TrackerError(Exception):
         super().__init__(detail or self.title)
         self.detail = detail
 
+    @property
+    def explanation(self) -> str:
+        """Three lines for a terminal: what happened, what it means and what to do."""
+        happened = self.title + (f" ({self.detail})" if self.detail else "")
+        return f"{happened}\n  What it means: {self.meaning}\n  What to do:    {self.remedy}"
+
 
 class BadRequest(TrackerError):
     """The caller's request is at fault; nothing was changed."""
@@ -771,6 +775,16 @@ class BodyTooLarge(BadRequest):
     slug = "body-too-large"
     title = "The message is too large to be looked at."
     meaning = "The message was not changed and nothing was recorded."
+    remedy = "Send it as you have it."
+
+
+class BodyTooSlow(BadRequest):
+    """A body that did not arrive in time."""
+
+    status = 408
+    slug = "body-too-slow"
+    title = "The body did not arrive in time."
+    meaning = "The message was not looked at."
     remedy = "Send it as you have it."
 
 
@@ -1063,6 +1077,15 @@ class StoreUnavailable(TrackerError):
     remedy = "Try again in a minute."
 
 
+class AnotherSweep(StoreUnavailable):
+    """Some other process sweeps the same database."""
+
+    slug = "another-sweep"
+    title = "Another sweep of this database is running."
+    meaning = "That one deletes what is past its day; this one deleted nothing."
+    remedy = "Wait until it has ended."
+
+
 class NotJustNow(StoreUnavailable):
     """A page that needs the database while that is away."""
 
@@ -1079,6 +1102,16 @@ class NotRecorded(StoreUnavailable):
     title = "Your withdrawal could not be recorded just now."
     meaning = "Nothing has changed yet."
     remedy = "Please press the button again in a few minutes."
+
+
+class NoRoom(TrackerError):
+    """Bodies of other requests take all the memory that there is for them."""
+
+    status = 503
+    slug = "no-room"
+    title = "Too many large bodies are under way."
+    meaning = "The message was not looked at."
+    remedy = "Send it as you have it; what is no message, send again in a moment."
 
 
 class MailNotSent(TrackerError):
@@ -1141,6 +1174,15 @@ class BadKeyFile(SetupError):
     remedy = "Put the right key file in place with mode 0600 (`chmod 600`); without it old links cannot be verified."
 
 
+class BadBlockFile(SetupError):
+    """The file of blocked hosts cannot be read or written; `detail` says why."""
+
+    slug = "bad-block-file"
+    title = "The file of blocked hosts cannot be used."
+    meaning = "Nothing was changed; a server that runs goes by the list as it read it last."
+    remedy = "Correct the line that is named, or make the file readable: `blocked_hosts` in the settings names it."
+
+
 class CannotRetire(BadKeyFile):
     """The signing key that is to be retired is not there, or is the only one that signs; `detail` says which."""
 
@@ -1172,8 +1214,25 @@ class SchemaBehind(SetupError):
     """The database has not been made, or was made by another release."""
 
     slug = "schema-behind"
-    title = "The database is missing or belongs to another release."
-    remedy = "Run `tracker init` for a new installation; otherwise run the release that made this database."
+    title = "The database is missing or belongs to an older release."
+    remedy = "Run `tracker init` for a new installation; otherwise make a backup and run `tracker upgrade`."
+
+
+class NotMoved(TrackerError):
+    """An installation could not be copied to another database."""
+
+    slug = "not-moved"
+    title = "The installation was not copied to the other database."
+    meaning = "Nothing was kept of the copy. The file is as it was, and the tracker goes on with it."
+    remedy = "Correct what is named above, stop the server, and run the command again."
+
+
+class SchemaAhead(SetupError):
+    """The database was upgraded for a newer release, and this one cannot work with it any more."""
+
+    slug = "schema-ahead"
+    title = "The database was upgraded for a newer release than this."
+    remedy = "Install the release that the other servers run, and start again."
 
 
 class IncompleteNotice(SetupError):

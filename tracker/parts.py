@@ -9,10 +9,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from hashlib import blake2b
 from typing import Final
 
+from tracker.blockfile import BlockFile, BlockSource
 from tracker.config import Settings
-from tracker.core.tokens import Tokens
 from tracker.doors.courier import Courier
 from tracker.doors.next_hop import NextHop
 from tracker.flows.access import Access
@@ -32,11 +33,13 @@ from tracker.flows.report import Figures
 from tracker.flows.send import Sender
 from tracker.flows.subject import Subjects
 from tracker.flows.surveys import Surveys
+from tracker.key_source import KeySource
 from tracker.keyfile import KeyFile
 from tracker.metrics import EventCounts, Metrics
-from tracker.model import BadKeyFile, Letter
+from tracker.model import Letter
 from tracker.planner import Planner
 from tracker.policies import consent_policy, disclosure, mail_policy, send_policy, site, survey_policy
+from tracker.post import Post
 from tracker.store.engine import database_file
 from tracker.store.journal import Journal
 from tracker.store.store import Store
@@ -52,30 +55,6 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class KeySource:
-    """The tokens of the key file as it was read last; servers read it again every minute."""
-
-    def __init__(self, file: KeyFile) -> None:
-        self._file = file
-        self._tokens = Tokens(file.load())
-        self.trouble = ""
-
-    def __call__(self) -> Tokens:
-        """The tokens to sign and verify with."""
-        return self._tokens
-
-    async def reload(self, _now: datetime) -> None:
-        """Read the file again; while it cannot be read the old keys stay in use and readiness says so."""
-        try:
-            ring = self._file.load()
-        except BadKeyFile as error:
-            self.trouble = error.detail
-            raise
-        self.trouble = ""
-        if ring != self._tokens.ring:
-            self._tokens = Tokens(ring)
-
-
 @dataclass(frozen=True, slots=True)
 class Parts:
     """Everything that runs, built once."""
@@ -83,6 +62,7 @@ class Parts:
     settings: Settings
     store: Store
     keys: KeySource
+    blocked: BlockSource
     metrics: Metrics
     surveys: Surveys
     sender: Sender
@@ -105,8 +85,8 @@ class Parts:
 
 
 @asynccontextmanager
-async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Parts]:
-    """The parts for SETTINGS, with the store open and in step with the journal.
+async def built(settings: Settings, clock: Clock = utc_now, post: Post | None = None) -> AsyncIterator[Parts]:
+    """The parts for SETTINGS, with the store open and in step with the journal, in a process with the place POST.
 
     On the way out what is queued is written and mailed first, and the ledger's head noted.
 
@@ -117,16 +97,21 @@ async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Par
         os.environ.setdefault("SQLITE_TMPDIR", str(database.parent))
     keys = KeySource(KeyFile(settings.key_file))
     ring = keys().ring
-    metrics = Metrics()
+    blocked = BlockSource(BlockFile(settings.blocked_hosts))
+    post = post or Post()
+    metrics = Metrics(post.folder)
     async with AsyncExitStack() as stack:
+        stack.callback(metrics.tell)
         store = await Store.open(
             settings.database_url,
             ledger_key=ring.ledger_key,
             fingerprint=ring.fingerprint,
             former=ring.former,
+            worker=worker_number(settings, post.number),
             retention_days=settings.retention_days,
             busy_seconds=LOCK_PATIENCE,
         )
+        store.heed_bursts(post.bursts.struck)
         stack.push_async_callback(store.close)
         metrics.watch_events(partial(_event_counts, store))
         journal = Journal(settings.journal, ring.journal_key)
@@ -137,6 +122,7 @@ async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Par
             secrets.token_bytes,
             proof_days=settings.proof_days,
             backup_days=settings.backup_days,
+            leads=post.leads,
         )
         await in_step.start(clock())
         stack.push_async_callback(in_step.stop, clock)
@@ -153,12 +139,13 @@ async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Par
             settings=settings,
             store=store,
             keys=keys,
+            blocked=blocked,
             metrics=metrics,
             surveys=surveys,
             sender=Sender(
                 store, keys, surveys, secrets.token_bytes, send_policy(settings), search=planner.quoted_tokens
             ),
-            hits=Hits(store, keys, metrics),
+            hits=Hits(store, keys, metrics, post.bursts, blocked, settings.machine_seconds),
             consents=consents,
             bulk=Bulk(store, consents, policy, in_step),
             changes=Changes(store),
@@ -175,6 +162,15 @@ async def built(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Par
             asking=asking,
             answers=Answers(store, keys, policy, in_step, settings.public_url),
         )
+
+
+def worker_number(settings: Settings, number: int) -> int:
+    """What tells the counters of process NUMBER from those of other processes, and of other servers of a database.
+
+    Should two servers get the same, they add to the same counters, which is right as well, only slower.
+    """
+    server = f"{os.uname().nodename} {settings.journal}".encode()
+    return int.from_bytes(blake2b(server, digest_size=3).digest(), "big") * 64 + number % 64
 
 
 def posting(settings: Settings, clock: Clock) -> Callable[[Letter], Awaitable[None]] | None:

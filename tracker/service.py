@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
+import sys
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
-from tracker.config import Listen, Settings
+from tracker.config import Settings
 from tracker.core.calendar import day_of
 from tracker.dashboard import Dashboard
 from tracker.doors import api, public
@@ -28,66 +30,103 @@ from tracker.doors.server import Malformed, listen, plain
 from tracker.doors.session_page import SessionPage
 from tracker.flows.surveys import KEPT
 from tracker.flows.sweep import Job, jobs
+from tracker.limits import FEW, connections, raise_open_files
+from tracker.listeners import Sockets, bound, close
 from tracker.logs import report_loop_error
 from tracker.metrics import Metrics
-from tracker.model import BadSetting, StoreUnavailable, TrackerError
+from tracker.model import StoreUnavailable, TrackerError
 from tracker.parts import Clock, Parts, built, utc_now
 from tracker.policies import disclosure, site
+from tracker.post import Post, alone
 from tracker.settings import without_effect
 
 log = logging.getLogger(__name__)
 
+GARBAGE: Final = 10_000
+"""New objects after which garbage in circles is looked for: a burst of hits makes thousands, and no circle."""
+TURN: Final = 0.0005
+"""Seconds that a thread may keep the interpreter's lock while another one waits for it."""
 SOON_AGAIN: Final = timedelta(minutes=5)
 """When background work that failed is tried again, if its turn does not come sooner."""
+TAKE_OVER: Final = timedelta(seconds=1)
+"""How often a process looks whether it leads now."""
+HAND_OVER_SECONDS: Final = 10.0
+"""How long a connection may be idle before a process that hands over to others closes it."""
 
 
 async def serve(
-    settings: Settings, ready: Callable[[], None], *, clock: Clock = utc_now, stop: asyncio.Event | None = None
+    settings: Settings,
+    ready: Callable[[], None],
+    *,
+    clock: Clock = utc_now,
+    stop: asyncio.Event | None = None,
+    post: Post | None = None,
+    sockets: Sockets | None = None,
 ) -> None:
-    """Run all listeners and the background work until SIGTERM, SIGINT or STOP; then finish what was begun.
+    """Run all listeners and the background work until SIGTERM, SIGINT, SIGHUP or STOP; then finish what was begun.
 
-    READY is called once, when requests are answered. Raises SetupError, StoreUnavailable, OSError.
+    READY is called once, when requests are answered. POST: the place of this process, if its server has several;
+    SOCKETS: where it listens, if that is bound already. Raises SetupError, StoreUnavailable, OSError.
     """
-    stopping = stop or asyncio.Event()
+    stopping, post = stop or asyncio.Event(), post or Post()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup, and the parent of several processes, want it
+            loop.add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
-        parts = await stack.enter_async_context(built(settings, clock))
+        if sockets is None:
+            sockets = bound(settings)
+        stack.callback(close, sockets)
+        parts = await stack.enter_async_context(built(settings, clock, post))
         private, public = applications(parts, clock)
         loop.set_exception_handler(report_loop_error)
         count = parts.metrics.answered
-        for name, application, answer in (
-            ("private_listen", private, malformed(parts.metrics.problem)),
-            ("public_listen", public, plain),
-            ("dashboard_listen", Dashboard(parts, clock).application(), plain),
+        most = connections(raise_open_files())
+        if most.public < FEW:
+            log.warning("only %d connections of recipients at a time: the limit on open files is low", most.public)
+        runners = []
+        for name, application, answer, limit in (
+            ("private_listen", private, malformed(parts.metrics.problem), most.private),
+            ("public_listen", public, plain, most.public),
+            ("dashboard_listen", Dashboard(parts, clock).application(), plain, most.dashboard),
         ):
-            runner = await _listening(application, name, getattr(settings, name), partial(_counted, answer, count))
+            counted = partial(_counted, answer, count)
+            runner = await listen(application, sockets[name], malformed=counted, most=limit)
             stack.push_async_callback(runner.cleanup)
-        work = [asyncio.create_task(_repeat(job, parts.metrics, clock)) for job in background(parts)]
+            runners.append(runner)
+        work = [asyncio.create_task(_repeat(job, parts.metrics, clock)) for job in everywhere(parts)]
+        work += [asyncio.create_task(_repeat(job, parts.metrics, clock, post.leads)) for job in once(parts)]
         stack.push_async_callback(_cancel, work)
         for name in sorted(without_effect(settings)):
             log.warning("setting %s is not built in this release and has no effect", name)
         if missing := disclosure(settings).missing():
             log.warning("the privacy notice at /notice is not shown while these are not set: %s", ", ".join(missing))
+        _tuned()
         log.info("serving")
         ready()
-        await stopping.wait()
+        if await _first(post.hand_over, stopping) is post.hand_over:
+            log.info("handing over: finishing what was begun")
+            over = asyncio.gather(*(runner.hand_over(HAND_OVER_SECONDS) for runner in runners))
+            await _until(over, stopping)
         log.info("stopping: finishing what was begun")
+
+
+def _tuned() -> None:
+    """Keep what the interpreter does beside the work from holding up hits.
+
+    What the start made stays for good, and out of every later collection of garbage. The thread of the database asks
+    for the interpreter's lock a few times for each group of events: it is let in at once, not after 5 ms.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE)
+    sys.setswitchinterval(TURN)
 
 
 def _counted(answer: Malformed, count: Callable[[str, str, int], None], status: int) -> web.Response:
     """The answer to a request that cannot be parsed, counted as one of no route and no method that we know."""
     count("-", "OTHER", status)
     return answer(status)
-
-
-async def _listening(application: web.Application, name: str, where: Listen, malformed: Malformed) -> web.AppRunner:
-    """APPLICATION, served at the address that the setting NAME holds. Raises BadSetting when it cannot be."""
-    try:
-        return await listen(application, where.host, where.port, malformed=malformed)
-    except OSError as error:
-        raise BadSetting(f"{name}: {where} cannot be listened on: {error.strerror}") from None
 
 
 def applications(parts: Parts, clock: Clock) -> tuple[web.Application, web.Application]:
@@ -107,6 +146,7 @@ def applications(parts: Parts, clock: Clock) -> tuple[web.Application, web.Appli
         ready=partial(readiness, parts),
         clock=clock,
         max_message=settings.max_message,
+        bodies_in_flight=settings.bodies_in_flight,
         public_url=settings.public_url,
         language=settings.language,
     )
@@ -129,13 +169,28 @@ def applications(parts: Parts, clock: Clock) -> tuple[web.Application, web.Appli
     return private, strangers
 
 
-def background(parts: Parts) -> Iterable[Job]:
-    """The table of background work."""
+def everywhere(parts: Parts) -> Iterable[Job]:
+    """The table of background work that every process does for itself."""
 
     async def read_keys(now: datetime) -> None:
         await parts.keys.reload(now)
         ring = parts.keys().ring
         await parts.store.use_keys(ring.fingerprint, ring.former)
+
+    async def tell(_: datetime) -> None:
+        parts.metrics.tell()
+
+    return (
+        Job("read the key file again", read_keys, timedelta(minutes=1)),
+        Job("look whether hosts were blocked", parts.blocked.reload, timedelta(seconds=1)),
+        Job("keep journal and database in step", parts.in_step.keep, timedelta(seconds=1)),
+        Job("forget what repeated messages look like", parts.surveys.forget, KEPT / 5),
+        Job("let the other processes add up what this one counts", tell, timedelta(seconds=1)),
+    )
+
+
+def once(parts: Parts) -> Iterable[Job]:
+    """The table of background work that one process of a server does for all of them."""
 
     async def look_at_oldest(now: datetime) -> None:
         parts.metrics.oldest_event(await parts.store.oldest_event_hour(), now)
@@ -147,9 +202,6 @@ def background(parts: Parts) -> Iterable[Job]:
         await parts.store.make_room(day_of(now), parts.settings.retention_days)
 
     return (
-        Job("read the key file again", read_keys, timedelta(minutes=1)),
-        Job("keep journal and database in step", parts.in_step.keep, timedelta(seconds=1)),
-        Job("forget what repeated messages look like", parts.surveys.forget, KEPT / 5),
         Job("make partitions a week ahead", make_room, timedelta(days=1)),
         Job("look at the oldest event", look_at_oldest, timedelta(minutes=1)),
         Job("look for rows past their day", look_for_overdue, timedelta(minutes=5)),
@@ -164,15 +216,21 @@ async def readiness(parts: Parts) -> Readiness:
         await parts.store.ping()
     except StoreUnavailable as error:
         trouble["store"] = error.title
-    if parts.in_step.trouble:
-        trouble["journal"] = parts.in_step.trouble
+    if parts.store.is_losing:
+        trouble["events"] = "The store was away for so long that hits are being lost."
+    if parts.in_step.holding:
+        trouble["journal"] = parts.in_step.holding
     if parts.keys.trouble:
         trouble["keys"] = parts.keys.trouble
+    if parts.blocked.trouble:
+        trouble["blocked_hosts"] = parts.blocked.trouble
     return Readiness(trouble)
 
 
-async def _repeat(job: Job, metrics: Metrics, clock: Clock) -> None:
+async def _repeat(job: Job, metrics: Metrics, clock: Clock, leads: Callable[[], bool] = alone) -> None:
     while True:
+        while not leads():
+            await asyncio.sleep(TAKE_OVER.total_seconds())
         pause = min(job.period, SOON_AGAIN)
         try:
             await job.run(clock())
@@ -188,7 +246,24 @@ async def _repeat(job: Job, metrics: Metrics, clock: Clock) -> None:
         await asyncio.sleep(pause.total_seconds())
 
 
-async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+async def _first(*events: asyncio.Event) -> asyncio.Event:
+    """The one of EVENTS that is set first."""
+    waits = {asyncio.create_task(event.wait()): event for event in events}
+    done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    await _cancel(waits)
+    return next(waits[task] for task in waits if task in done)
+
+
+async def _until(work: asyncio.Future[Any], stop: asyncio.Event) -> None:
+    """Wait until WORK is done or STOP is set; then it is called off."""
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait((work, stopped), return_when=asyncio.FIRST_COMPLETED)
+    work.cancel()
+    await _cancel((stopped,))
+    await asyncio.gather(work, return_exceptions=True)
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -27,7 +27,7 @@ FilePath = Annotated[Path, PlainValidator(values.path)]
 
 MAY_HOLD_SECRETS: Final = ("database_url", "smtp_next_hop")
 SECRETS: Final = ("oidc_client_secret",)
-PATHS: Final = ("key_file", "journal")
+PATHS: Final = ("key_file", "journal", "blocked_hosts")
 NOT_BUILT_YET: Final = frozenset(
     {
         "minimum_group", "smtp_listen",
@@ -147,6 +147,10 @@ class Settings(BaseSettings):
     journal: FilePath = Field(
         default=Path("journal"), description="The folder of withdrawals that no restored database may lack."
     )
+    blocked_hosts: FilePath = Field(
+        default=Path("blocked-hosts"),
+        description="The file of hosts whose links ask before they lead on: `tracker link block`.",
+    )
     retention_days: Days = Field(default=90, description="Days after sending for which opens and clicks are kept.")
     proof_days: Days = Field(default=1_095, description="Days for which a consent can be proved after it ended.")
     consent_days: Days = Field(default=730, description="Days after which a consent ends unless it is given again.")
@@ -154,8 +158,17 @@ class Settings(BaseSettings):
     minimum_group: Annotated[int, PlainValidator(values.whole(2, 1_000_000))] = Field(
         default=10, description="How many people a message needs for its totals to outlive its events."
     )
+    machine_seconds: Annotated[int, PlainValidator(values.whole(0, 3_600))] = Field(
+        default=10,
+        description="Seconds after a copy was tracked within which a hit is a program's: mail filters look at a "
+        "message before the person can. More where mail waits in a queue before it leaves; 0: never.",
+    )
     max_message: Annotated[int, PlainValidator(values.size(1, 2**28))] = Field(
         default=25 * 2**20, description="The size up to which a message is tracked, such as 25 MiB."
+    )
+    bodies_in_flight: Annotated[int, PlainValidator(values.size(2**20, 2**40))] = Field(
+        default=256 * 2**20,
+        description="The memory that messages may take at a time in one process; beyond it mail goes out untracked.",
     )
     plan_cache: Annotated[bool, PlainValidator(values.flag)] = Field(
         default=True,

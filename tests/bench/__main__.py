@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from tests.bench import figures, rewriting, serving
+from tests.bench import figures, hits, rewriting, serving, workers
 
 
 def main() -> None:
     """Measure and print."""
-    for title, table in (("Rewriting", rewriting.table), ("Serving", serving.table), ("Figures", figures.table)):
+    for title, table in (
+        ("Rewriting", rewriting.table),
+        ("Serving", serving.table),
+        ("Hits", hits.table),
+        ("Workers", workers.table),
+        ("Figures", figures.table),
+    ):
         print(f"\n{title}")
         for what, ratio, yardstick, aim in table():
-            print(f"  {what:62} {ratio:>15}  of {yardstick:24} aim {aim}", flush=True)
+            print(f"  {what:62} {ratio:>18}  of {yardstick:24} {aim and f'aim {aim}'}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Serving: requests per second of the real server against bare aiohttp handlers, with the same driver."""
+"""Serving mail: requests per second of the real server against a bare aiohttp handler, with the same driver."""
 
 from __future__ import annotations
 
@@ -11,28 +11,16 @@ from pathlib import Path
 from time import perf_counter
 from urllib.parse import urlsplit
 
+from tests.bench.driver import answer
+from tests.bench.hits import bare
 from tests.bench.messages import samples
-from tests.e2e.mail import OFFER, link, pixel
-from tests.harness import Installation, free_port
+from tests.e2e.mail import OFFER, pixel
+from tests.harness import Installation
 
 CONNECTIONS = 32
 SECONDS = 3.0
 PACE = 0.004
 """Seconds between two hits whose patience is measured."""
-BARE = """
-import sys, uvloop
-from aiohttp import web
-GIF = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b")
-async def pixel(request): return web.Response(body=GIF, content_type="image/gif")
-async def redirect(request): return web.Response(status=302, headers={"Location": "https://shop.example.com/"})
-async def echo(request): return web.Response(body=await request.read(), content_type="message/rfc822")
-app = web.Application(client_max_size=2**25)
-app.router.add_get("/pixel", pixel); app.router.add_get("/redirect", redirect); app.router.add_post("/echo", echo)
-uvloop.install()
-web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), access_log=None, print=lambda *a: print("ready", flush=True))
-"""
-
-
 LOAD = """
 import http.client, os, sys
 host, key = sys.argv[1], sys.argv[2]
@@ -57,33 +45,15 @@ def table() -> list[tuple[str, ...]]:
     with tempfile.TemporaryDirectory() as folder, Installation.made(Path(folder) / "tracker") as tracker:
         assert tracker.grant("bench@example.org").status == 201
         copy = tracker.rewrite(OFFER, "bench@example.org")
-        port = free_port()
-        bare = subprocess.Popen([sys.executable, "-c", BARE, str(port)], stdout=subprocess.PIPE)
-        assert bare.stdout is not None
-        bare.stdout.readline()
-        base = f"http://127.0.0.1:{port}"
         headers = [f"Authorization: Bearer {tracker.key}", "Content-Type: message/rfc822"]
         nobody = [*headers, "Tracker-Recipient: nobody@example.org"]
-        forged = "/c/" + "A" * 66 + link(copy)[69:]
-        try:
-            pairs = [
-                ("pixel, verified and recorded", tracker.public_url + pixel(copy), base + "/pixel", ">= 0.65"),
-                ("redirect, verified and recorded", tracker.public_url + link(copy), base + "/redirect", ">= 0.65"),
-                ("forged link", tracker.public_url + forged, base + "/redirect", ">= 0.9"),
-            ]
-            rows: list[tuple[str, ...]] = [
-                (what, f"{rate(get(ours)) / rate(get(theirs)):.2f}", "bare aiohttp on uvloop", aim)
-                for what, ours, theirs, aim in pairs
-            ]
+        with bare() as url:
             ours = rate(post(tracker.private_url + "/v1/rewrite", newsletter, nobody))
-            theirs = rate(post(base + "/echo", newsletter, headers))
-            rows.append(("/v1/rewrite without a grant, 27 kB", f"{ours / theirs:.2f}", "bare aiohttp echo", ">= 0.5"))
-            rows.append(_patience(tracker, tracker.public_url + pixel(copy)))
-        finally:
-            bare.kill()
-            bare.wait()
-            bare.stdout.close()
-    return rows
+            theirs = rate(post(url + "/echo", newsletter, headers))
+        return [
+            ("/v1/rewrite without a grant, 27 kB", f"{ours / theirs:.2f}", "bare aiohttp echo", ">= 0.5"),
+            _patience(tracker, tracker.public_url + pixel(copy)),
+        ]
 
 
 def _patience(tracker: Installation, url: str) -> tuple[str, ...]:
@@ -122,7 +92,7 @@ async def _paced(port: int, octets: bytes) -> list[float]:
         await asyncio.sleep(begun + number * PACE - perf_counter())
         start = perf_counter()
         writer.write(octets)
-        await _answer(reader)
+        await answer(reader)
         times.append(perf_counter() - start)
     writer.close()
     return times
@@ -162,15 +132,8 @@ async def _drive(port: int, octets: bytes, until: float) -> int:
     try:
         while perf_counter() < until:
             writer.write(octets)
-            await _answer(reader)
+            await answer(reader)
             answered += 1
     finally:
         writer.close()
     return answered
-
-
-async def _answer(reader: asyncio.StreamReader) -> None:
-    head = await reader.readuntil(b"\r\n\r\n")
-    at = head.lower().find(b"content-length:")
-    if at >= 0:
-        await reader.readexactly(int(head[at + 15 :].split(b"\r\n")[0]))

@@ -270,7 +270,7 @@ class Reply:
 class Api:
     """The application on a server of its own; no error of it and no log line may hold a canary."""
 
-    def __init__(self) -> None:
+    def __init__(self, bodies_in_flight: int = 2**20) -> None:
         self.access, self.sender, self.consents, self.figures = (
             FakeAccess(),
             FakeSender(),
@@ -297,6 +297,7 @@ class Api:
             ready=self._ready,
             clock=lambda: NOW,
             max_message=MAX_MESSAGE,
+            bodies_in_flight=bodies_in_flight,
             public_url=PUBLIC_URL,
         )
         self.client: TestClient[Request, Application]

@@ -17,7 +17,7 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 from tests.doors.dashboard_world import NOW, RITA
-from tracker.doors.server import listen
+from tracker.doors.server import bind, listen
 
 KEY, ANOTHER = (RSAKey.generate_key(2048, {"kid": kid}) for kid in ("one", "two"))
 
@@ -109,7 +109,7 @@ async def lying_provider() -> AsyncIterator[LyingProvider]:
     app.router.add_get("/jwks", provider.jwks)
     app.router.add_post("/token", provider.token)
     app.router.add_get("/me", provider.me)
-    runner = await listen(app, "127.0.0.1", 0)
+    runner = await listen(app, bind("127.0.0.1", 0))
     provider.issuer = f"http://127.0.0.1:{runner.addresses[0][1]}"
     try:
         yield provider

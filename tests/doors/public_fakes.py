@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import cast
 
 from tests.doors.wire import Wire, serving
@@ -42,17 +44,26 @@ class FakeHits:
     clicks: list[tuple[str, str, str, Hit]] = field(default_factory=list)
     ask: bool = False
     broken: bool = False
+    slow: bool = False
+    target: str = TARGET
 
-    async def opened(self, token: str, hit: Hit) -> None:
+    def opened(self, token: str, hit: Hit, then: Callable[[], None]) -> None:
         self.opens.append((token, hit))
+        self._soon(then)
+
+    def clicked(self, token: str, part: str, host: str, hit: Hit, then: Callable[[Destination | None], None]) -> None:
+        self.clicks.append((token, part, host, hit))
+        known = (token, part, host) == (DELIVERY, "part.mac", "shop.example.com")
+        self._soon(partial(then, Destination(self.target, ask=self.ask) if known else None))
+
+    def _soon(self, then: Callable[[], None]) -> None:
+        """At once, or a moment later, as the store has it."""
         if self.broken:
             raise RuntimeError("anna@example.org")
-
-    async def clicked(self, token: str, part: str, host: str, hit: Hit) -> Destination | None:
-        self.clicks.append((token, part, host, hit))
-        if (token, part, host) != (DELIVERY, "part.mac", "shop.example.com"):
-            return None
-        return Destination(TARGET, ask=self.ask)
+        if self.slow:
+            asyncio.get_running_loop().call_later(0.01, then)
+        else:
+            then()
 
 
 @dataclass

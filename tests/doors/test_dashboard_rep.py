@@ -14,19 +14,23 @@ import pytest
 
 from tests.doors.dashboard_world import RITA, Browser, World, heading, world
 from tests.doors.wire import Answer as WireAnswer
-from tests.flows.conftest import hit, reported
+from tests.flows.conftest import AwaitedHits, hit, reported
 from tests.flows.test_send import envelope, mail
 from tracker.core.next_steps import STEPS
 from tracker.flows.send import Answer
 from tracker.model import Left, Purpose, Reason, Role
 
 ANNA, BERT = "anna@recipients.example", "bert@recipients.example"
+SETTINGS = {
+    "TRACKER_CRM_URL": "https://crm.example.com/contact/{reference}",
+    "TRACKER_MACHINE_SECONDS": "0",  # tests open at once what they sent
+}
 ALIAS = "r.meier@werkstatt-nord.example"
 
 
 @pytest.fixture
 async def staff(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path / "tracker", {"TRACKER_CRM_URL": "https://crm.example.com/contact/{reference}"}) as made:
+    async with world(tmp_path / "tracker", SETTINGS) as made:
         yield made
 
 
@@ -49,10 +53,10 @@ async def send(staff: World, address: str = ANNA, number: int = 1, **said: objec
 async def open_it(staff: World, sent: Answer, click: bool = False) -> None:
     public = staff.parts.settings.public_url
     (token,) = re.findall(rf"{public}/o/([A-Za-z0-9_.-]{{66}})\.gif", sent.message.decode())
-    await staff.parts.hits.opened(token, hit(staff.now))
+    await AwaitedHits(staff.parts.hits).opened(token, hit(staff.now))
     if click:
         token, part, host = re.findall(rf"{public}/c/([^/]+)/([^/]+)/([^/]+)/", sent.message.decode())[0]
-        assert await staff.parts.hits.clicked(token, part, host, hit(staff.now))
+        assert await AwaitedHits(staff.parts.hits).clicked(token, part, host, hit(staff.now))
 
 
 def whole(answer: WireAnswer) -> bytes:

@@ -101,7 +101,11 @@ PAGES: dict[str, dict[str, object]] = {
         "action": "/privacy/x/withdraw",
         "purposes": ("open",),
     },
-    "destination.html": {"url": "https://shop.example.com/a?b=1&c=2", "host": "shop.example.com"},
+    "destination.html": {
+        "url": "https://shop.example.com/a?b=1&c=2",
+        "host": "shop.example.com",
+        "blocked": False,
+    },
 }
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.doors.public_fakes import DELIVERY, NOW, public_door
 from tests.doors.wire import head
-from tracker.doors.public import PIXEL
+from tracker.doors.hits import PIXEL
 from tracker.doors.raw_routes import path_of
 
 PATHS = (

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from aiohttp import web
 from tests.doors.wire import Wire, head, serving
 from tracker.doors.languages import Languages
 from tracker.doors.middlewares import access_log, errors
-from tracker.doors.server import listen, place, plain
+from tracker.doors.server import QuietRunner, bind, listen, place, plain
 from tracker.model import NotFound, TrackerError
 
 CANARY = "anna@example.org"
@@ -168,7 +170,7 @@ async def test_a_request_in_progress_is_finished_before_the_server_stops() -> No
 
     app = web.Application()
     app.router.add_get("/", slow)
-    runner = await listen(app, "127.0.0.1", 0)
+    runner = await listen(app, bind("127.0.0.1", 0))
     asking = asyncio.create_task(Wire(runner.addresses[0][1]).get("/"))
     await began.wait()
     stopping = asyncio.create_task(runner.cleanup())
@@ -177,10 +179,88 @@ async def test_a_request_in_progress_is_finished_before_the_server_stops() -> No
     await stopping
 
 
+def greeting() -> web.Application:
+    """An application that answers."""
+
+    async def greet(_: web.Request) -> web.Response:
+        return web.Response(text="good day")
+
+    app = web.Application()
+    app.router.add_get("/", greet)
+    return app
+
+
+class KeepAlive:
+    """A connection that a client goes on using."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def get(self, target: str = "/") -> bytes:
+        """The head and the body of the answer."""
+        self._writer.write(head("GET", target, connection="keep-alive"))
+        got = await self._reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"(?i)content-length: (\d+)", got)
+        assert length is not None
+        return got + await self._reader.readexactly(int(length[1]))
+
+    async def is_closed(self) -> bool:
+        """Wait until the server ends the connection."""
+        return await asyncio.wait_for(self._reader.read(), 10) == b""
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+async def connected(runner: QuietRunner) -> KeepAlive:
+    return KeepAlive(*await asyncio.open_connection(*runner.addresses[0]))
+
+
+async def test_who_hands_over_answers_once_more_on_each_connection_and_says_so() -> None:
+    runner = await listen(greeting(), bind("127.0.0.1", 0))
+    used = await connected(runner)
+    assert b"connection: close" not in (await used.get()).lower()
+    leaving = asyncio.create_task(runner.hand_over(10))
+    await asyncio.sleep(0)
+    assert b"connection: close" in (await used.get()).lower()
+    assert await used.is_closed()
+    await asyncio.wait_for(leaving, 5)  # and not only after ten seconds
+    used.close()
+    await runner.cleanup()
+
+
+async def test_who_hands_over_closes_an_idle_connection_only_after_a_while() -> None:
+    runner = await listen(greeting(), bind("127.0.0.1", 0))
+    idle = await connected(runner)
+    await idle.get()
+    begun = asyncio.get_running_loop().time()
+    await runner.hand_over(0.2)
+    assert asyncio.get_running_loop().time() - begun >= 0.2
+    await runner.cleanup()
+    assert await idle.is_closed()
+    idle.close()
+
+
+async def test_who_hands_over_leaves_new_connections_to_others() -> None:
+    sockets = bind("127.0.0.1", 0)
+    ours = [socket.socket(fileno=os.dup(one.fileno())) for one in sockets]
+    old = await listen(greeting(), sockets)
+    new = await listen(greeting(), ours)
+    address = new.addresses[0]
+    await old.hand_over(1)
+    for _ in range(20):
+        connection = KeepAlive(*await asyncio.open_connection(*address))
+        assert b"connection: close" not in (await connection.get()).lower()
+        connection.close()
+    await old.cleanup()
+    await new.cleanup()
+
+
 async def test_a_port_that_is_taken_is_said_and_leaves_nothing_behind() -> None:
     async with serving(application()) as wire:
-        with pytest.raises(OSError, match="address already in use"):
-            await listen(application(), "127.0.0.1", wire.port)
+        with pytest.raises(OSError, match=r"(?i)address already in use"):
+            bind("127.0.0.1", wire.port)
 
 
 def test_a_place_is_a_type_and_a_line_of_our_own() -> None:

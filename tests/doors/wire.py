@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from tracker.doors.server import listen
+from tracker.doors.server import bind, listen
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def head(method: str, target: str, **headers: str) -> bytes:
 @asynccontextmanager
 async def serving(app: web.Application) -> AsyncIterator[Wire]:
     """APP on a free port of loopback."""
-    runner = await listen(app, "127.0.0.1", 0)
+    runner = await listen(app, bind("127.0.0.1", 0))
     try:
         yield Wire(runner.addresses[0][1])
     finally:

@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.mail import OFFER, link, pixel, stop
 from tests.harness import Installation, Reply
 from tests.postgres import Cluster, Plain
+from tracker.config_values import masked
 
 pytestmark = [pytest.mark.e2e, pytest.mark.postgres]
 
@@ -20,10 +21,13 @@ FIREFOX = {"User_Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/201001
 
 @pytest.fixture
 def url(cluster: Cluster) -> Iterator[str]:
-    """An empty database."""
+    """An empty database, with a role that may do nothing but own it, as deploy/postgres.md says."""
     name = cluster.make()
-    yield cluster.url(name)
+    cluster.do(f"CREATE ROLE {name} LOGIN")
+    cluster.do(f"ALTER DATABASE {name} OWNER TO {name}")
+    yield cluster.url(name).replace("tracker@", f"{name}@")
     cluster.drop(name)
+    cluster.do(f"DROP ROLE {name}")
 
 
 @pytest.fixture
@@ -73,6 +77,27 @@ def test_the_same_database_is_not_made_twice(made: Installation, tmp_path: Path)
     assert not (tmp_path / "other").exists()
 
 
+def test_doctor_complains_when_the_server_acknowledges_what_it_may_lose(
+    made: Installation, cluster: Cluster, url: str
+) -> None:
+    assert "WRONG" not in made.run("doctor")
+    cluster.do(f"ALTER DATABASE {url.rpartition('/')[2]} SET synchronous_commit = off")
+    assert "synchronous_commit is off" in made.process("doctor", status=1).stdout.decode()
+
+
+def test_what_cannot_be_made_whole_is_taken_away_again(url: str, tmp_path: Path) -> None:
+    """Here the journal cannot: the database is as empty as before, and the next try makes everything."""
+    folder = tmp_path / "tracker"
+    blocked = Installation(folder, TRACKER_DATABASE_URL=url, TRACKER_JOURNAL="/dev/null/journal")
+    words = ("init", str(folder), "--controller", "C", "--contact", "c@example.org")
+    blocked.process(*words, status=1)
+    with Plain(url) as plain:
+        assert plain.execute("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace") == []
+        assert plain.execute("SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace") == []
+    Installation(folder, TRACKER_DATABASE_URL=url).run(*words)
+    assert "WRONG" not in Installation(folder, TRACKER_DATABASE_URL=url).run("doctor")
+
+
 def test_a_backup_can_be_put_back_and_holds_no_keys(
     made: Installation, cluster: Cluster, url: str, tmp_path: Path
 ) -> None:
@@ -85,7 +110,7 @@ def test_a_backup_can_be_put_back_and_holds_no_keys(
     assert (folder / "tracker.dump").stat().st_mode & 0o777 == 0o600
     name = url.rpartition("/")[2]
     cluster.drop(name)
-    cluster.do(f"CREATE DATABASE {name} TEMPLATE template0")
+    cluster.do(f"CREATE DATABASE {name} OWNER {name} TEMPLATE template0")
     words = ["pg_restore", "--exit-on-error", "--dbname", url.replace("+asyncpg", ""), str(folder / "tracker.dump")]
     subprocess.run(words, check=True, timeout=60)
     with made as tracker:
@@ -107,3 +132,38 @@ def test_the_proof_that_somebody_was_forgotten_reads_every_table(made: Installat
         plain.execute("CREATE TABLE left_by_somebody AS SELECT CAST(? AS text) AS address", [ANNA.upper()])
     told = made.run("prove-forgotten", stdin=ANNA.encode(), status=1)
     assert "Your address was found in left_by_somebody" in " ".join(told.split())
+
+
+def test_an_installation_moves_from_its_file_to_a_server(fresh: Installation, url: str) -> None:
+    """Old tokens, grants and figures are honoured there; so is a no from before."""
+    with fresh as tracker:
+        for address in (ANNA, BERT):
+            tracker.grant(address)
+        anna, bert = (tracker.rewrite(OFFER, address) for address in (ANNA, BERT))
+        assert tracker.public("GET", pixel(anna), **FIREFOX).status == 200
+        assert tracker.public("POST", f"{stop(bert)}/withdraw").status == 200
+        assert opened(tracker, anna) == 1
+    head = fresh.run("consent", "head").strip()
+    told = fresh.run("migrate-store", "-", stdin=f"{url}\n".encode())
+    assert f"head {head}" in told
+    assert f'database_url = "{masked(url)}"' in told
+    refused = fresh.process("migrate-store", url, status=1).stderr.decode()
+    assert "rows already" in refused
+    assert "Nothing was kept of the copy." in refused
+    fresh.environment["TRACKER_DATABASE_URL"] = url
+    (fresh.folder / "tracker.db").rename(fresh.folder / "tracker.db.old")
+    with fresh as tracker:
+        tracker.until_ready()
+        assert opened(tracker, anna) == 1
+        for reply in (anna, bert):
+            assert tracker.public("GET", link(reply), **FIREFOX).status == 302
+            assert tracker.public("GET", pixel(reply), **FIREFOX).status == 200
+        assert opened(tracker, anna) == 1
+        figures = tracker.api("GET", f"/v1/stats/messages/{anna.headers['Tracker-Message']}").json
+        assert figures["clicked"] == 1
+        assert tracker.rewrite(OFFER, ANNA).headers["Tracker-Outcome"] == "tracked"
+        assert tracker.rewrite(OFFER, BERT).headers["Tracker-Reason"] == "no-grant"
+        assert tracker.public("POST", f"{stop(anna)}/withdraw").status == 200
+    assert "each as it was written" in fresh.run("consent", "verify", "--head", head)
+    assert "WRONG" not in fresh.run("doctor")
+    assert "nothing to do" in fresh.run("upgrade")

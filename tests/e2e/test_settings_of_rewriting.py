@@ -45,7 +45,8 @@ def test_a_message_of_plain_text_is_tracked_and_its_links_lead_where_they_led(tr
     told = text_of(reply)
     links = re.findall(r"http://127\.0\.0\.1:\d+(/c/\S+?/)(?=[,>]|$)", told, re.MULTILINE)
     assert [link.rsplit("/", 2)[1] for link in links] == ["files.werkstatt-nord.example", "b.example"]
-    targets = [tracker.public("GET", link, **FIREFOX).headers["Location"] for link in links]
+    followed = [tracker.public("GET", links[0], **FIREFOX), tracker.public("HEAD", links[1], **FIREFOX)]  # at once
+    targets = [answer.headers["Location"] for answer in followed]
     assert targets == ["https://files.werkstatt-nord.example/a?b=1&c=(2)", "https://b.example/"]
     (stop,) = re.findall(r"(?m)^http://127\.0\.0\.1:\d+(/privacy/\S+)$", told)
     assert tracker.public("GET", stop, **FIREFOX).status == 200

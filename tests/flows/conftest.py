@@ -8,18 +8,20 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from hashlib import blake2b
 from itertools import count
 from pathlib import Path
 
 import pytest
 
+from tracker.core.bursts import Bursts
 from tracker.core.consent import ConsentPolicy
 from tracker.core.keys import KeyRing, SigningKey
 from tracker.core.survey import Refused, Survey, SurveyPolicy, survey
 from tracker.core.tokens import Tokens
 from tracker.flows.consent import Consents, ReportedConsent
-from tracker.flows.hit import Hits
+from tracker.flows.hit import Destination, Hits
 from tracker.flows.in_step import InStep
 from tracker.flows.report import Figures
 from tracker.flows.send import Sender, SendPolicy
@@ -43,13 +45,30 @@ class Counted:
         self.hits.append((purpose, agent, result))
 
 
+class AwaitedHits:
+    """The flow of hits, whose answers are awaited."""
+
+    def __init__(self, hits: Hits) -> None:
+        self._hits = hits
+
+    async def opened(self, token: str, hit: Hit) -> None:
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._hits.opened(token, hit, partial(answer.set_result, None))
+        await answer
+
+    async def clicked(self, token: str, part: str, host: str, hit: Hit) -> Destination | None:
+        answer: asyncio.Future[Destination | None] = asyncio.get_running_loop().create_future()
+        self._hits.clicked(token, part, host, hit, answer.set_result)
+        return await answer
+
+
 @dataclass
 class Flows:
     """All flows on one store."""
 
     store: Store
     sender: Sender
-    hits: Hits
+    hits: AwaitedHits
     consents: Consents
     figures: Figures
     counted: Counted
@@ -111,7 +130,9 @@ async def flows(tmp_path: Path) -> AsyncIterator[Flows]:
     url = f"sqlite+aiosqlite:///{tmp_path / 'tracker.db'}"
     notices = [Notice("2026-1", language, "text") for language in Language]
     await Store.create(url, fingerprint=RING.fingerprint, notices=notices)
+    bursts = Bursts.alone()
     store = await Store.open(url, ledger_key=RING.ledger_key, fingerprint=RING.fingerprint, busy_seconds=0.2)
+    store.heed_bursts(bursts.struck)
 
     async def surveyed(message: bytes) -> Survey | Refused:
         await asyncio.sleep(0)
@@ -123,7 +144,7 @@ async def flows(tmp_path: Path) -> AsyncIterator[Flows]:
     yield Flows(
         store=store,
         sender=Sender(store, lambda: TOKENS, surveyed, counted_bytes(), policy),
-        hits=Hits(store, lambda: TOKENS, counted),
+        hits=AwaitedHits(Hits(store, lambda: TOKENS, counted, bursts, machine_seconds=0)),
         consents=Consents(store, lambda: TOKENS, ConsentPolicy(), in_step),
         figures=Figures(store, lambda: TOKENS),
         counted=counted,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.flows.conftest import NOW, TOKENS, Flows, hit, locked
+from tests.flows.conftest import NOW, TOKENS, AwaitedHits, Flows, hit, locked
 from tests.flows.test_send import ANNA, envelope, mail, tokens_in
+from tracker.core.bursts import Bursts
+from tracker.core.classify import MACHINE_SECONDS
 from tracker.core.keys import KeyRing
 from tracker.core.tokens import Tokens
 from tracker.flows.hit import Destination, Hits
+from tracker.flows.report import Listing
 from tracker.model import Agent, Purpose
 
 
@@ -68,6 +70,37 @@ async def test_head_and_privacy_control_are_not_counted(flows: Flows) -> None:
     assert {result for _, _, result in flows.counted.hits} == {"uncounted"}
 
 
+async def test_a_hit_within_seconds_of_the_mail_is_a_programs(flows: Flows) -> None:
+    """R36: the token says when it was issued."""
+    token, part, host = await sent(flows)
+    hits = AwaitedHits(Hits(flows.store, lambda: TOKENS, flows.counted, Bursts.alone()))
+    for seconds in (1, MACHINE_SECONDS + 1):
+        assert await hits.clicked(token, part, host, hit(NOW + timedelta(seconds=seconds)))
+    assert [agent for _, agent, _ in flows.counted.hits] == [Agent.MACHINE, Agent.HUMAN]
+
+
+async def test_links_followed_at_once_are_a_programs_and_still_lead_on(flows: Flows) -> None:
+    """R36: the hit before the burst was known is moved as well; an hour later the person counts."""
+    await flows.grant(ANNA)
+    body = "".join(f'<a href="https://shop.example/{number}">this</a>' for number in range(3))
+    answer = await flows.sender.rewrite(envelope(), mail(body), NOW)
+    links = [url.split('"')[0].split("/") for url in answer.message.decode().split("/c/")[1:]]
+    assert len(links) == 3
+    await flows.hits.opened(links[0][0], hit())
+    for number, (token, part, host, _) in enumerate(links):
+        destination = await flows.hits.clicked(token, part, host, hit(NOW + timedelta(milliseconds=number)))
+        assert destination is not None
+    assert [agent for _, agent, _ in flows.counted.hits[:3]] == [Agent.HUMAN, Agent.HUMAN, Agent.MACHINE]
+    (swept,) = (await flows.figures.messages(Listing(None), NOW)).messages
+    assert (swept.opened, swept.opened_by_machines_only) == (0, 1)
+    assert (swept.clicked, swept.clicked_by_machines_only) == (0, 1)
+    later = NOW + timedelta(hours=1)
+    token, part, host, _ = links[0]
+    await flows.hits.clicked(token, part, host, hit(later))
+    (read,) = (await flows.figures.messages(Listing(None), later)).messages
+    assert (read.clicked, read.clicked_by_machines_only) == (1, 0)
+
+
 async def test_a_link_of_a_retired_key_asks_and_records_nothing(flows: Flows) -> None:
     token, part, host = await sent(flows)
     ring = TOKENS.ring
@@ -75,7 +108,7 @@ async def test_a_link_of_a_retired_key_asks_and_records_nothing(flows: Flows) ->
     retired = type(key)(key.id, key.secret, key.signs_from, retired=True)
     newer = type(key)("B", b"n" * 32, NOW)
     tokens = Tokens(KeyRing(ring.pseudonym_keys, ring.ledger_key, (retired, newer)))
-    hits = Hits(flows.store, lambda: tokens, flows.counted)
+    hits = AwaitedHits(Hits(flows.store, lambda: tokens, flows.counted, Bursts.alone(), machine_seconds=0))
     destination = await hits.clicked(token, part, host, hit())
     assert destination is not None
     assert destination.ask
@@ -84,13 +117,6 @@ async def test_a_link_of_a_retired_key_asks_and_records_nothing(flows: Flows) ->
 
 async def test_a_reader_never_waits_long_for_the_store(flows: Flows, monkeypatch: pytest.MonkeyPatch) -> None:
     token, part, host = await sent(flows)
-    stuck = asyncio.Event()
-
-    async def slow(*_: object) -> bool:
-        await stuck.wait()
-        return True
-
-    monkeypatch.setattr(flows.store, "record", slow)
+    monkeypatch.setattr(flows.store, "record_soon", lambda *_: None)
     assert await flows.hits.clicked(token, part, host, hit())
     assert [result for _, _, result in flows.counted.hits] == ["early"]
-    stuck.set()

@@ -97,13 +97,15 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
     await Store.create(url, fingerprint=RING.fingerprint, notices=notices)
     stores: list[Store] = []
 
-    async def started(journal: str = "journal", now: datetime = NOW) -> Server:
+    async def started(journal: str = "journal", now: datetime = NOW, leads: bool = True) -> Server:
         store = await Store.open(
             url, ledger_key=RING.ledger_key, fingerprint=RING.fingerprint, busy_seconds=0.02, pause=0.02
         )
         stores.append(store)
         kept = Journal(tmp_path / journal, RING.journal_key)
-        in_step = InStep(store, kept, lambda: TOKENS, counted_bytes(), proof_days=1095, backup_days=35)
+        in_step = InStep(
+            store, kept, lambda: TOKENS, counted_bytes(), proof_days=1095, backup_days=35, leads=lambda: leads
+        )
         await in_step.start(now)
         return Server(tmp_path, store, kept, in_step, Consents(store, lambda: TOKENS, ConsentPolicy(), in_step))
 
@@ -380,6 +382,132 @@ async def test_after_a_restore_every_server_replays_before_anybody_goes_on(start
     assert await one.silent(BERT)
 
 
+# --- several processes of one server share a journal -----------------------------------------------
+
+
+async def test_a_no_that_one_process_noted_holds_the_others_from_that_moment_on(start: Start) -> None:
+    one, other = await start(), await start(leads=False)
+    for address in (ANNA, BERT):
+        await one.consents.report(reported(address), NOW)
+    with locked(one.folder):
+        assert await one.consents.withdraw(ANNA, ALL, "cli", after(minutes=1))
+        assert other.in_step.holding == flow.WAITS
+    for address in (ANNA, BERT):
+        with pytest.raises(StoreUnavailable):
+            await other.live(address)
+    await other.in_step.keep(after(minutes=1, seconds=1))
+    assert not other.in_step.holding
+    assert await other.silent(ANNA)
+    assert await other.live(BERT)
+    with pytest.raises(StoreUnavailable):
+        await one.live(BERT)
+    await one.in_step.keep(after(minutes=1, seconds=2))
+    assert await one.live(BERT)
+    assert await one.events(ANNA) == ["given", "withdrawn"]
+
+
+async def test_a_command_that_noted_a_no_holds_the_server(start: Start) -> None:
+    server, command = await start(), await start()
+    await server.consents.report(reported(ANNA), NOW)
+    with locked(server.folder):
+        assert await command.consents.withdraw(ANNA, ALL, "cli", after(minutes=1))
+    with pytest.raises(StoreUnavailable):
+        await server.live(ANNA)
+    await server.in_step.keep(after(minutes=1, seconds=1))
+    assert await server.silent(ANNA)
+
+
+async def test_a_doubt_that_is_cast_while_a_process_looks_makes_it_look_again(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = await start(), await start(leads=False)
+    turn, looks = one.journal.turn, 0
+
+    async def cast_meanwhile(now: datetime, backup_days: int) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            other.journal.doubt.cast()
+        await turn(now, backup_days)
+
+    monkeypatch.setattr(one.journal, "turn", cast_meanwhile)
+    await one.in_step.look(after(minutes=1))
+    assert looks == 2
+    assert not one.in_step.holding
+    assert other.in_step.holding == flow.WAITS
+
+
+async def test_without_the_mark_that_all_share_nothing_is_tracked(start: Start) -> None:
+    server = await start()
+    mark = server.folder / "journal-doubt"
+    server.journal.doubt.close()
+    mark.unlink()
+    mark.mkdir()
+    await server.consents.report(reported(ANNA), NOW)
+    with pytest.raises(StoreUnavailable):
+        await server.live(ANNA)
+    await server.in_step.keep(after(seconds=1))
+    assert "doubt" in server.in_step.trouble
+    mark.rmdir()
+    await server.in_step.keep(after(seconds=2))
+    assert await server.live(ANNA)
+
+
+async def test_who_reads_the_journal_later_is_not_deceived_by_what_others_applied(start: Start) -> None:
+    one, other = await start(), await start(leads=False)
+    for address in (ANNA, BERT):
+        await one.consents.report(reported(address), NOW)
+    await one.consents.withdraw(ANNA, ALL, "cli", after(minutes=1))
+    await one.in_step.look(after(minutes=2))
+    await other.in_step.look(after(minutes=2))
+    assert not other.in_step.trouble
+    await other.consents.withdraw(BERT, ALL, "cli", after(minutes=3))
+    await one.in_step.look(after(minutes=4))
+    assert not one.in_step.trouble
+    assert [await server.silent(BERT) for server in (one, other)] == [True, True]
+
+
+async def test_only_the_process_that_leads_notes_what_other_servers_wrote(start: Start, tmp_path: Path) -> None:
+    leader, worker = await start(), await start(leads=False)
+    await kept_in_step(leader.store, tmp_path / "elsewhere")
+    elsewhere = await start("elsewhere")
+    await leader.consents.report(reported(ANNA), NOW)
+    await elsewhere.consents.withdraw(ANNA, ALL, "cli", after(minutes=1))
+    before = leader.journal.number
+    await worker.in_step.look(after(minutes=2))
+    await worker.journal.follow()
+    assert worker.journal.number == before
+    await leader.in_step.look(after(minutes=2))
+    await worker.in_step.look(after(minutes=3))
+    await leader.in_step.look(after(minutes=4))
+    assert leader.journal.number == worker.journal.number == before + 1
+
+
+async def test_what_a_process_of_the_same_server_noted_is_not_noted_again(start: Start) -> None:
+    leader, worker = await start(), await start(leads=False)
+    await leader.consents.report(reported(ANNA), NOW)
+    await worker.consents.withdraw(ANNA, ALL, "cli", after(minutes=1))
+    await leader.in_step.look(after(minutes=2))
+    assert leader.journal.number == 1
+
+
+async def test_a_database_that_went_back_is_told_to_the_others_at_once(start: Start) -> None:
+    one, other = await start(), await start(leads=False)
+    await one.consents.report(reported(ANNA), NOW)
+    await one.in_step.look(after(minutes=1))
+    yesterday = copy_of(one.folder)
+    await one.consents.withdraw(ANNA, ALL, "cli", after(hours=20))
+    await one.in_step.look(after(hours=21))
+    await other.in_step.look(after(hours=21))
+    with closing(sqlite3.connect(yesterday)) as copy, closing(sqlite3.connect(one.folder / "tracker.db")) as live:
+        copy.backup(live)  # under the running processes
+    await one.in_step.look(after(hours=22))
+    assert other.in_step.holding == flow.WAITS
+    await other.in_step.keep(after(hours=22))
+    assert not other.in_step.holding
+    assert await other.silent(ANNA)
+
+
 async def test_a_no_that_cannot_be_noted_is_committed_and_followed_up(start: Start) -> None:
     server = await start()
     await server.consents.report(reported(ANNA), NOW)
@@ -423,3 +551,36 @@ async def test_nothing_new_writes_nothing(start: Start) -> None:
     for minutes in range(1, 5):
         await server.in_step.keep(after(minutes=minutes))
     assert path.read_bytes() == before
+
+
+async def test_what_another_process_of_the_same_server_wrote_meanwhile_is_no_gap_in_the_journal(start: Start) -> None:
+    """A command that runs beside the server notes a no, and tells the database, before the server has read it."""
+    server, command = await start(), await start()
+    await server.consents.report(reported(ANNA), NOW)
+    await command.consents.withdraw(ANNA, ALL, "cli", after(seconds=1))
+    await command.in_step.look(after(seconds=2))
+    await server.in_step.look(after(seconds=3))
+    assert server.in_step.trouble == ""
+    assert server.journal.number == command.journal.number == 1
+
+
+async def test_another_database_in_the_place_of_the_one_that_is_open_is_compared_before_anything_is_tracked(
+    start: Start,
+) -> None:
+    """The server is not stopped; a look at it once a second is enough to notice."""
+    server = await start()
+    for address in (ANNA, BERT):
+        await server.consents.report(reported(address), NOW)
+    await server.in_step.keep(after(minutes=2))
+    copy = copy_of(server.folder)
+    await server.consents.withdraw(BERT, ALL, "cli", after(minutes=2, seconds=1))
+    copy.chmod(0o600)
+    copy.replace(server.folder / "tracker.db")
+    for address in (ANNA, BERT):
+        with pytest.raises(StoreUnavailable):
+            await server.live(address)
+    assert server.store.on_hold
+    await server.in_step.keep(after(minutes=2, seconds=2))
+    assert server.in_step.trouble == ""
+    assert await server.live(ANNA)
+    assert await server.silent(BERT)

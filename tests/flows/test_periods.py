@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from tests.flows.asking_world import world_on
-from tests.flows.conftest import NOW, RING, TOKENS, Flows, counted_bytes, hit, kept_in_step, reported
+from tests.flows.conftest import NOW, RING, TOKENS, AwaitedHits, Flows, counted_bytes, hit, kept_in_step, reported
 from tests.flows.test_send import ANNA, envelope, mail
 from tracker.config import Settings
+from tracker.core.bursts import Bursts
 from tracker.core.calendar import day_of
 from tracker.core.disclosure import Periods
 from tracker.core.inventory import CATEGORIES
@@ -60,7 +61,8 @@ async def database(tmp_path: Path) -> Path:
     await consents.withdraw("cleo@example.org", frozenset(), "cli", NOW)
     sender = Sender(store, lambda: TOKENS, surveyed, counted_bytes(), send_policy(SETTINGS))
     sent = await sender.rewrite(envelope(), mail(), NOW)
-    await Hits(store, lambda: TOKENS, Silent()).opened(sent.message.decode().split("/o/")[1].split(".gif")[0], hit())
+    hits = AwaitedHits(Hits(store, lambda: TOKENS, Silent(), Bursts.alone(), machine_seconds=0))
+    await hits.opened(sent.message.decode().split("/o/")[1].split(".gif")[0], hit())
     await store.close()
     return path
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import pytest
 
 from tests.store.world import ANNA, JONAS, OFFER, TODAY, World, clicked, copy, on, opened, person
 from tracker.model import Agent, Event, Hour, MessageKey, Pseudonym, Purpose, Reason, StoreUnavailable, UntouchedCopy
+from tracker.store.group import Group, PatientGroup
 from tracker.store.store import Counters
 
 PEOPLE = [person(number) for number in range(30)]
@@ -54,18 +58,21 @@ async def test_the_same_event_again_is_accepted_and_changes_nothing(world: World
 
 
 async def test_somebody_who_withdraws_in_the_middle_of_a_group_has_no_events(world: World) -> None:
-    events = await events_of_many(world, 900)
-    quitters = random.Random(3).sample(PEOPLE, 10)
+    events = await events_of_many(world, 990)
+    quitters = random.Random(3).sample(PEOPLE, 5)
 
     async def withdraw(who: Pseudonym) -> None:
         for _ in range(PEOPLE.index(who)):
             await asyncio.sleep(0)
-        assert await world.withdraw(who)
+        while True:
+            with contextlib.suppress(StoreUnavailable):  # this store has no patience with the rows a group just holds
+                assert await world.withdraw(who)
+                return
 
     await asyncio.gather(*(world.store.record(event, TODAY) for event in events), *(withdraw(who) for who in quitters))
     left = world.rows("SELECT count(*) FROM events")[0][0]
-    assert left == 900 - 10 * 30
-    assert world.rows("SELECT count(DISTINCT delivery) FROM events") == [(20,)]
+    assert left == 990 - 5 * 33
+    assert world.rows("SELECT count(DISTINCT delivery) FROM events") == [(25,)]
 
 
 async def test_while_the_database_is_locked_nothing_is_said_to_be_written(world: World) -> None:
@@ -99,16 +106,23 @@ async def test_an_event_whose_caller_could_not_wait_is_written_all_the_same(worl
     assert world.count("events") == 2
 
 
-async def test_what_finds_no_room_is_dropped_and_counted(world: World) -> None:
+async def test_what_finds_no_room_is_dropped_counted_and_told_once(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     sent = await world.send()
     hits = [opened(sent, hour=Hour(number)) for number in range(1_005)]
     with world.locked():
         waiting = [asyncio.ensure_future(world.store.record(event, TODAY)) for event in hits]
         await asyncio.wait(waiting, timeout=0.1)
         assert world.store.counters == Counters(written=0, dropped=5, waiting=1_000)
+        assert world.store.is_losing
+        assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
+            "1 events were lost, of 1 since the start; 1000 wait for the store"
+        ]
     answers = await asyncio.gather(*waiting, return_exceptions=True)
     assert sum(isinstance(answer, StoreUnavailable) for answer in answers) == 5
     assert world.count("events") == 1_000
+    assert not world.store.is_losing
 
 
 async def test_closing_writes_what_is_waiting(world: World) -> None:
@@ -177,3 +191,47 @@ async def test_an_event_says_for_which_purpose_and_link_it_is(world: World) -> N
     rows = world.rows("SELECT last_day, delivery, purpose, link, hour, agent FROM events")
     assert rows == [(sent.last_day, sent.delivery, "c", sent.links[0].number, sent.sent_hour, 3)]
     assert Purpose.CLICK.value.startswith("c")
+
+
+async def test_what_comes_in_while_a_group_waits_for_its_turn_joins_it() -> None:
+    groups: list[list[int]] = []
+    free = asyncio.Event()
+
+    @asynccontextmanager
+    async def turn() -> AsyncIterator[None]:
+        await free.wait()
+        yield
+
+    async def run(items: Sequence[int]) -> list[int]:
+        groups.append(list(items))
+        return list(items)
+
+    group = Group(run, turn)
+    asked = [asyncio.create_task(group.submit(number)) for number in range(3)]
+    await asyncio.sleep(0)
+    asked += [asyncio.create_task(group.submit(number)) for number in range(3, 6)]
+    await asyncio.sleep(0)
+    free.set()
+    assert await asyncio.gather(*asked) == list(range(6))
+    assert groups == [list(range(6))]
+
+
+async def test_a_group_whose_turn_does_not_come_is_told_so_or_tries_again() -> None:
+    turns = 0
+
+    @asynccontextmanager
+    async def turn() -> AsyncIterator[None]:
+        nonlocal turns
+        turns += 1
+        if turns < 3:
+            raise StoreUnavailable("busy")
+        yield
+
+    async def run(items: Sequence[int]) -> list[bool]:
+        return [True] * len(items)
+
+    hasty, patient = Group(run, turn), PatientGroup(run, pause=0.001, turn=turn)
+    with pytest.raises(StoreUnavailable):
+        await hasty.submit(1)
+    assert await patient.submit(1)
+    assert turns == 3

@@ -34,7 +34,8 @@ async def open_store(url: str, fingerprint: bytes = FINGERPRINT) -> None:
 async def test_all_files_are_private(sqlite_world: World) -> None:
     await sqlite_world.give()
     modes = {path.name: path.stat().st_mode & 0o777 for path in sqlite_world.path.parent.iterdir()}
-    assert modes == {"tracker.db": 0o600, "tracker.db-wal": 0o600, "tracker.db-shm": 0o600}
+    names = ("tracker.db", "tracker.db-wal", "tracker.db-shm", "tracker.db-next", "tracker.db-turn")
+    assert modes == dict.fromkeys(names, 0o600)
 
 
 async def test_an_empty_file_that_others_can_read_becomes_private(tmp_path: Path) -> None:

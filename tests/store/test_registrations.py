@@ -5,8 +5,24 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from tests.store.world import ANNA, BERT, BLOG, GRANTED, JONAS, OFFER, SHOP, TODAY, World, copy, on, person
-from tracker.model import MAIL_PURPOSES, DeliveryId, Hour, Link, Purpose
+from tests.store.world import (
+    ANNA,
+    BERT,
+    BLOG,
+    GRANTED,
+    JONAS,
+    NOW,
+    OFFER,
+    SHOP,
+    TODAY,
+    World,
+    copy,
+    on,
+    opened,
+    person,
+)
+from tracker.core.calendar import hour_of
+from tracker.model import MAIL_PURPOSES, DeliveryId, Hour, Link, LinkNumber, MessageKey, Purpose
 
 OPEN = frozenset({Purpose.OPEN})
 HOT = ("messages", "links", "deliveries", "tracked", "external_ids", "recipients")
@@ -106,3 +122,46 @@ async def test_deliveries_are_kept_apart_by_their_id(world: World) -> None:
     second = replace(first, delivery=DeliveryId(b"2" * 16), sent_hour=Hour(first.sent_hour + 1))
     assert await world.store.register(second, TODAY) == MAIL_PURPOSES
     assert world.count("deliveries") == 2
+
+
+async def test_hits_wait_for_a_few_links_at_most_and_not_for_all_of_a_message(world: World) -> None:
+    """A message with five thousand links is registered while others' mail is being opened."""
+    sent = await world.send(BERT)
+    await world.give(ANNA)
+    links = tuple(Link(LinkNumber(number), "shop.example.com", f"/{number}") for number in range(1, 5_001))
+    catalogue = replace(copy(ANNA), message=MessageKey(b"C" * 16), links=links)
+    registering = asyncio.ensure_future(world.store.register(catalogue, TODAY))
+    hours = iter(range(hour_of(NOW), hour_of(NOW) + 1_000))
+    meanwhile = 0
+    while not registering.done():
+        assert await world.store.record(opened(sent, hour=Hour(next(hours))), TODAY)
+        meanwhile += 1
+    assert meanwhile >= 5, "in one transaction there would be two at the most"
+    assert await registering == MAIL_PURPOSES
+    assert world.rows("SELECT count(*) FROM links WHERE message = ?", catalogue.message) == [(5_000,)]
+    assert world.count("events") == meanwhile
+
+
+async def test_of_many_links_too_nothing_is_written_for_nobody_and_nothing_twice(world: World) -> None:
+    links = tuple(Link(LinkNumber(number), "shop.example.com", f"/{number}") for number in range(1, 502))
+    assert await world.store.register(copy(links=links), TODAY) == frozenset()
+    assert [world.count(table) for table in HOT] == [0] * len(HOT)
+    await world.give()
+    for _ in range(2):
+        assert await world.store.register(copy(links=links), TODAY) == MAIL_PURPOSES
+    assert [world.count(table) for table in ("messages", "links", "deliveries")] == [1, 501, 1]
+
+
+async def test_one_withdrawal_in_the_middle_of_a_thousand_events_takes_its_own_alone(world: World) -> None:
+    """No other row is lost, and none of who withdrew is left."""
+    people = [person(number) for number in range(20)]
+    copies = [await world.send(who) for who in people]
+    hits = [opened(sent, hour=Hour(hour_of(NOW) + hour)) for hour in range(50) for sent in copies]
+    waiting = [asyncio.ensure_future(world.store.record(hit, TODAY)) for hit in hits]
+    await asyncio.sleep(0)
+    assert await world.withdraw(people[7])
+    answers = await asyncio.gather(*waiting)
+    assert sum(answers) >= 950
+    assert world.rows("SELECT delivery, count(*) FROM events GROUP BY delivery ORDER BY delivery") == sorted(
+        (sent.delivery, 50) for number, sent in enumerate(copies) if number != 7
+    )

@@ -102,13 +102,13 @@ def copy(who: Pseudonym = ANNA, **changes: Any) -> Registration:
 
 def opened(sent: Registration, **changes: Any) -> Event:
     """A person's mail program loaded the pixel of a copy."""
-    return replace(Event(sent.last_day, sent.delivery, Purpose.OPEN, NO_LINK, hour_of(NOW), Agent.HUMAN), **changes)
+    return Event(sent.last_day, sent.delivery, Purpose.OPEN, NO_LINK, hour_of(NOW), Agent.HUMAN)._replace(**changes)
 
 
 def clicked(sent: Registration, link: Link = SHOP, **changes: Any) -> Event:
     """A person followed a link of a copy."""
-    return replace(
-        Event(sent.last_day, sent.delivery, Purpose.CLICK, link.number, hour_of(NOW), Agent.HUMAN), **changes
+    return Event(sent.last_day, sent.delivery, Purpose.CLICK, link.number, hour_of(NOW), Agent.HUMAN)._replace(
+        **changes
     )
 
 

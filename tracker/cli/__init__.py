@@ -15,7 +15,9 @@ from tracker.cli.consents import consent, grant, invite, show, withdraw
 from tracker.cli.forgotten import prove_forgotten
 from tracker.cli.keys import key, secret
 from tracker.cli.ledger import expiring, head, verify
+from tracker.cli.links import link
 from tracker.cli.mail import rewrite
+from tracker.cli.move import migrate_store, upgrade
 from tracker.cli.notices import notice
 from tracker.cli.proofs import check, export
 from tracker.cli.reports import report
@@ -46,7 +48,7 @@ tracker.section("Begin", demo, init, key, serve, doctor)
 tracker.section("Mail", audit, rewrite)
 tracker.section("Consent", consent, notice)
 tracker.section("People", subject, prove_forgotten, report, user)
-tracker.section("Upkeep", sweep, backup, restore_check, secret)
+tracker.section("Upkeep", sweep, backup, restore_check, secret, link, upgrade, migrate_store)
 consent.section("One person", grant, withdraw, show, invite, export)
 consent.section("Many", import_list, expiring)
 consent.section("Proof", check, head, verify)

@@ -68,6 +68,4 @@ def new_file(path: Path) -> Iterator[TextIO]:
 
 def explain(error: TrackerError) -> None:
     """Print what happened, what it means and what to do."""
-    click.echo(f"{error.title}" + (f" ({error.detail})" if error.detail else ""), err=True)
-    click.echo(f"  What it means: {error.meaning}", err=True)
-    click.echo(f"  What to do:    {error.remedy}", err=True)
+    click.echo(error.explanation, err=True)

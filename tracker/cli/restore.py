@@ -13,7 +13,7 @@ from tracker.cli.common import Context, run
 from tracker.config import Settings, found_config
 from tracker.flows.restore import Decision, Restore, Restored
 from tracker.model import BadJournal
-from tracker.parts import built, utc_now
+from tracker.parts import Parts, built, utc_now
 from tracker.store.journal import Journal
 
 
@@ -35,15 +35,22 @@ def backup(context: Context, folder: Path) -> None:
 @click.argument("journals", metavar="[JOURNAL]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--end-grants", is_flag=True, help="End every grant: nobody can vouch for any.")
 @click.option("--not-restored", is_flag=True, help="Say that this database was never replaced by an older one.")
+@click.option("--new-server", is_flag=True, help="Begin the journal of a server that joins others.")
 @click.pass_obj
-def restore_check(context: Context, journals: tuple[Path, ...], end_grants: bool, not_restored: bool) -> None:
+def restore_check(
+    context: Context, journals: tuple[Path, ...], end_grants: bool, not_restored: bool, new_server: bool
+) -> None:
     """Check a restored database, so that mail is tracked again.
 
     For when its journal alone could not mend it. JOURNAL: the journal folders of other servers, or a copy of this
     server's own.
     """
-    if end_grants and not_restored:
-        raise click.UsageError("--end-grants and --not-restored exclude each other")
+    if end_grants + not_restored + new_server > 1 or (new_server and journals):
+        raise click.UsageError("--end-grants, --not-restored and --new-server exclude each other")
+    if new_server:
+        run(_join(context.settings()))
+        click.echo("a new journal was begun; the other servers keep theirs")
+        return
     decision = Decision.END_GRANTS if end_grants else Decision.NOT_RESTORED if not_restored else Decision.NONE
     done = run(_check(context.settings(), journals, decision))
     click.echo(f"{done.replayed} {'no was' if done.replayed == 1 else 'nos were'} replayed")
@@ -60,13 +67,21 @@ async def _backup(settings: Settings, config: Path | None, folder: Path) -> tupl
         return await backups.make(settings, parts.store, parts.journal, config, folder)
 
 
+async def _join(settings: Settings) -> None:
+    async with built(settings) as parts:
+        await _restore(settings, parts).join(utc_now())
+        if parts.in_step.trouble:
+            raise BadJournal(parts.in_step.trouble)
+
+
+def _restore(settings: Settings, parts: Parts) -> Restore:
+    return Restore(parts.store, parts.journal, parts.in_step, secrets.token_bytes, proof_days=settings.proof_days)
+
+
 async def _check(settings: Settings, folders: tuple[Path, ...], decision: Decision) -> Restored:
     async with built(settings) as parts:
-        restore = Restore(
-            parts.store, parts.journal, parts.in_step, secrets.token_bytes, proof_days=settings.proof_days
-        )
         key = parts.keys().ring.journal_key
-        done = await restore.check([Journal(folder, key) for folder in folders], decision, utc_now())
+        done = await _restore(settings, parts).check([Journal(folder, key) for folder in folders], decision, utc_now())
         if parts.in_step.trouble:
             raise BadJournal(parts.in_step.trouble)
         return done

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import resource
+from typing import Final
 
 import click
 
@@ -14,25 +15,40 @@ from tracker.demo.story import tell
 from tracker.flows import sweep as flow
 from tracker.parts import built, utc_now
 from tracker.service import serve as run_service
+from tracker.supervisor import supervise
 
 log = logging.getLogger(__name__)
 
+MOST_WORKERS: Final = 32
+"""Twice as many run while they are exchanged, and each of those has a counter of its own, of 64."""
+
 
 @click.command()
+@click.option(
+    "--workers",
+    type=click.IntRange(1, MOST_WORKERS),
+    help="How many processes share the work; SIGHUP then exchanges them without dropping a connection.",
+)
 @click.pass_obj
-def serve(context: Context) -> None:
+def serve(context: Context, workers: int | None) -> None:
     """Run the listeners, until SIGTERM or Ctrl-C."""
-    settings = context.settings()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold addresses and keys
-    for name, value in effective(settings).items():
-        log.info("setting %s=%s", name, value)
 
-    def ready() -> None:
-        where = {"public": settings.public_listen, "private": settings.private_listen}
-        where["dashboard"] = settings.dashboard_listen
+    def settings() -> Settings:
+        found = context.settings()
+        for name, value in effective(found).items():
+            log.info("setting %s=%s", name, value)
+        return found
+
+    def ready(found: Settings) -> None:
+        where = {"public": found.public_listen, "private": found.private_listen, "dashboard": found.dashboard_listen}
         click.echo("listening: " + ", ".join(f"{name} {listen}" for name, listen in where.items()))
 
-    run(run_service(settings, ready))
+    if workers is None:
+        found = settings()
+        run(run_service(found, lambda: ready(found)))
+    else:
+        raise SystemExit(run(supervise(workers, settings, ready)))
 
 
 @click.command()

@@ -19,6 +19,11 @@ def hour_of(instant: datetime) -> Hour:
     return Hour(int(instant.timestamp() // 3_600))
 
 
+def day_of_hour(hour: Hour) -> Day:
+    """The day that HOUR is in."""
+    return Day(hour // 24)
+
+
 def date_of(day: Day) -> date:
     """DAY as a calendar date."""
     return _EPOCH + timedelta(days=day)

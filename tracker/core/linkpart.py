@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hmac
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from binascii import Error as BadBase64
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 from urllib.parse import quote
+
+from tracker.core import base64url
 
 _HTTPS: Final = 1
 _HOST_OMITTED: Final = 2
@@ -62,7 +62,7 @@ class LinkSigner:
             flags, said = _HTTPS * (scheme == "https"), authority + rest
         payload = bytes((flags,)) + said.encode("ascii")
         shown = host.encode("ascii")
-        return LinkPart(_base64(payload) + b"." + _base64(self._mac(plan, shown, payload)), shown)
+        return LinkPart(base64url.encode(payload) + b"." + base64url.encode(self._mac(plan, shown, payload)), shown)
 
     def read(self, plan: bytes, part: str, host: str) -> str | None:
         """The target, exactly as it was signed; None when PART or HOST was altered or belongs to another plan."""
@@ -70,13 +70,13 @@ class LinkSigner:
         if match is None or not _HOST.fullmatch(host):
             return None
         try:
-            payload = urlsafe_b64decode(match[1] + "=" * (-len(match[1]) % 4))
-        except BadBase64:
+            payload = base64url.decode(match[1].encode("ascii"))
+        except ValueError:
             return None
         shown = host.encode("ascii")
-        if not hmac.compare_digest(urlsafe_b64decode(match[2]), self._mac(plan, shown, payload)):
+        if not hmac.compare_digest(match[2].encode("ascii"), base64url.encode(self._mac(plan, shown, payload))):
             return None
-        if _base64(payload) != match[1].encode("ascii"):  # slack bits that decoding ignores
+        if base64url.encode(payload) != match[1].encode("ascii"):  # slack bits that decoding ignores
             return None
         flags, rest = payload[0], payload[1:].decode("ascii")
         if flags & _WHOLE:
@@ -94,7 +94,3 @@ def _shown(authority: str) -> str:
     """The host of AUTHORITY as the tracked URL shows it: lower case, no user name, no port, no brackets."""
     host = _PORT.sub("", authority.rpartition("@")[2])
     return quote(host.strip("[]").lower(), safe="%:~")
-
-
-def _base64(octets: bytes) -> bytes:
-    return urlsafe_b64encode(octets).rstrip(b"=")

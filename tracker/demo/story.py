@@ -38,6 +38,8 @@ STATEMENTS: Final = {
     "TRACKER_TRANSFERS": "none",
 }
 """What this controller tells of itself in its privacy notice."""
+AT_ONCE: Final = {"TRACKER_MACHINE_SECONDS": "0"}
+"""The people of this story open their mail as soon as it was written; elsewhere only programs are that quick."""
 OFFER: Final = {"Tracker-Label": "Offer 2026-118", "Tracker-Owner": REP}
 
 
@@ -227,7 +229,7 @@ async def _installed(folder: Path) -> tuple[Settings, str]:
         "TRACKER_DASHBOARD_LISTEN": f"127.0.0.1:{dashboard}",
         "TRACKER_DASHBOARD_URL": f"http://127.0.0.1:{dashboard}",
     }
-    settings = load(config, {**listen, **STATEMENTS})
+    settings = load(config, {**listen, **STATEMENTS, **AT_ONCE})
     async with built(settings) as parts:
         scopes = frozenset({Scope.REWRITE, Scope.CONSENT, Scope.STATS})
         key = await Access(parts.store).create("demo", scopes, None, day_of(utc_now()), secrets.token_urlsafe)

@@ -20,11 +20,12 @@ from typing import Final
 from aiohttp import web
 
 from tracker.doors.api_access import Gate
-from tracker.doors.api_bodies import read_json
+from tracker.doors.api_bodies import JSON, Incoming, check_body, parsed
 from tracker.doors.api_headers import bound_owner, checked
 from tracker.doors.api_rewrite import PATIENCE_FOR_KEY, CopyCounter
+from tracker.doors.budget import Budget
 from tracker.doors.schemas import BatchBody
-from tracker.doors.server import place
+from tracker.doors.server import cut, place
 from tracker.flows.send import CHUNK, Addressee, Answer, Sender
 from tracker.model import ApiKey, Envelope, InvalidField, Scope, StoreUnavailable
 
@@ -33,6 +34,12 @@ ROOM: Final = 4 * 2**20
 """Octets of a body beyond its message: 10,000 recipients, each with a long address and a reference."""
 STALLED: Final = 60.0
 """Seconds for which a caller may read nothing."""
+TIMES_BODY: Final = 5
+"""The octets that a batch takes, in those of its body: its message surveyed, one copy, and that copy in base64."""
+PATIENCE_FOR_ROOM: Final = 3.0
+"""Seconds for there to be that much memory."""
+SLOWEST_BODY: Final = 60.0
+"""Seconds for a body to arrive."""
 TURN: Final = 2**16
 """Octets after which other requests have their turn."""
 _LOOK_AGAIN: Final = 0.002
@@ -50,6 +57,7 @@ class BatchDoor:
         counter: CopyCounter,
         clock: Callable[[], datetime],
         max_message: int,
+        budget: Budget,
         stalled: float = STALLED,
     ) -> None:
         self._sender = sender
@@ -57,6 +65,7 @@ class BatchDoor:
         self._counter = counter
         self._clock = clock
         self._limit = (max_message + 2) // 3 * 4 + ROOM
+        self._budget = budget
         self._stalled = stalled
 
     async def rewrite(self, request: web.Request) -> web.StreamResponse:
@@ -65,7 +74,14 @@ class BatchDoor:
         Raises Problem and what flows/send raises for a request that is not in order; nothing once a line has left.
         """
         key = await self._caller(request)
-        envelope, people, message = _understood(await read_json(request, BatchBody, self._limit), key)
+        check_body(request, JSON, self._limit)
+        with self._budget.room() as room:
+            body = Incoming(request, JSON, self._limit)
+            await body.arrive(room, TIMES_BODY, PATIENCE_FOR_ROOM, SLOWEST_BODY)
+            return await self._rewrite(request, body, key)
+
+    async def _rewrite(self, request: web.Request, body: Incoming, key: ApiKey) -> web.StreamResponse:
+        envelope, people, message = _understood(parsed(BatchBody, body.whole()), key)
         copies = await self._sender.batch(envelope, people, message, self._clock)
         response = web.StreamResponse(headers={"Content-Type": NDJSON})
         await response.prepare(request)
@@ -164,10 +180,3 @@ async def _sent(request: web.Request) -> None:
             return
         await asyncio.sleep(_LOOK_AGAIN)
     raise ConnectionResetError
-
-
-def cut(request: web.Request) -> None:
-    """End the connection in the middle of the answer, so that nobody takes it for a whole one."""
-    transport = request.transport
-    if isinstance(transport, asyncio.WriteTransport):
-        transport.abort()

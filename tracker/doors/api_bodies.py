@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Final, TypeVar
 
@@ -9,12 +10,17 @@ from aiohttp import HttpVersion11, web
 from pydantic import ValidationError
 
 from tracker.doors.api_problems import Problem
+from tracker.doors.budget import Budget, Room
 from tracker.doors.schemas import Body, explain
-from tracker.model import BadJson, BodyTooLarge, InvalidField, WrongContentType
+from tracker.model import BadJson, BodyTooLarge, BodyTooSlow, InvalidField, WrongContentType
 
 JSON: Final = "application/json"
 LARGEST_JSON: Final = 64 * 1024
-"""Octets."""
+"""Octets of a small body, of which no account is kept."""
+SLOWEST: Final = 10.0
+"""Seconds for a small body to arrive."""
+FIRST: Final = 64 * 1024
+"""Octets for which there is room at first, where a body's length is not said."""
 MOST_FAULTS: Final = 5
 """How many faults of one body are named."""
 AnyBody = TypeVar("AnyBody", bound=Body)
@@ -30,17 +36,60 @@ def check_body(request: web.Request, media_type: str, limit: int) -> None:
         raise _too_large(media_type, limit)
 
 
+class Incoming:
+    """A body on its way, which `check_body` let through."""
+
+    def __init__(self, request: web.Request, media_type: str, limit: int) -> None:
+        """LIMIT: octets."""
+        self._request = request
+        self._media_type = media_type
+        self._limit = limit
+        self._size = 0
+        self._asked_for = False
+        self._expected = 0
+        """Octets for which there is room."""
+        self.chunks: list[bytes] = []
+        """What has come."""
+
+    async def arrive(self, room: Room, times: int, patience: float, seconds: float) -> None:
+        """Read to the end what has not come yet, holding TIMES its octets in ROOM.
+
+        Raises NoRoom after PATIENCE seconds: then one may go on in another room. BodyTooSlow after SECONDS in all,
+        Problem with BodyTooLarge.
+        """
+        await self._expect(room, max(self._size, self._request.content_length or FIRST), times, patience)
+        try:
+            async with asyncio.timeout(seconds):
+                if not self._asked_for:
+                    self._asked_for = True
+                    await go_on(self._request)
+                async for chunk in self._request.content.iter_any():
+                    self._size += len(chunk)
+                    self.chunks.append(chunk)
+                    if self._size > self._limit:
+                        raise _too_large(self._media_type, self._limit)
+                    if self._size > self._expected:
+                        await self._expect(room, 2 * self._size, times, patience)
+        except TimeoutError:
+            raise BodyTooSlow from None
+
+    def whole(self) -> bytes:
+        """The body, when it has arrived; the chunks are gone."""
+        body = self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
+        self.chunks.clear()
+        return body
+
+    async def _expect(self, room: Room, octets: int, times: int, patience: float) -> None:
+        await room.resize(times * octets, patience)
+        self._expected = octets
+
+
 async def read_body(request: web.Request, media_type: str, limit: int) -> bytes:
-    """The body of REQUEST, which `check_body` let through. Raises Problem with BodyTooLarge."""
-    await go_on(request)
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.content.iter_any():
-        size += len(chunk)
-        if size > limit:
-            raise _too_large(media_type, limit)
-        chunks.append(chunk)
-    return b"".join(chunks)
+    """The body of REQUEST, a small one, which `check_body` let through. Raises as `Incoming`, but for NoRoom."""
+    with Budget(limit).room() as room:
+        body = Incoming(request, media_type, limit)
+        await body.arrive(room, 1, 0, SLOWEST)
+        return body.whole()
 
 
 async def body_chunks(request: web.Request) -> AsyncIterator[bytes]:
@@ -49,13 +98,13 @@ async def body_chunks(request: web.Request) -> AsyncIterator[bytes]:
         yield chunk
 
 
-async def read_json(request: web.Request, body: type[AnyBody], limit: int = LARGEST_JSON) -> AnyBody:
-    """The BODY in REQUEST. LIMIT: octets.
+async def read_json(request: web.Request, body: type[AnyBody]) -> AnyBody:
+    """The BODY, a small one, in REQUEST.
 
-    Raises Problem, BadJson, and InvalidField which names every field that is wrong.
+    Raises Problem, BodyTooSlow, BadJson, and InvalidField which names every field that is wrong.
     """
-    check_body(request, JSON, limit)
-    return parsed(body, await read_body(request, JSON, limit))
+    check_body(request, JSON, LARGEST_JSON)
+    return parsed(body, await read_body(request, JSON, LARGEST_JSON))
 
 
 def parsed(body: type[AnyBody], data: bytes) -> AnyBody:

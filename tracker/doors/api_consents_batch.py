@@ -17,12 +17,12 @@ from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from tracker.doors.api_access import Gate
-from tracker.doors.api_batch import NDJSON, STALLED, cut
+from tracker.doors.api_batch import NDJSON, STALLED
 from tracker.doors.api_bodies import LARGEST_JSON, body_chunks, check_body, go_on, parsed
 from tracker.doors.api_consents import reported_consent, said_of
 from tracker.doors.api_problems import TYPE
 from tracker.doors.schemas import ConsentBody
-from tracker.doors.server import place
+from tracker.doors.server import cut, place
 from tracker.flows.bulk import CHUNK, Bulk, Line, Result
 from tracker.flows.recording import Outcome
 from tracker.model import BadRequest, Scope, StoreUnavailable, TrackerError

@@ -12,7 +12,17 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
 from tracker.doors.server import place
-from tracker.model import AskedAlready, BadRequest, BodyTooLarge, NotAllowed, NotFound, Suppressed, TrackerError
+from tracker.model import (
+    AskedAlready,
+    BadRequest,
+    BodyTooLarge,
+    BodyTooSlow,
+    NoRoom,
+    NotAllowed,
+    NotFound,
+    Suppressed,
+    TrackerError,
+)
 
 PROBLEM: Final = "application/problem+json"
 TYPE: Final = "urn:tracker:problem:"
@@ -46,7 +56,7 @@ def answer(problem: Problem) -> web.Response:
     }
     headers = dict(problem.headers)
     if error.status == web.HTTPServiceUnavailable.status_code:
-        headers["Retry-After"] = RETRY_AFTER
+        headers.setdefault("Retry-After", RETRY_AFTER)
     said = {name: value for name, value in content.items() if value}
     return web.Response(status=error.status, text=json.dumps(said), content_type=PROBLEM, headers=headers)
 
@@ -80,7 +90,7 @@ def problems(count: Callable[[str], None], public_url: str) -> Middleware:
             problem = Problem(TrackerError())
         count(problem.error.slug)
         response = answer(problem)
-        if problem.error.status == BodyTooLarge.status:
+        if isinstance(problem.error, BodyTooLarge | BodyTooSlow | NoRoom):
             response.force_close()  # what is still on its way is not read
         return response
 

@@ -15,12 +15,13 @@ from typing import Final, Protocol
 from aiohttp import web
 
 from tracker.doors.api_access import Gate
-from tracker.doors.api_bodies import check_body, read_body
+from tracker.doors.api_bodies import Incoming, check_body
 from tracker.doors.api_headers import envelope_of
 from tracker.doors.api_problems import Problem
-from tracker.doors.server import place
+from tracker.doors.budget import Budgets
+from tracker.doors.server import cut, place
 from tracker.flows.send import Answer, Sender
-from tracker.model import ApiKey, BadRequest, Envelope, Left, Reason, Scope, StoreUnavailable
+from tracker.model import ApiKey, BadRequest, Envelope, Left, NoRoom, Reason, Scope, StoreUnavailable
 
 MESSAGE: Final = "message/rfc822"
 HARD_LIMIT: Final = 4
@@ -29,6 +30,18 @@ PATIENCE: Final = 4.2
 """Seconds for a copy: callers wait 5 s in all and then send what they have."""
 PATIENCE_FOR_KEY: Final = 0.5
 """Seconds for looking up who calls."""
+PATIENCE_FOR_ROOM: Final = 0.5
+"""Seconds for there to be the memory to rewrite a message."""
+PATIENCE_FOR_RETURN: Final = 3.5
+"""Seconds for there to be the memory to give it back."""
+SLOWEST_MESSAGE: Final = 10.0
+"""Seconds for a message to arrive, or to be taken back; what takes longer than 5 the caller does not wait for."""
+TIMES_MESSAGE: Final = 5
+"""The octets that rewriting takes, in those of the message: as it came, surveyed, and rewritten."""
+TIMES_TOO_LARGE: Final = 2
+"""The same of one that is only looked at."""
+AT_ONCE: Final = 2**16
+"""Octets up to which an answer is written at once, whether or not the caller reads it."""
 _log = logging.getLogger("tracker.http")
 
 
@@ -52,6 +65,7 @@ class RewriteDoor:
         counter: CopyCounter,
         clock: Callable[[], datetime],
         max_message: int,
+        budgets: Budgets,
         patience: float = PATIENCE,
     ) -> None:
         self._sender = sender
@@ -59,21 +73,45 @@ class RewriteDoor:
         self._counter = counter
         self._clock = clock
         self._limit = HARD_LIMIT * max_message
+        self._max_message = max_message
+        self._budgets = budgets
         self._patience = patience
 
-    async def rewrite(self, request: web.Request) -> web.Response:
+    async def rewrite(self, request: web.Request) -> web.StreamResponse:
         """The copy in the body of REQUEST, and in headers what was done with it (LAW.md R61: ASCII only).
 
-        Raises Problem and BadRequest for a request that is not in order; nothing else.
+        Where there is not the memory to rewrite it, it goes back as it came. Raises Problem and BadRequest for a
+        request that is not in order, NoRoom when there is not the memory for it at all; nothing else.
         """
         envelope = await self._envelope(request)
         check_body(request, MESSAGE, self._limit)
-        message = await read_body(request, MESSAGE, self._limit)
-        began = perf_counter()
-        answer = await self._answer(envelope, message)
-        self._counter.rewrote(answer.reason, answer.left, perf_counter() - began)
-        self._counter.foreign(answer.foreign, answer.pixels_removed)
-        return web.Response(body=answer.message, content_type=MESSAGE, headers=said_of(answer))
+        body = Incoming(request, MESSAGE, self._limit)
+        try:
+            return await self._worked_on(request, envelope, body)
+        except NoRoom:
+            return await self._returned(request, body)
+
+    async def _worked_on(self, request: web.Request, envelope: Envelope | Reason, body: Incoming) -> web.StreamResponse:
+        times = TIMES_MESSAGE if (request.content_length or 0) <= self._max_message else TIMES_TOO_LARGE
+        with self._budgets.working.room() as room:
+            await body.arrive(room, times, PATIENCE_FOR_ROOM, SLOWEST_MESSAGE)
+            began = perf_counter()
+            answer = await self._answer(envelope, body.whole())
+            self._counter.rewrote(answer.reason, answer.left, perf_counter() - began)
+            self._counter.foreign(answer.foreign, answer.pixels_removed)
+            if len(answer.message) <= AT_ONCE:
+                return web.Response(body=answer.message, content_type=MESSAGE, headers=said_of(answer))
+            return await sent_in_pieces(request, said_of(answer), [answer.message])
+
+    async def _returned(self, request: web.Request, body: Incoming) -> web.StreamResponse:
+        """BODY as it came, which takes no more memory than itself."""
+        with self._budgets.returning.room() as room:
+            try:
+                await body.arrive(room, 1, PATIENCE_FOR_RETURN, SLOWEST_MESSAGE)
+            except NoRoom as error:
+                raise Problem(error, {"Retry-After": "1"}) from None
+            self._counter.rewrote(Reason.TOO_LARGE, {}, 0.0)
+            return await sent_in_pieces(request, said_of(Answer(b"", Reason.TOO_LARGE)), body.chunks)
 
     async def _envelope(self, request: web.Request) -> Envelope | Reason:
         """What the caller says about the copy; a reason when that cannot be told just now."""
@@ -104,6 +142,24 @@ class RewriteDoor:
             return Answer(message, _reason(error))
 
 
+async def sent_in_pieces(request: web.Request, said: Mapping[str, str], parts: list[bytes]) -> web.StreamResponse:
+    """The answer that consists of PARTS, written no faster than the caller reads; what was written is let go."""
+    response = web.StreamResponse(headers={"Content-Type": MESSAGE, **said})
+    response.content_length = sum(map(len, parts))
+    await response.prepare(request)
+    try:
+        async with asyncio.timeout(SLOWEST_MESSAGE):
+            parts.reverse()
+            while parts:
+                part = memoryview(parts.pop())
+                for at in range(0, len(part), AT_ONCE):
+                    await response.write(part[at : at + AT_ONCE])
+            await response.write_eof()
+    except (ConnectionError, TimeoutError):
+        cut(request)  # the caller has gone, or reads nothing
+    return response
+
+
 def said_of(answer: Answer) -> dict[str, str]:
     """The Tracker-* headers for ANSWER."""
     said = {"Tracker-Foreign": _counts(_foreign(answer))} if answer.foreign else {}
@@ -132,5 +188,6 @@ def _counts(of: Mapping[Left, int] | Mapping[str, int]) -> str:
 
 
 def _reason(error: Exception) -> Reason:
-    _log.error("a copy left untouched: %s", place(error))
-    return Reason.STORE_UNAVAILABLE if isinstance(error, StoreUnavailable) else Reason.ERROR
+    away = isinstance(error, StoreUnavailable)
+    _log.log(logging.WARNING if away else logging.ERROR, "a copy left untouched: %s", place(error))
+    return Reason.STORE_UNAVAILABLE if away else Reason.ERROR

@@ -13,9 +13,8 @@ from aiohttp import web
 
 from tracker.core import message_table
 from tracker.core.calendar import instant_of
-from tracker.doors.api_batch import cut
 from tracker.doors.schemas import Export
-from tracker.doors.server import place
+from tracker.doors.server import cut, place
 from tracker.model import MAIL_PURPOSES, Hour, LinkFigures, MessageFigures
 
 CSV: Final = "text/csv"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
@@ -16,10 +17,13 @@ from markupsafe import Markup
 
 import tracker
 from tracker.doors.languages import NAMES, Languages, choose, period
+from tracker.doors.prepared import Prepared
 from tracker.model import Language, TrackerError
 
 HSTS: Final = "max-age=31536000"
 EXTENSIONS: Final = ("jinja2.ext.i18n",)
+KNOWN_FIELDS: Final = 256
+"""How many different Accept-Language fields are read only once; who sent them is not known then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +61,17 @@ class Pages:
         }
         self._environments = {language: self._environment(sources, language) for language in Language}
         self.headers = MappingProxyType(self._headers())
+        self._refusals: dict[tuple[type[TrackerError], Language], Prepared] = {}
+        self._choose = lru_cache(KNOWN_FIELDS)(choose)
 
     def language_of(self, request: web.Request, otherwise: Language | None = None) -> Language:
         """The language asked for by `?lang=`, else by Accept-Language, else OTHERWISE, else the installation's."""
         accepted = ", ".join(request.headers.getall("Accept-Language", ()))
         return chosen(request) or choose(accepted) or otherwise or self.site.language
+
+    def language(self, accepted: Iterable[str]) -> Language:
+        """The language that the ACCEPTED fields of Accept-Language ask for, else the installation's."""
+        return self._choose(", ".join(accepted)) or self.site.language
 
     def answer(
         self, template: str, language: Language, values: Mapping[str, object] | None = None, *, status: int = 200
@@ -71,14 +81,28 @@ class Pages:
         headers = {**self.headers, "Content-Language": language.value}
         return web.Response(status=status, text=body, content_type="text/html", headers=headers)
 
+    def prepared(
+        self, template: str, language: Language, values: Mapping[str, object] | None = None, *, status: int = 200
+    ) -> Prepared:
+        """The same page for who asked on the short way."""
+        headers = {**self.headers, "Content-Language": language.value, "Content-Type": "text/html; charset=utf-8"}
+        return Prepared(status, headers, self.render(template, language, values).encode())
+
+    def refusal(self, error: TrackerError, language: Language) -> Prepared:
+        """The page for ERROR in LANGUAGE, made once: whoever tries tokens or paths costs little."""
+        key = type(error), language
+        if key not in self._refusals:
+            texts = self.error_texts(error, language)
+            self._refusals[key] = self.prepared("error.html", language, texts, status=error.status)
+        return self._refusals[key]
+
     def render(self, template: str, language: Language, values: Mapping[str, object] | None = None) -> str:
         """The HTML that TEMPLATE makes of VALUES, in LANGUAGE."""
         return self._environments[language].get_template(template).render(values or {})
 
     def error(self, request: web.Request, error: TrackerError) -> web.Response:
         """The page for ERROR: what happened, what it means, what to do. Its detail is not shown."""
-        language = self.language_of(request)
-        return self.answer("error.html", language, self.error_texts(error, language), status=error.status)
+        return self.refusal(error, self.language_of(request)).response()
 
     def error_texts(self, error: TrackerError, language: Language) -> dict[str, object]:
         """The texts of ERROR in LANGUAGE, for a template."""

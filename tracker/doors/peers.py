@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import TypeAlias
-
-from aiohttp import web
 
 from tracker.model import Hit
 
@@ -21,19 +19,22 @@ class HitReader:
         self._trusted = tuple(trusted)
         self._clock = clock
 
-    def read(self, request: web.Request) -> Hit:
-        """The hit that REQUEST is; fields that came several times are joined as RFC 9110 section 5.3 says."""
-        headers: dict[str, str] = {}
-        for name, value in request.headers.items():
-            key = name.lower()
-            headers[key] = f"{headers[key]}, {value}" if key in headers else value
+    def read(self, method: str, fields: Collection[tuple[str, str]], socket_peer: str) -> Hit:
+        """The hit that a request is; FIELDS that came several times are joined as RFC 9110 section 5.3 says."""
+        headers = {name.lower(): value for name, value in fields}
+        if len(headers) < len(fields):
+            headers = _joined(fields)
         forwarded = headers.pop("x-forwarded-for", "")
-        return Hit(
-            method=request.method,
-            headers=headers,
-            peer=peer_of(request.remote or "", forwarded, self._trusted),
-            at=self._clock(),
-        )
+        peer = peer_of(socket_peer, forwarded, self._trusted) if forwarded else socket_peer
+        return Hit(method=method, headers=headers, peer=peer, at=self._clock())
+
+
+def _joined(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in fields:
+        key = name.lower()
+        headers[key] = f"{headers[key]}, {value}" if key in headers else value
+    return headers
 
 
 def peer_of(socket_peer: str, forwarded: str, trusted: Sequence[Network]) -> str:

@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Final
+from functools import partial
 
 from aiohttp import web
 
 from tracker.core.disclosure import Disclosure
 from tracker.doors.forms import LARGEST_FORM
+from tracker.doors.hits import HitDoor
+from tracker.doors.lane import LINK, LINK_ROUTE, PIXEL_ROUTE, HitLane
 from tracker.doors.middlewares import Answered, access_log, errors
 from tracker.doors.notice_page import NoticePage
-from tracker.doors.pages import Pages, answer_headers
+from tracker.doors.pages import Pages
 from tracker.doors.peers import HitReader, Network
+from tracker.doors.prepared import Prepared
 from tracker.doors.privacy_page import PrivacyPage
 from tracker.doors.raw_routes import Captured, RawRoute, RawRoutes
-from tracker.doors.server import place
+from tracker.doors.server import LANE
 from tracker.doors.well_known import KEY_ROUTE, SECURITY_ROUTE, WellKnown
 from tracker.flows.consent import Consents
 from tracker.flows.hit import Hits
-from tracker.model import BadToken
-
-PIXEL: Final = bytes.fromhex(
-    "47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b"  # GIF89a, 1x1, transparent
-)
-PIXEL_ROUTE: Final = "/o/{delivery}.gif"
-LINK_ROUTE: Final = "/c/{delivery}/{link}/{host}/"
-_log = logging.getLogger("tracker.http")
+from tracker.model import Hit
 
 
 def build(
@@ -49,17 +45,15 @@ def build(
     RECEIPT_KEY gives the public key of receipts; ANSWERED is told route template, method and status of each answer;
     MORE: routes of further pages.
     """
-    door = PublicDoor(hits, pages, HitReader(trusted_proxies, clock))
+    reader = HitReader(trusted_proxies, clock)
+    door = HitDoor(hits, pages)
+    rest = _Routes(door, pages, reader)
     privacy = PrivacyPage(consents, pages, clock)
     notice = NoticePage(pages, disclosure)
     files = WellKnown(pages, clock, receipt_key)
     routes = RawRoutes(
-        RawRoute(PIXEL_ROUTE, re.compile(r"/o/(?P<name>(?s:.*))"), {"GET": door.pixel}),
-        RawRoute(
-            LINK_ROUTE,
-            re.compile(r"/c/(?P<delivery>[^/]+)/(?P<link>[^/]+)/(?P<host>[^/]+)/?"),
-            {"GET": door.redirect},
-        ),
+        RawRoute(PIXEL_ROUTE, re.compile(r"/o/(?P<name>(?s:.*))"), {"GET": rest.pixel}),
+        RawRoute(LINK_ROUTE, LINK, {"GET": rest.redirect}),
         RawRoute("/privacy/{token}", re.compile(r"/privacy/(?P<token>[^/]+)/?"), {"GET": privacy.show}),
         RawRoute(
             "/privacy/{token}/withdraw",
@@ -78,38 +72,41 @@ def build(
         client_max_size=LARGEST_FORM,
     )
     app.router.add_route("*", r"/{path:[\s\S]*}", routes.dispatch)
+    app[LANE] = HitLane(door, pages, reader, answered or (lambda *_: None))
     return app
 
 
-class PublicDoor:
-    """Answers pixels and links; what they mean is the flow's business."""
+class _Routes:
+    """What the short way does not take: other methods, versions and shapes of request."""
 
-    def __init__(self, hits: Hits, pages: Pages, reader: HitReader) -> None:
-        self._hits = hits
+    def __init__(self, door: HitDoor, pages: Pages, reader: HitReader) -> None:
+        self._door = door
         self._pages = pages
         self._reader = reader
-        self._headers = answer_headers(pages.site.public_url)
 
     async def pixel(self, request: web.Request, captured: Captured) -> web.StreamResponse:
-        """Always the same answer, whatever the path says (LAW.md R33)."""
-        name = captured["name"]
-        if name.endswith(".gif") and name.isascii():
-            try:
-                await self._hits.opened(name.removesuffix(".gif"), self._reader.read(request))
-            except Exception as error:  # whatever failed, the reader's mail program gets its image
-                _log.error("hit failed: %s", place(error))
-        return web.Response(body=PIXEL, content_type="image/gif", headers=self._headers)
+        """As `HitDoor.pixel`."""
+        answer: asyncio.Future[Prepared] = asyncio.get_running_loop().create_future()
+        self._door.pixel(captured["name"], self._hit(request), partial(_settle, answer))
+        return (await answer).response()
 
     async def redirect(self, request: web.Request, captured: Captured) -> web.StreamResponse:
-        """302 to the signed target, or the page that shows it and asks. Raises BadToken for anything altered."""
-        destination = None
-        delivery, link, host = captured["delivery"], captured["link"], captured["host"]
-        if (delivery + link + host).isascii():
-            destination = await self._hits.clicked(delivery, link, host, self._reader.read(request))
-        if destination is None:
-            raise BadToken
-        if destination.ask:
-            language = self._pages.language_of(request)
-            values = {"url": destination.url, "host": host}
-            return self._pages.answer("destination.html", language, values)
-        return web.Response(status=302, headers={**self._headers, "Location": destination.url})
+        """As `HitDoor.redirect`."""
+        answer: asyncio.Future[Prepared] = asyncio.get_running_loop().create_future()
+        self._door.redirect(
+            captured["delivery"],
+            captured["link"],
+            captured["host"],
+            self._hit(request),
+            partial(self._pages.language_of, request),
+            partial(_settle, answer),
+        )
+        return (await answer).response()
+
+    def _hit(self, request: web.Request) -> Hit:
+        return self._reader.read(request.method, request.headers.items(), request.remote or "")
+
+
+def _settle(future: asyncio.Future[Prepared], answer: Prepared) -> None:
+    if not future.done():  # who asked may have gone
+        future.set_result(answer)

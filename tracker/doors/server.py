@@ -7,14 +7,19 @@ inside, only the exception's type and the place in our code are logged.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler
 
 NAME: Final = "tracker"
@@ -27,32 +32,73 @@ LIMITS: Final[dict[str, Any]] = {
     "max_field_size": 8190,
     "access_log": None,  # ours is a middleware that knows the route's template, see doors/middlewares
 }
+MOST_CONNECTIONS: Final = 10_000
+BACKLOG: Final = 1_024
+"""Connections that wait to be accepted; the system may allow fewer."""
+LARGEST_HEAD: Final = 64 * 1024
+"""Octets of all fields of a request; who sends more without coming to an end is cut off."""
+LOOK: Final = 0.05
+"""Seconds between two looks at whether every connection has ended."""
 _PACKAGE: Final = Path(__file__).parent.parent
 _log = logging.getLogger("tracker.http")
 
 
 Malformed: TypeAlias = Callable[[int], web.Response]
 """Makes the answer, with a status, to what cannot be parsed."""
+Reply: TypeAlias = Callable[[bytes, bool], None]
+"""Sends the octets of an answer; whether they are the last of the connection."""
+
+
+class Lane(Protocol):
+    """A short way for some requests, past the application."""
+
+    def take(self, request: RawRequestMessage, peer: str, reply: Reply) -> bool:
+        """Whether it takes REQUEST, which has no body; then it calls REPLY once, at once or later."""
+
+
+LANE: Final = web.AppKey("lane", Lane)
+"""Where an application that has a lane keeps it."""
+
+
+def bind(host: str, port: int) -> tuple[socket.socket, ...]:
+    """Listening sockets for every address of HOST, a name or an address, and PORT (0: any free one). Raises OSError."""
+    bound: list[socket.socket] = []
+    try:
+        for family, kind, protocol, _, address in _addresses(host, port):
+            one = socket.socket(family, kind, protocol)
+            bound.append(one)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 has a socket of its own
+            one.bind(address)
+            one.listen(BACKLOG)
+    except BaseException:
+        for one in bound:
+            one.close()
+        raise
+    return tuple(bound)
 
 
 async def listen(
     app: web.Application,
-    host: str,
-    port: int,
+    sockets: Sequence[socket.socket],
     *,
     malformed: Malformed | None = None,
+    most: int = MOST_CONNECTIONS,
     shutdown_timeout: float = 10.0,
-) -> web.AppRunner:
-    """Serve APP on HOST and PORT (0: any free one); `cleanup()` of the returned runner stops it.
+) -> QuietRunner:
+    """Serve APP on SOCKETS, as `bind` makes them; `cleanup()` of the returned runner stops it and closes them.
 
-    MALFORMED is told nothing of what came but the status it calls for.
-    SHUTDOWN_TIMEOUT: seconds that requests in progress have to finish then. Raises OSError when the port is taken.
+    MALFORMED is told nothing of what came but the status it calls for. MOST: connections at a time; beyond that the
+    oldest of those that wait for nothing but their caller is closed for a new one.
+    SHUTDOWN_TIMEOUT: seconds that requests in progress have to finish then.
     """
-    runner = QuietRunner(app, malformed or plain, shutdown_timeout=shutdown_timeout)
+    runner = QuietRunner(app, malformed or plain, most, shutdown_timeout=shutdown_timeout)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
-    except OSError:
+        for one in sockets:
+            await web.SockSite(runner, one, backlog=BACKLOG).start()
+    except BaseException:
         await runner.cleanup()
         raise
     return runner
@@ -70,14 +116,99 @@ def plain(status: int) -> web.Response:
     return answer
 
 
+def cut(request: web.Request) -> None:
+    """End the connection in the middle of the answer, so that nobody takes it for a whole one."""
+    transport = request.transport
+    if isinstance(transport, asyncio.WriteTransport):
+        transport.abort()
+
+
 class QuietHandler(RequestHandler):
-    """One connection; answers what is malformed without a word about it."""
+    """One connection; answers what is malformed without a word about it, and has the lane take what it takes.
 
-    __slots__ = ("_malformed",)
+    aiohttp's task of a connection sleeps until `_waiter` is done. While the lane answers there is none: so the
+    connection counts as busy, and what else comes in waits its turn.
+    """
 
-    def __init__(self, manager: web.Server, malformed: Malformed, **kw: Any) -> None:
+    __slots__ = ("_asleep", "_head", "_lane", "_malformed")
+
+    def __init__(self, manager: web.Server, malformed: Malformed, lane: Lane | None, **kw: Any) -> None:
         super().__init__(manager, **kw)
         self._malformed = malformed
+        self._lane = lane
+        self._asleep: asyncio.Future[None] | None = None
+        self._head = 0
+        """Octets of a request whose fields have not come to their end."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the connection is open, and all it waits for is a request, or the rest of one's fields."""
+        waiting = self._waiter is not None and not self._waiter.done()
+        return self.transport is not None and self._asleep is None and (waiting or not self._request_count)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse DATA, unless it goes on with fields that never end."""
+        self._head += len(data)
+        self._receive(data)
+        if not self.is_idle:
+            self._head = 0
+        elif self._head > LARGEST_HEAD:
+            self.force_close()
+
+    def _receive(self, data: bytes) -> None:
+        """Parse DATA; a request that the lane takes never wakes the task."""
+        waiter = self._waiter
+        if self._lane is None or waiter is None or waiter.done() or self.writing_paused or self._is_leaving():
+            super().data_received(data)
+            return
+        self._waiter = None
+        try:
+            super().data_received(data)
+        finally:
+            self._waiter = waiter
+        if self._messages and not (len(self._messages) == 1 and self._is_taken(self._lane, waiter)):
+            waiter.set_result(None)
+
+    def _is_leaving(self) -> bool:
+        """Whether the next answer is to end the connection; the lane does not know how to say so."""
+        return isinstance(self._manager, QuietServer) and self._manager.leaving
+
+    def _is_taken(self, lane: Lane, waiter: asyncio.Future[None]) -> bool:
+        request, payload = self._messages[0]
+        if payload is not EMPTY_PAYLOAD or not isinstance(request, RawRequestMessage) or request.upgrade:
+            return False
+        self._messages.clear()
+        self._asleep, self._waiter = waiter, None
+        if lane.take(request, self._peer(), self._reply):
+            self._head = 0
+            if self._parser is not None:
+                self._parser.message_consumed()
+            return True
+        self._messages.append((request, payload))
+        self._asleep, self._waiter = None, waiter
+        return False
+
+    def _peer(self) -> str:
+        peer = self.peername
+        return str(peer[0]) if isinstance(peer, tuple) else peer or ""
+
+    def _reply(self, octets: bytes, last: bool) -> None:
+        """Send the lane's answer and go on as the task would after its own."""
+        waiter, self._asleep = self._asleep, None
+        if waiter is None:
+            return
+        if self.transport is not None:
+            self.transport.write(octets)
+        if last or self._close or self._force_close or self.transport is None:
+            waiter.cancel()
+            self._close = True
+            if self.transport is not None:
+                self.transport.close()
+            return
+        self._waiter = waiter
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if self._messages and not waiter.done():
+            waiter.set_result(None)
 
     def handle_error(
         self,
@@ -91,7 +222,9 @@ class QuietHandler(RequestHandler):
             _log.error("request failed: %s", place(exc))
         if request.writer.output_size > 0:
             raise ConnectionError("part of the answer has left already")
-        return self._malformed(status)
+        answer = self._malformed(status)
+        answer.headers["Server"] = NAME
+        return answer
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
         """Log type and place of an exception, none of aiohttp's words about it."""
@@ -105,14 +238,25 @@ class QuietHandler(RequestHandler):
 class QuietServer(web.Server):
     """Makes quiet handlers for the requests that another server was made for."""
 
-    def __init__(self, server: web.Server, malformed: Malformed) -> None:
+    def __init__(self, server: web.Server, malformed: Malformed, lane: Lane | None, most: int) -> None:
         self._malformed = malformed
+        self._lane = lane
+        self._most = most
         self._answer = server.request_handler
+        self.leaving = False
+        """Whether each connection is to end with its next answer."""
         super().__init__(self._guarded, request_factory=server.request_factory, **LIMITS)
 
     def __call__(self) -> RequestHandler:
         """A handler for a new connection."""
-        return QuietHandler(self, self._malformed, loop=self._loop, **self._kwargs)
+        return QuietHandler(self, self._malformed, self._lane, loop=self._loop, **self._kwargs)
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        """Keep account of a new connection, and make room for it where there are too many."""
+        super().connection_made(handler, transport)
+        if len(self._connections) > self._most:
+            idle = (one for one in self._connections if isinstance(one, QuietHandler) and one.is_idle)
+            next(idle, handler).force_close()
 
     async def _guarded(self, request: web.BaseRequest) -> web.StreamResponse:
         answer: web.StreamResponse
@@ -122,18 +266,46 @@ class QuietServer(web.Server):
             answer = self._malformed(error.status)
         if not answer.prepared:
             answer.headers["Server"] = NAME
+            if self.leaving:
+                answer.force_close()
         return answer
 
 
 class QuietRunner(web.AppRunner):
     """Runs an application on a quiet server."""
 
-    def __init__(self, app: web.Application, malformed: Malformed = plain, **kw: Any) -> None:
+    def __init__(
+        self, app: web.Application, malformed: Malformed = plain, most: int = MOST_CONNECTIONS, **kw: Any
+    ) -> None:
         super().__init__(app, **kw)
         self._malformed = malformed
+        self._lane = app.get(LANE)
+        self._most = most
+        self._quiet: QuietServer | None = None
 
     async def _make_server(self) -> web.Server:
-        return QuietServer(await super()._make_server(), self._malformed)
+        self._quiet = QuietServer(await super()._make_server(), self._malformed, self._lane, self._most)
+        return self._quiet
+
+    async def hand_over(self, seconds: float) -> None:
+        """Take no new connection, and let those there are end: each with its next answer, which says so.
+
+        Returns when all have, and after SECONDS at the latest: by then who is left has asked nothing for so long, or
+        waits for an answer, which `cleanup` will still give.
+        """
+        assert self._quiet is not None
+        self._quiet.leaving = True
+        for site in self.sites:
+            await site.stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._quiet.connections:
+                    await asyncio.sleep(LOOK)
+
+
+def _addresses(host: str, port: int) -> list[Any]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return list(dict.fromkeys(found))
 
 
 def _last_own_line(trace: TracebackType | None) -> str:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Protocol
+from functools import lru_cache, partial
+from time import monotonic
+from typing import Final, NamedTuple, Protocol
 
-from tracker.core.calendar import day_of, hour_of
-from tracker.core.classify import classify
+from tracker.core.bursts import Bursts
+from tracker.core.calendar import day_of_hour, hour_of
+from tracker.core.classify import MACHINE_SECONDS, classify
 from tracker.core.target import report
 from tracker.core.tokens import DeliveryToken, Tokens
-from tracker.model import NO_LINK, Agent, Event, Hit, LinkNumber, Purpose
+from tracker.model import NO_LINK, Agent, Event, Hit, LinkNumber, Purpose, StoreUnavailable
 from tracker.store.store import Store
 
 LONGEST_WAIT: Final = 0.05
 """Seconds a reader may wait for the store; then the answer goes and the event stays in the store's queue."""
+
+
+KNOWN_TARGETS: Final = 1_000
+"""How many targets' numbers are remembered: the links of a campaign are followed by many."""
 
 
 class HitCounter(Protocol):
@@ -25,68 +32,142 @@ class HitCounter(Protocol):
         """One hit; RESULT is `recorded`, `early` (answered before the commit), `refused`, `uncounted` or `forged`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """Where a link leads; `ask` when its key was retired and a page must show the destination first."""
+class Destination(NamedTuple):
+    """Where a link leads; `ask` when a page must show it first, because its key was retired or its host is blocked."""
 
     url: str
     ask: bool
+    blocked: bool = False
 
 
 class Hits:
     """Records hits on pixels and links; no failure of the store ever reaches a reader."""
 
-    def __init__(self, store: Store, tokens: Callable[[], Tokens], counter: HitCounter) -> None:
+    def __init__(
+        self,
+        store: Store,
+        tokens: Callable[[], Tokens],
+        counter: HitCounter,
+        bursts: Bursts,
+        blocked: Callable[[str], bool] = lambda _: False,
+        machine_seconds: float = MACHINE_SECONDS,
+    ) -> None:
+        """BLOCKED: whether links to a host lead nowhere unasked, since it is being abused."""
         self._store = store
         self._tokens = tokens
         self._counter = counter
+        self._bursts = bursts
+        self._blocked = blocked
+        self._machine_seconds = machine_seconds
+        self._patience = _Patience()
+        self._reported = lru_cache(KNOWN_TARGETS)(report)
 
-    async def opened(self, token: str, hit: Hit) -> None:
-        """A pixel with TOKEN was requested. Whatever happens, the pixel is served."""
+    def opened(self, token: str, hit: Hit, then: Callable[[], None]) -> None:
+        """A pixel with TOKEN was requested; THEN is called once, when it may be served, whatever happens."""
         delivery = self._tokens().read_delivery(token)
         if delivery is None:
             self._counter.hit(Purpose.OPEN, None, "forged")
+            then()
         else:
-            await self._record(delivery, Purpose.OPEN, NO_LINK, hit)
+            self._record(delivery, Purpose.OPEN, NO_LINK, hit, then)
 
-    async def clicked(self, token: str, part: str, host: str, hit: Hit) -> Destination | None:
-        """A link was followed; where it leads, or None for anything altered. Needs no database."""
+    def clicked(self, token: str, part: str, host: str, hit: Hit, then: Callable[[Destination | None], None]) -> None:
+        """A link was followed; THEN is called once, with where it leads, or None for anything altered.
+
+        Needs no database.
+        """
         tokens = self._tokens()
         delivery = tokens.read_delivery(token)
         target = None if delivery is None else tokens.read_link(delivery, part, host)
         if delivery is None or target is None:
             self._counter.hit(Purpose.CLICK, None, "forged")
-            return None
-        await self._record(delivery, Purpose.CLICK, report(target).number, hit)
-        return Destination(target, ask=delivery.retired)
+            then(None)
+        elif self._blocked(host):
+            self._counter.hit(Purpose.CLICK, None, "uncounted")
+            then(Destination(target, ask=True, blocked=True))
+        else:
+            destination = Destination(target, ask=delivery.retired)
+            self._record(delivery, Purpose.CLICK, self._reported(target).number, hit, partial(then, destination))
 
-    async def _record(self, delivery: DeliveryToken, purpose: Purpose, link: LinkNumber, hit: Hit) -> None:
-        agent = classify(hit)
-        today = day_of(hit.at)
+    def _record(
+        self, delivery: DeliveryToken, purpose: Purpose, link: LinkNumber, hit: Hit, then: Callable[[], None]
+    ) -> None:
+        """Call THEN when the hit is recorded, is not to be, or has waited long enough."""
+        agent = classify(hit, purpose, delivery.issued, self._machine_seconds)
+        hour = hour_of(hit.at)
+        today = day_of_hour(hour)
         if agent is None or delivery.retired or delivery.last_day < today:
             self._counter.hit(purpose, agent, "uncounted")
+            then()
             return
+        if agent is Agent.HUMAN:
+            if purpose is Purpose.CLICK:
+                self._bursts.followed(delivery.delivery, link, hit.at)
+            if self._bursts.struck(delivery.delivery, hour):
+                agent = Agent.MACHINE  # and the store moves what was written before that was known
         event = Event(
             last_day=delivery.last_day,
             delivery=delivery.delivery,
             purpose=purpose,
             link=link,
-            hour=hour_of(hit.at),
+            hour=hour,
             agent=agent,
         )
-        written = asyncio.ensure_future(self._store.record(event, today))
-        written.add_done_callback(_heard)
-        await asyncio.wait((written,), timeout=LONGEST_WAIT)
-        self._counter.hit(purpose, agent, _result(written))
+        waiting = _Waiting(partial(self._counter.hit, purpose, agent), then)
+        self._patience.watch(waiting)
+        self._store.record_soon(event, today, waiting.told)
 
 
-def _result(written: asyncio.Future[bool]) -> str:
-    if not written.done() or written.cancelled() or written.exception() is not None:
-        return "early"
-    return "recorded" if written.result() else "refused"
+class _Waiting:
+    """A hit that waits for the store, or for the end of our patience: whichever is first."""
+
+    __slots__ = ("_count", "_then", "until")
+
+    def __init__(self, count: Callable[[str], None], then: Callable[[], None]) -> None:
+        self._count = count
+        self._then: Callable[[], None] | None = then
+        self.until = monotonic() + LONGEST_WAIT
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the answer has gone."""
+        return self._then is None
+
+    def told(self, outcome: bool | StoreUnavailable) -> None:
+        """The store wrote the event, found nothing to hang it on, or had to drop it, which it counts itself."""
+        self._end("early" if isinstance(outcome, StoreUnavailable) else "recorded" if outcome else "refused")
+
+    def give_up(self) -> None:
+        """Let the answer go; the event stays in the store's queue."""
+        self._end("early")
+
+    def _end(self, result: str) -> None:
+        then, self._then = self._then, None
+        if then is not None:
+            self._count(result)
+            then()
 
 
-def _heard(written: asyncio.Future[bool]) -> None:
-    # The store counts what it drops; here the failure only has to be seen, or asyncio would report it.
-    if not written.cancelled():
-        written.exception()
+class _Patience:
+    """Has all hits wait equally long with one timer: who began first gives up first."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[_Waiting] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self, waiting: _Waiting) -> None:
+        """Have WAITING give up when its time is over."""
+        self._waiting.append(waiting)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LONGEST_WAIT, self._look)
+
+    def _look(self) -> None:
+        now = monotonic()
+        while self._waiting:
+            first = self._waiting[0]
+            if not first.is_over and first.until > now:
+                self._timer = asyncio.get_running_loop().call_later(first.until - now, self._look)
+                return
+            first.give_up()
+            self._waiting.popleft()
+        self._timer = None

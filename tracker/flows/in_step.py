@@ -33,9 +33,10 @@ OFTEN: Final = timedelta(minutes=1)
 """How often the database is looked at while nothing waits."""
 DRAWN_SIZE: Final = 16
 NOT_COMPARED: Final = "not compared with the database yet"
-WAITS: Final = "a withdrawal waits for the database and is applied before anything is tracked"
+WAITS: Final = "a withdrawal may wait for the database, and is applied before anything is tracked"
 UNKNOWN: Final = "missing: the database does not know the journal in this folder; run `tracker restore-check`"
 TOO_SHORT: Final = "the journal reaches back less far than the database, or was cut; run `tracker restore-check`"
+REPLACED: Final = "the database was replaced, put right or started anew, and is not compared with the journal yet"
 OTHERS: Final = "an older database was put in place, and another server has not replayed its journal yet"
 
 
@@ -51,13 +52,16 @@ class InStep:
         *,
         proof_days: int,
         backup_days: int,
+        leads: Callable[[], bool] = lambda: True,
     ) -> None:
+        """LEADS: whether this process, of those that share JOURNAL, notes what other servers wrote."""
         self._store = store
         self._journal = journal
         self._tokens = tokens
         self._random_bytes = random_bytes
         self._replayer = Replayer(store, tokens, ConsentPolicy(proof_days=proof_days))
         self._backup_days = backup_days
+        self._leads = leads
         self._looked: datetime | None = None
         self._read = False
         self._away: list[No] = []
@@ -68,6 +72,7 @@ class InStep:
     async def start(self, now: datetime) -> None:
         """Track nothing until journal and database agree; what stands in the way is `trouble`, not an error."""
         self._store.hold()
+        self._store.hold_while(lambda: self._journal.doubt.is_open)
         self.trouble = NOT_COMPARED
         try:
             await self.look(now)
@@ -96,6 +101,7 @@ class InStep:
             if not noted and not self._waits(no) and not await self._noted([no], generation):
                 raise
             self._away.append(no)
+            self._cast_doubt()
             self._hold(WAITS)
             return True
         return news
@@ -119,16 +125,21 @@ class InStep:
             raise
         except StoreUnavailable:
             if noted:
+                self._cast_doubt()
                 self._hold(WAITS)
             raise
 
     async def keep(self, now: datetime) -> None:
         """Replay what waits, else compare once a minute. While the store is away it is tried again; nothing is lost."""
         overdue = self._looked is None or not timedelta() <= now - self._looked < OFTEN
-        if not (self.trouble or overdue):
-            return
+        if overdue:
+            self._looked = now
         try:
-            await self.look(now)
+            await self._store.look_at_database(thoroughly=overdue)
+            if self.holding:
+                self._hold(self.holding)
+            if self.trouble or overdue:
+                await self.look(now)
         except StoreUnavailable:
             return  # readiness says so by itself
 
@@ -137,14 +148,17 @@ class InStep:
         if not self.trouble:
             self._looked = None
             await self.keep(clock())
+        self._journal.doubt.close()
 
     async def look(self, now: datetime) -> None:
-        """Compare journal and database, replay what the database lacks, follow what others wrote, anchor the head.
+        """Compare journal and database and replay what the database lacks; who leads also notes what others wrote.
 
         Raises StoreUnavailable: nothing changed in whether anything is tracked.
         """
         self._looked = now
+        replaced = self._store.replaced
         try:
+            doubt = self._journal.doubt.latest
             if not self._read:
                 await self._journal.load()
                 self._read = True
@@ -153,27 +167,34 @@ class InStep:
                 self._read = waits == OTHERS  # else a person may begin another journal
                 self._hold(waits)
                 return
-            await self._follow(now)
-            await self._journal.turn(now, self._backup_days)
+            if self._leads():
+                await self._follow(now)
+                await self._journal.turn(now, self._backup_days)
         except BadJournal as error:
             self._read = False  # it may be put back
             self._hold(error.detail)
             return
-        if self._journal.waiting:  # somebody said no meanwhile
+        if self._journal.waiting or self._store.replaced != replaced:  # somebody said no meanwhile, or moved files
             return
         if self.trouble not in ("", NOT_COMPARED):
             log.info("journal and database are in step")
         self._away, self.trouble = [], ""
+        self._journal.doubt.settle(doubt)
         self._store.go_on()
+        if self._journal.doubt.is_open:  # since then, perhaps because of what was found here
+            await self.look(now)
 
     async def _compare(self, now: datetime) -> str:
         """Replay what the database lacks; what stands in the way of going on, or nothing."""
         journal = self._journal
         async with self._store.restoring() as book:
             marks = await book.marks()
+            await journal.follow()  # after the marks, which are never ahead of it then
             mark = marks.applied.get(journal.id)
             if mark is None:
                 return UNKNOWN
+            if not journal.reaches(mark):
+                await journal.load()  # another process wrote to it, and then to the database
             if not journal.reaches(mark):
                 return TOO_SHORT
             lost = await self._lost(book, mark)
@@ -182,6 +203,7 @@ class InStep:
                 await book.went_back(drawn)
                 marks = replace(marks, restored=drawn, replayed=frozenset())
         if lost is not None:
+            self._cast_doubt()
             self._hold("an older database was put in place; what it lacks is replayed")
             log.warning("the database lacks what it had: it went back to entry %d; the journal is replayed", lost)
             await journal.note(Restored(now, lost), now)
@@ -224,6 +246,9 @@ class InStep:
             if last is not None and last.entry == head[0] and isinstance(last, Anchor) and journal.anchored:
                 return
             theirs = await book.nos_since(last.entry if last else 0)
+        await journal.follow()  # what other processes of this server committed they noted before
+        if journal.anchors and journal.anchors[-1] is not last:
+            return  # one of them was faster
         own = {(no.pseudonym, no.at) for no in map(self._replayer.current, journal.since_anchor)}
         missing = [no for no in theirs if (no.pseudonym, no.at) not in own]
         if missing:
@@ -256,6 +281,13 @@ class InStep:
             for one in self._away
         )
 
+    @property
+    def holding(self) -> str:
+        """Why nothing is tracked just now, also when another process of this server said so; empty when all is well."""
+        if self.trouble or not self._store.on_hold:
+            return self.trouble
+        return WAITS if self._journal.doubt.is_open else REPLACED
+
     def _applied(self) -> int:
         """The number of the last no that the database is known to have applied."""
         waiting = self._journal.waiting
@@ -265,6 +297,13 @@ class InStep:
     def generation(self) -> int:
         """How many pseudonym keys there are."""
         return len(self._tokens().ring.pseudonym_keys)
+
+    def _cast_doubt(self) -> None:
+        """Let the other processes of this server look, too, before they track anything."""
+        try:
+            self._journal.doubt.cast()
+        except BadJournal as error:
+            log.error("the other processes could not be told of a no: %s", error.detail)
 
     def _hold(self, why: str) -> None:
         self._store.hold()

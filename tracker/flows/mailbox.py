@@ -12,6 +12,7 @@ from typing import Final
 
 from tracker.core.calendar import day_of
 from tracker.core.inbox import inbox_of
+from tracker.core.keys import KeyRing
 from tracker.core.mailbox import NONCE_SIZE, VALID, ProofTokens, Proven, token_digest
 from tracker.core.pseudonym import normalise, pseudonym
 from tracker.core.tokens import Tokens
@@ -68,7 +69,7 @@ class Mailbox:
 
     def read_link(self, token: str, now: datetime) -> Proven | None:
         """Whose mailbox TOKEN proves; None when it is altered or over. Needs no database and spends nothing."""
-        return self._links().open(token, now)
+        return self._links(token).open(token, now)
 
     async def open(self, token: str, now: datetime) -> Session | None:
         """Spend the link with TOKEN and begin a session; None when it is altered, over or was used before.
@@ -83,7 +84,7 @@ class Mailbox:
 
     async def session(self, cookie: str, now: datetime) -> Session | None:
         """The session of COOKIE; None when there is none, it is over or was ended. Raises StoreUnavailable."""
-        sessions = self._sessions()
+        sessions = self._sessions(cookie)
         proven = sessions.open(cookie, now)
         if proven is None or await self._store.is_spent(token_digest(cookie)):
             return None
@@ -91,14 +92,20 @@ class Mailbox:
 
     def is_own_form(self, session: Session, given: str) -> bool:
         """Whether a form that carries GIVEN as its key is one of SESSION's own (LAW.md R60)."""
-        return self._sessions().is_form_key(session.cookie, given)
+        return self._sessions(session.cookie).is_form_key(session.cookie, given)
 
     async def end(self, session: Session) -> None:
         """End SESSION everywhere: its cookie opens nothing more. Raises StoreUnavailable."""
         await self._store.spend(token_digest(session.cookie), day_of(session.until))
 
-    def _links(self) -> ProofTokens:
-        return ProofTokens(self._tokens().ring, lambda key: key.mailbox)
+    def _links(self, token: str | None = None) -> ProofTokens:
+        """To make links, or to open the one with TOKEN."""
+        return ProofTokens(self._ring(token), lambda key: key.mailbox)
 
-    def _sessions(self) -> ProofTokens:
-        return ProofTokens(self._tokens().ring, lambda key: key.session)
+    def _sessions(self, cookie: str | None = None) -> ProofTokens:
+        """To begin sessions, or to open that of COOKIE."""
+        return ProofTokens(self._ring(cookie), lambda key: key.session)
+
+    def _ring(self, text: str | None) -> KeyRing:
+        tokens = self._tokens()
+        return (tokens if text is None else tokens.knowing(text[:1])).ring

@@ -82,6 +82,24 @@ class Restore:
         await self._in_step.look(now)
         return Restored(replayed, ended, begun=not usable, aside=aside)
 
+    async def join(self, now: datetime) -> None:
+        """Begin the journal of a new server beside those that keep the database in step already.
+
+        Raises BadJournal when it has one, when there are no others, or when the database just went back: who is new
+        cannot vouch for it. Raises StoreUnavailable.
+        """
+        async with self._store.restoring() as book:
+            marks = await book.marks()
+            if not marks.applied:
+                raise BadJournal("this database has no other server: a journal that is missing is not new")
+            if marks.restored is not None:
+                raise BadJournal("an older database was put in place; add the server when mail is tracked again")
+            begun = await asyncio.to_thread(self._own.create, now, self._random_bytes)
+            await book.set_mark(self._own.id, begun)
+            head = await book.head()
+        await self._own.note(Anchor(now, *head, 0), now)
+        await self._in_step.look(now)
+
     async def _is_usable(self, marks: Marks) -> bool:
         """Whether the own journal is whole and reaches the database."""
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tracker.store.engine import BUSY_SECONDS, Database, database_file
-from tracker.store.postgres import LOCK_SECONDS, PostgresDatabase
+from tracker.store.postgres import PostgresDatabase
 from tracker.store.sqlite import SqliteDatabase
 
 
@@ -15,4 +15,4 @@ def database_of(url: str, busy_seconds: float = BUSY_SECONDS, *, patient: bool =
     path = database_file(url)
     if path is not None:
         return SqliteDatabase(path, busy_seconds)
-    return PostgresDatabase(url, min(busy_seconds, LOCK_SECONDS), patient=patient)
+    return PostgresDatabase(url, busy_seconds, patient=patient)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import bindparam, case, func, literal, or_, select, update
+from sqlalchemy import bindparam, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tracker.model import Day, DeliveryId, DeliveryRef, Left, Pseudonym, Purpose, Registration
+from tracker.model import Day, DeliveryId, DeliveryRef, Pseudonym, Purpose, Registration
 from tracker.store.engine import Database
+from tracker.store.messages import has_many_links, write_ahead, write_messages
 from tracker.store.partitions import ensure_days
-from tracker.store.schema import deliveries, grants, is_live, links, message_left, messages, recipients, tracked
+from tracker.store.postgres import passing_over
+from tracker.store.schema import deliveries, grants, is_live, recipients, tracked
 from tracker.store.standing import remember_references
 from tracker.store.upsert import upsert
 
@@ -43,10 +44,16 @@ async def register_copies(database: Database, items: Sequence[tuple[Registration
 
     A copy for somebody without a live grant leaves no row; one that was registered before changes nothing. Nobody is
     waited for who is just withdrawing: their grant counts as gone. Rows are written in one order by all servers, so
-    that two groups never wait for each other. Raises StoreUnavailable.
+    that two groups never wait for each other. Where messages have many links these are written before, some at a time.
+    Raises StoreUnavailable.
     """
     today = max(day for _, day in items)
     await ensure_days(database, {item.last_day for item, _ in items})
+    ahead = has_many_links([item for item, _ in items])
+    if ahead:
+        async with database.read() as connection:
+            known = await _people(connection, {item.recipient for item, _ in items}, today)
+        await write_ahead(database, [item for item, _ in items if item.recipient in known])
     async with database.write(alone=False) as connection:
         people = await _people(connection, {item.recipient for item, _ in items}, today, hold=True)
         copies = [
@@ -57,7 +64,7 @@ async def register_copies(database: Database, items: Sequence[tuple[Registration
         copies.sort(key=lambda copy: (copy[0].message, copy[0].last_day, copy[0].delivery))
         if not copies:
             return [NOTHING] * len(items)
-        await _write(connection, copies, today)
+        await _write(connection, copies, today, with_links=not ahead)
         found = await _tracked(connection, [item for item, _ in copies])
     answers = []
     for item, _ in items:
@@ -109,28 +116,10 @@ async def _people(
     return people
 
 
-async def _write(connection: AsyncConnection, copies: Sequence[tuple[Registration, _Person]], today: Day) -> None:
-    await connection.execute(_MESSAGE, [_message(item) for item, _ in copies])
-    found = {
-        (item.message, link.number): {
-            "message": item.message,
-            "number": link.number,
-            "host": link.host,
-            "path": link.path,
-        }
-        for item, _ in copies
-        for link in item.links
-    }
-    if found:
-        await connection.execute(upsert(links).on_conflict_do_nothing(), [found[key] for key in sorted(found)])
-    left = {
-        (item.message, reason): {"message": item.message, "reason": reason, "count": count}
-        for item, _ in reversed(copies)
-        for reason, count in item.left.items()
-        if reason is not Left.NO_GRANT  # that one is about the recipient, not about the message
-    }
-    if left:
-        await connection.execute(upsert(message_left).on_conflict_do_nothing(), [left[key] for key in sorted(left)])
+async def _write(
+    connection: AsyncConnection, copies: Sequence[tuple[Registration, _Person]], today: Day, *, with_links: bool
+) -> None:
+    await write_messages(connection, [item for item, _ in copies], with_links=with_links)
     await connection.execute(
         upsert(deliveries).on_conflict_do_nothing(),
         [
@@ -144,20 +133,12 @@ async def _write(connection: AsyncConnection, copies: Sequence[tuple[Registratio
             for item, person in copies
         ],
     )
-    await connection.execute(
-        _TRACKED,
-        [
-            {
-                "at_day": item.last_day,
-                "at_delivery": item.delivery,
-                "at_recipient": person.id,
-                "at_purpose": purpose,
-                "today": today,
-            }
-            for item, person in copies
-            for purpose in item.purposes & person.purposes
-        ],
-    )
+    wanted = [
+        (item.last_day, item.delivery, person.id, purpose)
+        for item, person in copies
+        for purpose in sorted(item.purposes & person.purposes)
+    ]
+    await _track(connection, wanted, today)
     references: list[dict[str, object]] = [
         {"source": item.source, "reference": item.reference, "recipient": person.id, "last_day": person.last_day}
         for item, person in copies
@@ -165,7 +146,21 @@ async def _write(connection: AsyncConnection, copies: Sequence[tuple[Registratio
     ]
     if references:
         references.sort(key=lambda row: (row["source"], row["reference"]))
-        await remember_references(connection, references)
+        async with passing_over(connection):  # the next copy brings them again
+            await remember_references(connection, references)
+
+
+async def _track(
+    connection: AsyncConnection, wanted: Sequence[tuple[Day, DeliveryId, int, Purpose]], today: Day
+) -> None:
+    """Let events hang on deliveries, for purposes with a live grant."""
+    days, deliveries_, people, purposes = map(list, zip(*wanted, strict=True))
+    if connection.dialect.name == "postgresql":  # where a statement for each row would look at all partitions
+        letters = [purpose.value[0] for purpose in purposes]
+        await connection.exec_driver_sql(_TRACKED_AT_ONCE, (days, deliveries_, people, letters, today))
+        return
+    names = ("at_day", "at_delivery", "at_recipient", "at_purpose")
+    await connection.execute(_TRACKED, [{**dict(zip(names, row, strict=True)), "today": today} for row in wanted])
 
 
 async def _tracked(
@@ -183,41 +178,6 @@ async def _tracked(
     return found
 
 
-def _message(item: Registration) -> dict[str, Any]:
-    return {
-        "id": item.message,
-        "owner": item.owner,
-        "label": item.label,
-        "first_hour": item.sent_hour,
-        "last_hour": item.sent_hour,
-        "last_day": item.last_day,
-    }
-
-
-def _message_statement() -> Any:
-    statement = upsert(messages)
-    known, new = messages.c, statement.excluded
-    first = func.coalesce(known.first_hour, new.first_hour)
-    return statement.on_conflict_do_update(
-        index_elements=["id"],
-        set_={
-            "label": func.coalesce(known.label, new.label),
-            "first_hour": case((new.first_hour < first, new.first_hour), else_=first),
-            "last_hour": case((new.last_hour > known.last_hour, new.last_hour), else_=known.last_hour),
-            "last_day": case((new.last_day > known.last_day, new.last_day), else_=known.last_day),
-        },
-        where=or_(  # a copy that says nothing new about its message writes nothing
-            known.first_hour.is_(None),
-            new.first_hour < known.first_hour,
-            new.last_hour > known.last_hour,
-            new.last_day > known.last_day,
-            known.label.is_(None) & new.label.is_not(None),
-        ),
-    )
-
-
-_MESSAGE = _message_statement()
-
 _TRACKED = (
     upsert(tracked)
     .from_select(
@@ -234,3 +194,22 @@ _TRACKED = (
     )
     .on_conflict_do_nothing()
 )
+
+_TRACKED_AT_ONCE = """
+    INSERT INTO tracked (last_day, delivery, purpose, recipient, closed)
+    SELECT given.last_day, given.id, given.purpose, given.recipient, 0
+    FROM unnest($1::integer[], $2::bytea[], $3::bigint[], $4::text[]) AS given(last_day, id, recipient, purpose)
+    CROSS JOIN LATERAL (
+        SELECT FROM deliveries
+        WHERE last_day = given.last_day AND id = given.id AND recipient = given.recipient
+        OFFSET 0  -- so that each is looked for by its key, whatever the planner guesses
+    ) AS sent
+    CROSS JOIN LATERAL (
+        SELECT FROM grants
+        WHERE recipient = given.recipient AND purpose = given.purpose AND last_day >= $5::integer
+          AND notice_version NOT IN (SELECT version FROM notices WHERE superseded_day <= $5::integer)
+        OFFSET 0
+    ) AS allowed
+    ORDER BY 1, 2, 3
+    ON CONFLICT DO NOTHING
+"""

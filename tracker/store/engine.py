@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -40,6 +40,15 @@ class Database(ABC):
     MORE_TRIGGERS: ClassVar[frozenset[str]] = frozenset()
     """Triggers that only this engine needs."""
 
+    @property
+    @abstractmethod
+    def replaced(self) -> int:
+        """How often another database came into the place of this one, perhaps an older one."""
+
+    @abstractmethod
+    async def look(self, *, thoroughly: bool) -> None:
+        """Look whether the database is there and is the one that was opened; THOROUGHLY: also one that was damaged."""
+
     @abstractmethod
     def read(self) -> Connecting:
         """A connection that sees one state of the database, and cannot write."""
@@ -53,9 +62,21 @@ class Database(ABC):
         The ledger's triggers let contents go only in a transaction with a SWEEP_DAY.
         """
 
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """What a task may wait for before it knows what it will write; then its `write` does not wait any more."""
+        return nullcontext()
+
+    @abstractmethod
+    def alone(self, name: str) -> AbstractAsyncContextManager[None]:
+        """Do the work NAME while the block runs, and no other process, on any server, does. Raises AnotherSweep."""
+
     @abstractmethod
     async def is_there(self) -> bool:
         """Whether there is a database; it may be empty."""
+
+    @abstractmethod
+    async def keeps_commits(self) -> bool:
+        """Whether what was committed survives the end of every process."""
 
     @abstractmethod
     async def vacuum(self) -> bool:
@@ -124,7 +145,7 @@ def _refused(error: BaseException) -> StoreUnavailable:
     """A row that is at fault has an SQLSTATE of class 22 or 23; any other error is the database's own."""
     cause = _driver_error(error)
     state = getattr(cause, "sqlstate", None) or ""
-    refused = state.startswith(("22", "23")) or type(cause).__name__ == "DataError"
+    refused = state.startswith(("22", "23")) or type(cause).__name__ in {"DataError", "IntegrityError"}
     return RowRefused(_cause(error)) if refused else StoreUnavailable(_cause(error))
 
 

@@ -1,83 +1,101 @@
-"""Writes events: the only insert into `events`, which applies the grant again."""
+"""Writes events on SQLite: the only insert into `events`, which applies the grant again.
+
+A whole group is one statement, run in the writer's own thread with the rows as one JSON array: as long as SQLite works
+on it nothing else of the program has to wait.
+"""
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
-from sqlalchemy import Select, bindparam, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import FromClause, Integer, LargeBinary, Select, bindparam, func, select
 
 from tracker.model import Day, Event
-from tracker.store.engine import Database
+from tracker.store.bursts import Struck, mark_bursts_at_once, nothing_struck, struck_of
+from tracker.store.compiled import compiled
 from tracker.store.schema import events, grants, is_live, tracked
+from tracker.store.sqlite import SqliteDatabase
 from tracker.store.upsert import upsert
 
-_TARGET = (tracked.c.last_day, tracked.c.delivery, tracked.c.purpose)
+_ID_SIZE: Final = 16
 
 
-async def record_events(database: Database, items: Sequence[tuple[Event, Day]]) -> list[bool]:
+async def record_events(
+    database: SqliteDatabase, items: Sequence[tuple[Event, Day]], struck: Struck = nothing_struck
+) -> list[bool]:
     """Write events in one transaction, each with the day it came in; whether each found a live grant to hang on.
 
-    One that is there already is accepted and changes nothing. Raises StoreUnavailable.
+    One that is there already is accepted and changes nothing. Where STRUCK knows of a burst, what people seem to have
+    done becomes a program's. Raises StoreUnavailable.
     """
     today = max(day for _, day in items)
-    async with database.write() as connection:
-        accepted = await _accepted(connection, {_key(event) for event, _ in items}, today)
-        rows = {event for event, _ in items if _key(event) in accepted}
-        if rows:
-            await connection.execute(_INSERT, [_parameters(event, today) for event in rows])
-    return [_key(event) in accepted for event, _ in items]
+    rows = list({event for event, _ in items})
+    accepted = await database.write_at_once(partial(_write, rows, today, struck))
+    if len(accepted) == len(rows):
+        return [True] * len(items)
+    return [event in accepted for event, _ in items]
 
 
-def _key(event: Event) -> tuple[Any, ...]:
-    return event.last_day, event.delivery, event.purpose
-
-
-def _parameters(event: Event, today: Day) -> dict[str, Any]:
-    return {
-        "at_day": event.last_day,
-        "at_delivery": event.delivery,
-        "at_purpose": event.purpose,
-        "link": event.link,
-        "hour": event.hour,
-        "agent": event.agent,
+def _write(rows: Sequence[Event], today: Day, struck: Struck, connection: sqlite3.Connection) -> set[Event]:
+    """Insert ROWS, all different, within a transaction; those that found an open delivery with a live grant."""
+    values = {
+        "rows": json.dumps([(row.last_day, row.purpose[0], row.link, row.hour, row.agent) for row in rows]),
+        "ids": b"".join(row.delivery for row in rows),
         "today": today,
     }
+    if connection.execute(_INSERT[0], {**_INSERT[1], **values}).rowcount == len(rows):
+        accepted = set(rows)
+    else:
+        # Some were there already, or found nothing to hang on: which, says the same question again. In one row: for
+        # each one that is fetched the interpreter's lock changes hands.
+        ((found,),) = connection.execute(_FOUND[0], {**_FOUND[1], **values})
+        accepted = {rows[key] for key in json.loads(found)}
+    mark_bursts_at_once(connection, struck_of(accepted, struck))
+    return accepted
 
 
-def _open(columns: Sequence[Any], today: Any) -> Select[Any]:
-    """The tracked deliveries that an event may hang on."""
+def _open(columns: Sequence[Any], given: FromClause) -> Select[Any]:
+    """The tracked deliveries that the events GIVEN may hang on."""
+    today = bindparam("today", type_=Integer)
+    delivery = func.substr(bindparam("ids", type_=LargeBinary), given.c.key * _ID_SIZE + 1, _ID_SIZE)
     return (
         select(*columns)
-        .select_from(tracked)
+        .select_from(given)
+        .join(
+            tracked,
+            (tracked.c.last_day == _field(given, 0))
+            & (tracked.c.delivery == delivery)
+            & (tracked.c.purpose == _field(given, 1)),
+        )
         .join(grants, (grants.c.recipient == tracked.c.recipient) & (grants.c.purpose == tracked.c.purpose))
         .where(tracked.c.closed == 0, tracked.c.last_day >= today, is_live(today))
     )
 
 
-async def _accepted(connection: AsyncConnection, keys: set[tuple[Any, ...]], today: Day) -> set[tuple[Any, ...]]:
-    rows = await connection.execute(
-        # Two lists, since SQLite finds a list of pairs only by reading the whole table. Who asks compares the keys.
-        _open(_TARGET, today).where(
-            tracked.c.last_day.in_({key[0] for key in keys}), tracked.c.delivery.in_({key[1] for key in keys})
-        )
-    )
-    return {tuple(row) for row in rows}
+def _field(given: FromClause, number: int) -> Any:
+    return func.json_extract(given.c.value, f"$[{number}]")
 
 
-_INSERT = (
+_GIVEN: Final = func.json_each(bindparam("rows")).table_valued("key", "value", name="given")
+_COLUMNS: Final = ("last_day", "delivery", "purpose", "link", "hour", "agent")
+_INSERT: Final = compiled(
     upsert(events)
     .from_select(
-        ["last_day", "delivery", "purpose", "link", "hour", "agent"],
+        _COLUMNS,
         _open(
-            [*_TARGET, *(bindparam(name, type_=events.c[name].type) for name in ("link", "hour", "agent"))],
-            bindparam("today", type_=events.c.hour.type),
-        ).where(
-            tracked.c.last_day == bindparam("at_day"),
-            tracked.c.delivery == bindparam("at_delivery"),
-            tracked.c.purpose == bindparam("at_purpose"),
+            [
+                tracked.c.last_day,
+                tracked.c.delivery,
+                tracked.c.purpose,
+                *(_field(_GIVEN, number).label(name) for number, name in enumerate(_COLUMNS[3:], 2)),
+            ],
+            _GIVEN,
         ),
     )
     .on_conflict_do_nothing()
 )
+_FOUND: Final = compiled(_open([func.json_group_array(_GIVEN.c.key)], _GIVEN))

@@ -1,5 +1,8 @@
 """Writes events on PostgreSQL, a group in one statement: the only insert into `events`, which applies the grant again.
 
+Each event looks for its own tracked copy and grant by their keys (LATERAL): whatever the planner guesses of a
+partition that was filled since this morning, it must not read the whole of it.
+
 The law: it waits for nobody. A grant or a tracked copy that somebody is just taking away is passed over, and the rows
 that it keeps are its own until the commit, so that the foreign keys find them without waiting either.
 """
@@ -10,19 +13,26 @@ from collections.abc import Sequence
 from typing import Final
 
 from tracker.model import Day, Event
+from tracker.store.bursts import Struck, mark_bursts, nothing_struck, struck_of
 from tracker.store.engine import Database
 
 _WRITE: Final = """
     WITH found AS (
-        SELECT given.number, tracked.last_day, tracked.delivery, tracked.purpose, given.link, given.hour, given.agent
+        SELECT given.*
         FROM unnest($1::integer[], $2::bytea[], $3::text[], $4::bigint[], $5::integer[], $6::integer[])
              WITH ORDINALITY AS given(last_day, delivery, purpose, link, hour, agent, number)
-        JOIN tracked ON tracked.last_day = given.last_day AND tracked.delivery = given.delivery
-                    AND tracked.purpose = given.purpose
-        JOIN grants ON grants.recipient = tracked.recipient AND grants.purpose = tracked.purpose
-        WHERE tracked.closed = 0 AND tracked.last_day >= $7::integer AND grants.last_day >= $7::integer
-          AND grants.notice_version NOT IN (SELECT version FROM notices WHERE superseded_day <= $7::integer)
-        FOR KEY SHARE OF tracked, grants SKIP LOCKED
+        CROSS JOIN LATERAL (
+            SELECT recipient FROM tracked
+            WHERE last_day = given.last_day AND delivery = given.delivery AND purpose = given.purpose
+              AND closed = 0 AND last_day >= $7::integer
+            FOR KEY SHARE SKIP LOCKED
+        ) AS hanging
+        CROSS JOIN LATERAL (
+            SELECT entry FROM grants
+            WHERE recipient = hanging.recipient AND purpose = given.purpose AND last_day >= $7::integer
+              AND notice_version NOT IN (SELECT version FROM notices WHERE superseded_day <= $7::integer)
+            FOR KEY SHARE SKIP LOCKED
+        ) AS allowed
     ), written AS (
         INSERT INTO events (last_day, delivery, purpose, link, hour, agent)
         SELECT DISTINCT last_day, delivery, purpose, link, hour, agent FROM found
@@ -33,10 +43,13 @@ _WRITE: Final = """
 """
 
 
-async def record_events(database: Database, items: Sequence[tuple[Event, Day]]) -> list[bool]:
+async def record_events(
+    database: Database, items: Sequence[tuple[Event, Day]], struck: Struck = nothing_struck
+) -> list[bool]:
     """Write events in one transaction, each with the day it came in; whether each found a live grant to hang on.
 
-    One that is there already is accepted and changes nothing. Raises StoreUnavailable.
+    One that is there already is accepted and changes nothing. Where STRUCK knows of a burst, what people seem to have
+    done becomes a program's. Raises StoreUnavailable.
     """
     found = [event for event, _ in items]
     columns = (
@@ -50,4 +63,10 @@ async def record_events(database: Database, items: Sequence[tuple[Event, Day]]) 
     )
     async with database.write(alone=False) as connection:
         accepted = set((await connection.exec_driver_sql(_WRITE, columns)).scalars())
+        known = struck_of(found, struck)
+        await mark_bursts(connection, known)
+    # Who marked a burst meanwhile did not see these rows before their commit.
+    if since := struck_of(found, struck) - known:
+        async with database.write(alone=False) as connection:
+            await mark_bursts(connection, since)
     return [number in accepted for number in range(1, len(items) + 1)]

@@ -6,30 +6,46 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Generic, TypeVar
+from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
+from typing import Final, Generic, TypeAlias, TypeVar
 
 from tracker.model import StoreUnavailable
 from tracker.store.engine import RowRefused
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+Told: TypeAlias = Callable[[Answer | StoreUnavailable], None]
+_Waiting: TypeAlias = tuple[Item, Told[Answer]]
 
 log = logging.getLogger(__name__)
 
 SIZE: Final = 500
 """The most that goes into one group."""
+MOST_EVENTS: Final = 1_000
+"""The most events that go into one: what waited for a store that was away is written soon."""
 CAPACITY: Final = 10_000
 """The most that waits for a store that is away."""
 PAUSE: Final = 0.5
 """Seconds between two tries."""
+ALARM: Final = 60.0
+"""Seconds between two lines about what was lost."""
 
 
 class Group(Generic[Item, Answer]):
     """Runs what is submitted in groups; each caller gets the answer to its own item, or StoreUnavailable."""
 
-    def __init__(self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]]) -> None:
+    def __init__(
+        self,
+        run: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]],
+        turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+        size: int = SIZE,
+    ) -> None:
+        """TURN: what RUN has to wait for; what comes in meanwhile joins the group, up to SIZE."""
         self._run = run
-        self._queue: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
+        self._turn = turn
+        self._size = size
+        self._queue: deque[_Waiting[Item, Answer]] = deque()
         self._under_way = 0
         self._task: asyncio.Task[None] | None = None
         self._closing = False
@@ -41,13 +57,18 @@ class Group(Generic[Item, Answer]):
 
     async def submit(self, item: Item) -> Answer:
         """The answer to ITEM, after the commit. Raises StoreUnavailable."""
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.enqueue(item, partial(_settle, future))
+        return await future
+
+    def enqueue(self, item: Item, told: Told[Answer]) -> None:
+        """The same for who has no time to wait: TOLD is called with the answer or the StoreUnavailable."""
         if self._closing:
-            raise StoreUnavailable("closing")
-        future = asyncio.get_running_loop().create_future()
-        self._queue.append((item, future))
+            told(StoreUnavailable("closing"))
+            return
+        self._queue.append((item, told))
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._work())
-        return await future  # type: ignore[no-any-return]
 
     async def close(self) -> None:
         """Take nothing more and finish what is waiting."""
@@ -57,22 +78,29 @@ class Group(Generic[Item, Answer]):
 
     async def _work(self) -> None:
         while self._queue:
-            batch = [self._queue.popleft() for _ in range(min(SIZE, len(self._queue)))]
-            self._under_way = len(batch)
+            batch: list[_Waiting[Item, Answer]] = []
             try:
-                answers = await self._answers([item for item, _ in batch])
+                async with self._turn():
+                    batch = self._next()
+                    answers = await self._answers([item for item, _ in batch])
             except StoreUnavailable as error:
-                await self._failed(batch, error)
+                await self._failed(batch or self._next(), error)
             except Exception as error:
                 # A fault of our own: nobody may wait for ever, and the text of the error may hold values.
                 log.error("a group of %d could not be run: %s", len(batch), type(error).__name__)
-                self._lost(batch)
+                self._lost(batch or self._next())
             else:
                 self._succeeded(answers)
-                for (_, future), answer in zip(batch, answers, strict=True):
-                    _settle(future, answer)
+                # After the next group is under way: while callers go on with their answers the store works.
+                asyncio.get_running_loop().call_soon(_tell_all, batch, answers)
             finally:
                 self._under_way = 0
+
+    def _next(self) -> list[_Waiting[Item, Answer]]:
+        """The items of the next group."""
+        batch = [self._queue.popleft() for _ in range(min(self._size, len(self._queue)))]
+        self._under_way = len(batch)
+        return batch
 
     async def _answers(self, items: Sequence[Item]) -> Sequence[Answer | StoreUnavailable]:
         try:
@@ -83,10 +111,10 @@ class Group(Generic[Item, Answer]):
             # One of them is at fault; the others must not suffer for it.
             return [answer for item in items for answer in await self._answers([item])]
 
-    async def _failed(self, batch: list[tuple[Item, asyncio.Future[Answer]]], error: StoreUnavailable) -> None:
+    async def _failed(self, batch: list[_Waiting[Item, Answer]], error: StoreUnavailable) -> None:
         _refuse(batch, error)
 
-    def _lost(self, batch: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
+    def _lost(self, batch: list[_Waiting[Item, Answer]]) -> None:
         _refuse(batch, StoreUnavailable("internal"))
 
     def _succeeded(self, answers: Sequence[Answer | StoreUnavailable]) -> None:
@@ -101,33 +129,42 @@ class PatientGroup(Group[Item, bool]):
         run: Callable[[Sequence[Item]], Awaitable[Sequence[bool]]],
         capacity: int = CAPACITY,
         pause: float = PAUSE,
+        turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> None:
-        super().__init__(run)
+        super().__init__(run, turn, MOST_EVENTS)
         self._capacity = capacity
         self._pause = pause
         self._hurry = asyncio.Event()
+        self._told_of = 0
+        self._told_at: float | None = None
         self.written = 0
         """Items that the store accepted."""
         self.dropped = 0
         """Items that found no room, that the store could not hold, or that a store that was away left at the close."""
 
-    async def submit(self, item: Item) -> bool:
-        """Whether the store accepted ITEM, after the commit. Raises StoreUnavailable when ITEM was dropped."""
-        if self._closing or self.waiting >= self._capacity:
-            self.dropped += 1
-            raise StoreUnavailable("no room")
-        return await super().submit(item)
+    @property
+    def full(self) -> bool:
+        """Whether there is no room: what comes now is lost."""
+        return self.waiting >= self._capacity
+
+    def enqueue(self, item: Item, told: Told[bool]) -> None:
+        """Tell whether the store accepted ITEM, after the commit; StoreUnavailable when ITEM was dropped."""
+        if self._closing or self.full:
+            self._drop(1)
+            told(StoreUnavailable("no room"))
+        else:
+            super().enqueue(item, told)
 
     async def close(self) -> None:
         """Take nothing more, try what is waiting once more, drop what does not go through."""
         self._hurry.set()
         await super().close()
 
-    async def _failed(self, batch: list[tuple[Item, asyncio.Future[bool]]], error: StoreUnavailable) -> None:
+    async def _failed(self, batch: list[_Waiting[Item, bool]], error: StoreUnavailable) -> None:
         self._queue.extendleft(reversed(batch))
         self._under_way = 0
         if self._closing:
-            self.dropped += len(self._queue)
+            self._drop(len(self._queue))
             _refuse(list(self._queue), error)
             self._queue.clear()
             return
@@ -136,18 +173,40 @@ class PatientGroup(Group[Item, bool]):
         except TimeoutError:
             return
 
-    def _lost(self, batch: list[tuple[Item, asyncio.Future[bool]]]) -> None:
-        self.dropped += len(batch)
+    def _lost(self, batch: list[_Waiting[Item, bool]]) -> None:
+        self._drop(len(batch))
         super()._lost(batch)
 
     def _succeeded(self, answers: Sequence[bool | StoreUnavailable]) -> None:
-        self.written += sum(answer is True for answer in answers)
-        self.dropped += sum(isinstance(answer, StoreUnavailable) for answer in answers)
+        self.written += answers.count(True)
+        self._drop(sum(isinstance(answer, StoreUnavailable) for answer in answers))
+
+    def _drop(self, count: int) -> None:
+        """Count what is lost, and say so at once, then once in ALARM seconds at most."""
+        self.dropped += count
+        now = asyncio.get_running_loop().time()
+        if self.dropped > self._told_of and (self._closing or self._told_at is None or now - self._told_at >= ALARM):
+            lost, self._told_of, self._told_at = self.dropped - self._told_of, self.dropped, now
+            log.error(
+                "%d events were lost, of %d since the start; %d wait for the store", lost, self.dropped, self.waiting
+            )
 
 
-def _refuse(batch: Sequence[tuple[Item, asyncio.Future[Answer]]], error: StoreUnavailable) -> None:
-    for _, future in batch:
-        _settle(future, error)
+def _refuse(batch: Sequence[_Waiting[Item, Answer]], error: StoreUnavailable) -> None:
+    for _, told in batch:
+        _tell(told, error)
+
+
+def _tell_all(batch: Sequence[_Waiting[Item, Answer]], answers: Sequence[Answer | StoreUnavailable]) -> None:
+    for (_, told), answer in zip(batch, answers, strict=True):
+        _tell(told, answer)
+
+
+def _tell(told: Told[Answer], answer: Answer | StoreUnavailable) -> None:
+    try:
+        told(answer)
+    except Exception as error:  # the others are to hear, too
+        log.error("who waited for the store could not be told: %s", type(error).__name__)
 
 
 def _settle(future: asyncio.Future[Answer], answer: Answer | StoreUnavailable) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from tracker.core.calendar import day_of, later
 from tracker.core.journal import ID_SIZE, NOTHING, Anchor, Begin, Line, Noted, Record, Restored, lines, opening, written
 from tracker.model import BadJournal, No
+from tracker.store.doubt import Doubt
 from tracker.store.journal_files import Files, after, delete_aside, explained, month_of, put_aside
 from tracker.store.journal_tail import Mark, Tail
 
@@ -31,6 +32,8 @@ class Journal:
         self._key = key
         self._tail = Tail()
         self._mutex = threading.Lock()
+        self.doubt = Doubt(folder)
+        """Shared with the other processes that write to this journal."""
 
     def create(self, now: datetime, random_bytes: Callable[[int], bytes]) -> Mark:
         """Begin a new journal in the folder, which is made (mode 0700); what the database has applied of it: nothing.
@@ -54,6 +57,10 @@ class Journal:
     async def load(self) -> None:
         """Read all of it and check that it is whole."""
         await asyncio.to_thread(self._load)
+
+    async def follow(self) -> None:
+        """Read what other processes wrote since."""
+        await asyncio.to_thread(self._follow_alone)
 
     # --- what it says ------------------------------------------------------------------------------
 
@@ -132,6 +139,10 @@ class Journal:
             self._tail = Tail()
             if not self._files.months():
                 raise BadJournal("missing: there is no journal in its folder")
+            self._follow()
+
+    def _follow_alone(self) -> None:
+        with self._mutex, explained(), self._files.locked():
             self._follow()
 
     def _append(self, records: Callable[[int], Sequence[Record]], now: datetime) -> None:

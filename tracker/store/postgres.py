@@ -7,35 +7,48 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final
 from weakref import WeakSet
+from zlib import crc32
 
 import asyncpg
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from tracker.model import BadSetting, Day, StoreUnavailable
-from tracker.store.engine import Database, make_private_file, translated
+from tracker.store.alone import until_alone
+from tracker.store.engine import BUSY_SECONDS, Database, RowRefused, make_private_file, translated
 
 READERS: Final = 4
 WRITERS: Final = 4
 CONNECT_SECONDS: Final = 1.0
-LOCK_SECONDS: Final = 1.0
-"""How long a statement waits for what another transaction holds."""
 QUEUE_SECONDS: Final = 1.0
 """How long a transaction waits for a connection, or to be alone."""
 STATEMENT_SECONDS: Final = 2.0
-"""How long a statement may take, waiting included. In all less than the 5 s after which a sender sends what it has."""
+"""How long a statement may take, locks included. In all less than the 5 s after which a sender sends what it has."""
 GRACE_SECONDS: Final = 0.5
 """How much later than the server we give a statement up ourselves: the server is gone, or the network to it."""
 
+GOODBYE_SECONDS: Final = 0.3
+PASSING_SECONDS: Final = 0.03
+"""How long is waited for a row that can as well be left out."""
+LOCK_NOT_AVAILABLE: Final = "55P03"
 DUMP: Final = "tracker.dump"
 """What the copy in a backup is called; pg_restore reads it."""
 ALONE: Final = 7_272_001
-"""The advisory lock of whoever writes alone."""
+"""The advisory lock of whoever writes alone; with a second number, of whoever does a longer work alone."""
+KEEP_ALIVE: Final = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
+DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+SERVER: Final = (
+    "SELECT concat_ws(' ', inet_server_addr(), pg_postmaster_start_time(), oid) FROM pg_database"
+    " WHERE datname = current_database()"
+)
+"""Says where a connection leads. A server that was restored, or takes over from another, has started since."""
 OPTIONS: Final = frozenset({"host", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "target_session_attrs"})
 """What may follow the question mark in the URL, as PostgreSQL's own programs call it."""
 
@@ -52,30 +65,69 @@ class PostgresDatabase(Database):
         f"{table}_no_truncate" for table in ("ledger", "ledger_contents", "ledger_ends")
     )
 
-    def __init__(self, url: str, lock_seconds: float = LOCK_SECONDS, *, patient: bool = False) -> None:
+    def __init__(self, url: str, lock_seconds: float = BUSY_SECONDS, *, patient: bool = False) -> None:
         """PATIENT: for work on the whole database, whose statements may take as long as they need."""
         self.dsn = dsn(url)
+        self._patient = patient
         self.days: set[Day] = set()
         """Last days whose partitions are known to be there."""
         self._turn = asyncio.Lock()
-        self._readers = _Pool(self.dsn, READERS, lock_seconds, patient, reading=True)
-        self._writers = _Pool(self.dsn, WRITERS, lock_seconds, patient, reading=False)
+        self._server = ""
+        self._replaced = 0
+        wait = min(lock_seconds, STATEMENT_SECONDS)
+        self._readers = _Pool(self.dsn, READERS, wait, patient, self._connected, reading=True)
+        self._writers = _Pool(self.dsn, WRITERS, wait, patient, self._connected, reading=False)
+
+    @property
+    def replaced(self) -> int:
+        """How often the server was found to have been started anew, or another to be in its place, or the database."""
+        return self._replaced
+
+    async def look(self, *, thoroughly: bool) -> None:
+        """Nothing: a server that was away is noticed by the next connection to it, before a statement."""
+
+    async def _connected(self, connection: asyncpg.Connection) -> None:
+        """A connection was made: after a restore from a backup, or to a standby, it finds an older database perhaps."""
+        server = str(await connection.fetchval(SERVER))
+        if self._server not in ("", server):
+            self._replaced += 1
+        self._server = server
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection that sees one state of the database. Raises StoreUnavailable."""
+        replaced = self._replaced
         async with self._readers.begin() as connection:
+            self._is_still(replaced)
             yield connection
 
     @asynccontextmanager
     async def write(self, sweep_day: Day | None = None, *, alone: bool = True) -> AsyncIterator[AsyncConnection]:
         """A connection in a transaction, ALONE or not. Raises StoreUnavailable."""
-        async with self._my_turn(alone), self._writers.begin() as connection:
-            if alone:
-                await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ALONE})")
-            if sweep_day is not None:
-                await connection.exec_driver_sql(f"SET LOCAL tracker.sweep_day = {int(sweep_day)}")
-            yield connection
+        replaced = self._replaced
+        try:
+            async with self._my_turn(alone), self._writers.begin() as connection:
+                self._is_still(replaced)
+                if alone:
+                    await self._be_alone(connection)
+                if sweep_day is not None:
+                    await connection.exec_driver_sql(f"SET LOCAL tracker.sweep_day = {int(sweep_day)}")
+                yield connection
+        except RowRefused:
+            self.days.clear()  # perhaps a partition went with a database that went back: look again
+            raise
+
+    async def _be_alone(self, connection: AsyncConnection) -> None:
+        if self._patient:  # with whoever is alone, but not with tables, at which hits would queue up behind us
+            await connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+        await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ALONE})")
+        if self._patient:
+            await connection.exec_driver_sql("SET LOCAL lock_timeout TO DEFAULT")
+
+    def _is_still(self, replaced: int) -> None:
+        """Whoever was let in to one database must not write to another, which nobody compared with the journal."""
+        if self._replaced != replaced:
+            raise StoreUnavailable("the server was started anew")
 
     @asynccontextmanager
     async def _my_turn(self, alone: bool) -> AsyncIterator[None]:
@@ -93,9 +145,29 @@ class PostgresDatabase(Database):
         finally:
             self._turn.release()
 
+    @asynccontextmanager
+    async def alone(self, name: str) -> AsyncIterator[None]:
+        """Do the work NAME, which no other process does meanwhile. Raises AnotherSweep, StoreUnavailable."""
+        with translated(*DRIVER_ERRORS):
+            connection = await asyncpg.connect(
+                self.dsn, timeout=CONNECT_SECONDS, command_timeout=STATEMENT_SECONDS, server_settings=KEEP_ALIVE
+            )
+        try:
+            with translated(*DRIVER_ERRORS):
+                await until_alone(partial(_taken, connection, crc32(name.encode()) >> 1))
+            yield
+        finally:
+            connection.terminate()  # the lock goes with it
+
     async def is_there(self) -> bool:
         """True: a server that has no such database is unavailable."""
         return True
+
+    async def keeps_commits(self) -> bool:
+        """Whether the server's settings say so. They are its administrator's: `remote_apply` is better than `on`."""
+        async with self.read() as connection:
+            value: str = (await connection.exec_driver_sql("SHOW synchronous_commit")).scalar_one()
+            return value != "off"
 
     async def vacuum(self) -> bool:
         """False: the server's autovacuum frees pages and writes over them, and whole days are dropped as files."""
@@ -137,8 +209,18 @@ class PostgresDatabase(Database):
 class _Pool:
     """Some connections, of which none that is dead is used twice."""
 
-    def __init__(self, dsn: str, size: int, lock_seconds: float, patient: bool, *, reading: bool) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        size: int,
+        lock_seconds: float,
+        patient: bool,
+        connected: Callable[[asyncpg.Connection], Awaitable[None]],
+        *,
+        reading: bool,
+    ) -> None:
         self._dsn = dsn
+        self._connected = connected
         self._command_seconds = None if patient else STATEMENT_SECONDS + GRACE_SECONDS
         self._settings = {
             "application_name": "tracker",
@@ -148,9 +230,9 @@ class _Pool:
             "lock_timeout": _milliseconds(lock_seconds),
             # What a process holds that hangs, or a machine that lost its power, is free again within a minute.
             "idle_in_transaction_session_timeout": "60000",
-            "tcp_keepalives_idle": "10",
-            "tcp_keepalives_interval": "5",
-            "tcp_keepalives_count": "3",
+            **KEEP_ALIVE,
+            # Every statement here finds its rows by a key, and tables fill up before their statistics are made.
+            "enable_seqscan": "off",
             "jit": "off",
         }
         self._open: WeakSet[asyncpg.Connection] = WeakSet()
@@ -167,7 +249,7 @@ class _Pool:
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
         """A connection in a transaction. Raises StoreUnavailable."""
-        with translated(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+        with translated(*DRIVER_ERRORS):
             try:
                 async with self._engine.begin() as connection:
                     yield connection
@@ -182,10 +264,16 @@ class _Pool:
     async def _connect(self) -> asyncpg.Connection:
         connection = await asyncpg.connect(
             self._dsn,
+            connection_class=_Connection,
             timeout=CONNECT_SECONDS,
             command_timeout=self._command_seconds,
             server_settings=self._settings,
         )
+        try:
+            await self._connected(connection)
+        except BaseException:
+            connection.terminate()
+            raise
         self._open.add(connection)
         return connection
 
@@ -194,6 +282,38 @@ class _Pool:
         for connection in list(self._open):
             if not connection.is_closed() and not connection.is_in_transaction():
                 connection.terminate()
+
+
+class _Connection(asyncpg.Connection):  # type: ignore[misc]
+    """One that says goodbye, but not for long: a server that is gone does not answer."""
+
+    async def close(self, *, timeout: float | None = None) -> None:
+        """Close it, at once if need be; the pool's TIMEOUT would be too long for who waits for another one."""
+        with suppress(TimeoutError):  # then it is cut off
+            await super().close(timeout=GOODBYE_SECONDS)
+
+
+@asynccontextmanager
+async def passing_over(connection: AsyncConnection) -> AsyncIterator[None]:
+    """Leave out what the block writes if that would have to wait for somebody else's transaction.
+
+    For what is brought again anyway. On SQLite nobody else writes meanwhile.
+    """
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    try:
+        async with connection.begin_nested():
+            await connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_milliseconds(PASSING_SECONDS)}ms'")
+            yield
+            await connection.exec_driver_sql("SET LOCAL lock_timeout TO DEFAULT")
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+            raise
+
+
+async def _taken(connection: asyncpg.Connection, number: int) -> bool:
+    return bool(await connection.fetchval("SELECT pg_try_advisory_lock($1, $2)", ALONE, number))
 
 
 def dsn(url: str) -> str:

@@ -10,17 +10,33 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import event
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from tracker.model import Day, StoreUnavailable
+from tracker.store.alone import until_alone
 from tracker.store.engine import BUSY_SECONDS, QUEUE_SECONDS, Database, make_private_file, translated
+from tracker.store.lock_file import open_lock_file, taken
+from tracker.store.sqlite_file import DatabaseFile
+from tracker.store.writer_lock import WriterLock
+
+Answer = TypeVar("Answer")
 
 READERS: Final = 3
+PRAGMAS: Final = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "secure_delete=ON",
+    "foreign_keys=ON",
+    # Pages of the log (16 MB) before they are copied to the file: most pages of `events` are changed by many groups.
+    "wal_autocheckpoint=4000",
+)
+"""What a writer sets."""
 
 
 class SqliteDatabase(Database):
@@ -30,42 +46,125 @@ class SqliteDatabase(Database):
 
     def __init__(self, path: Path, busy_seconds: float = BUSY_SECONDS) -> None:
         self.path = path
+        self.file = DatabaseFile(path)
         self._sweep_day: Day | None = None
-        self._writer = _engine(path, 1, busy_seconds, "BEGIN IMMEDIATE", self._prepare_writer)
-        self._readers = _engine(path, READERS, busy_seconds, "BEGIN", _prepare_reader)
+        self._lock = WriterLock(path, QUEUE_SECONDS)
+        self._writer = _engine(self.file, 1, busy_seconds, "BEGIN IMMEDIATE", self._prepare_writer)
+        self._readers = _engine(self.file, READERS, busy_seconds, "BEGIN", _prepare_reader)
+
+    @property
+    def replaced(self) -> int:
+        """How often another file came into the place of this one, or a damaged one was put right."""
+        return self.file.replaced
+
+    async def look(self, *, thoroughly: bool) -> None:
+        """Look whether the file is there and is the one that is open. Raises StoreUnavailable while it is not of use.
+
+        One that is known to be damaged is read through when somebody wrote to it, and if THOROUGHLY.
+        """
+        self.file.notice()
+        if self.file.is_damaged and (thoroughly or self.file.was_written):
+            await self._examine()
+        self.file.check()
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection that sees one state of the database. Raises StoreUnavailable."""
-        with translated(sqlite3.Error):
-            async with self._readers.begin() as connection:
-                yield connection
+        async with self._steady(), self._readers.begin() as connection:
+            yield connection
 
     @asynccontextmanager
     async def write(self, sweep_day: Day | None = None, *, alone: bool = True) -> AsyncIterator[AsyncConnection]:
         """The writer in a transaction, always ALONE."""
+        async with self._steady(), self._lock.turn(), self._writer.begin() as connection:
+            self._sweep_day = sweep_day
+            try:
+                yield connection
+            finally:
+                self._sweep_day = None
+
+    async def write_at_once(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        """What WORK returns, run in the writer's own thread, in a transaction. Raises StoreUnavailable.
+
+        One step to that thread and back, where `write` takes one for each statement.
+        """
+        async with self._steady(), self._lock.turn(), self._writer.connect() as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            answer: Answer = await driver._execute(_in_transaction, driver._conn, work)
+            return answer
+
+    @asynccontextmanager
+    async def _steady(self) -> AsyncIterator[None]:
+        """Around all work on the file: raises StoreUnavailable when the file is not of use, or is another at the end.
+
+        What was committed to a file that was taken away meanwhile is lost: nobody is told that it is written. What
+        SQLite says of the file itself is remembered.
+        """
+        replaced = self.file.replaced
+        self._is_still(replaced)
+        try:
+            with translated(sqlite3.Error):
+                yield
+        except StoreUnavailable as error:
+            self.file.error(error.detail)
+            raise
+        self._is_still(replaced)
+
+    def _is_still(self, replaced: int) -> None:
+        """Whoever was let in to one file must not write to another, which nobody compared with the journal."""
+        self.file.check()
+        if self.file.replaced != replaced:
+            raise StoreUnavailable("another database file was put in place")
+
+    async def _examine(self) -> None:
+        """Read a damaged file through, and use it again when it is whole. Raises StoreUnavailable."""
+        self.file.is_looked_at()
         with translated(sqlite3.Error):
-            async with self._writer.begin() as connection:
-                self._sweep_day = sweep_day
-                try:
-                    yield connection
-                finally:
-                    self._sweep_day = None
+            async with self._readers.connect() as connection:
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                found = await driver.execute_fetchall("PRAGMA quick_check(1)")
+        if found == [("ok",)]:
+            self.file.is_whole()
+
+    @asynccontextmanager
+    async def alone(self, name: str) -> AsyncIterator[None]:
+        """Do the work NAME, which no other process does meanwhile. Raises AnotherSweep, StoreUnavailable."""
+        with translated():
+            descriptor = open_lock_file(self.path, name)
+
+        async def take() -> bool:
+            return taken(descriptor)
+
+        try:
+            await until_alone(take)
+            yield
+        finally:
+            os.close(descriptor)
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """The place in the queue of the processes that write to the file. Raises StoreUnavailable."""
+        with translated():
+            async with self._lock.turn():
+                yield
 
     async def is_there(self) -> bool:
         """Whether there is a file."""
         return self.path.exists()
+
+    async def keeps_commits(self) -> bool:
+        """True: the writer is told so (synchronous=FULL)."""
+        return True
 
     async def vacuum(self) -> bool:
         """Rewrite the file and empty the write-ahead log; True.
 
         Raises StoreUnavailable, also when a reader of another program kept the log from being emptied.
         """
-        with translated(sqlite3.Error):
-            async with self._writer.connect() as connection:
-                driver: Any = (await connection.get_raw_connection()).driver_connection
-                await driver.execute_fetchall("VACUUM")
-                ((busy, _, _),) = await driver.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+        async with self._steady(), self._lock.turn(), self._writer.connect() as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            await driver.execute_fetchall("VACUUM")
+            ((busy, _, _),) = await driver.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
         if busy:
             raise StoreUnavailable("another program reads the database: what was deleted is still in its log")
         return True
@@ -77,25 +176,27 @@ class SqliteDatabase(Database):
         """
         path = folder / self.path.name
         make_private_file(path)
-        with translated(sqlite3.Error):
-            async with self._writer.connect() as connection:  # a reader may not; other processes are not held up
-                driver: Any = (await connection.get_raw_connection()).driver_connection
-                await driver.execute_fetchall("VACUUM INTO ?", (str(path),))
+        async with self._steady(), self._writer.connect() as connection:  # a reader may not; others are not held up
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            await driver.execute_fetchall("VACUUM INTO ?", (str(path),))
         return path
 
     async def close(self) -> None:
         """Close every connection; the last one folds the write-ahead log into the file."""
         await self._readers.dispose()
         await self._writer.dispose()
+        self._lock.close()
 
     def _prepare_writer(self, connection: Any) -> None:
         connection.create_function("tracker_today", 0, lambda: self._sweep_day)
-        _pragmas(connection, "journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON")
+        _pragmas(connection, *PRAGMAS)
 
 
-def _engine(path: Path, size: int, busy_seconds: float, begin: str, prepare: Callable[[Any], None]) -> AsyncEngine:
+def _engine(
+    file: DatabaseFile, size: int, busy_seconds: float, begin: str, prepare: Callable[[Any], None]
+) -> AsyncEngine:
     # mode=rw: a database that was moved away is an error, not a reason to begin an empty one.
-    url = URL.create("sqlite+aiosqlite", database=f"file:{quote(str(path))}", query={"uri": "true", "mode": "rw"})
+    url = URL.create("sqlite+aiosqlite", database=f"file:{quote(str(file.path))}", query={"uri": "true", "mode": "rw"})
     engine = create_async_engine(
         url,
         hide_parameters=True,
@@ -103,25 +204,48 @@ def _engine(path: Path, size: int, busy_seconds: float, begin: str, prepare: Cal
         max_overflow=0,
         pool_timeout=QUEUE_SECONDS,
         connect_args={"timeout": busy_seconds},
+        pool_reset_on_return=None,
     )
 
     def about_to_connect(*_: object) -> None:
-        # The driver leaves a thread behind when a connection cannot be opened.
-        if not os.access(path, os.R_OK | os.W_OK):
-            raise FileNotFoundError
+        file.about_to_open()  # the driver leaves a thread behind when a connection cannot be opened
 
-    def connected(connection: Any, _record: object) -> None:
+    def connected(connection: Any, record: Any) -> None:
         try:
             connection.isolation_level = None  # the driver begins nothing by itself
             prepare(connection)
         except BaseException:
             connection.close()
             raise
+        record.info["epoch"] = file.opened()
+
+    def about_to_use(_connection: object, record: Any, _proxy: object) -> None:
+        file.notice()
+        if record.info["epoch"] != file.epoch:
+            raise DisconnectionError  # the pool opens another
+
+    def returned(connection: Any, *_: object) -> None:
+        # Asking is free; a rollback is a step to the driver's thread and back, and there is hardly ever one to make.
+        if connection.driver_connection.in_transaction:
+            connection.rollback()
 
     event.listen(engine.sync_engine, "do_connect", about_to_connect)
+    event.listen(engine.sync_engine, "reset", returned)
     event.listen(engine.sync_engine, "connect", connected)
+    event.listen(engine.sync_engine, "checkout", about_to_use)
     event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
+
+
+def _in_transaction(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        answer = work(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.rollback()
+        raise
+    return answer
 
 
 def _prepare_reader(connection: Any) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Self, TypeVar
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.core.calendar import day_of, later
@@ -22,6 +21,7 @@ from tracker.model import (
     ApiKey,
     Coverage,
     Day,
+    DeliveryId,
     DeliveryRef,
     Event,
     Hour,
@@ -63,7 +63,9 @@ from tracker.store import (
     team,
     timeline,
 )
+from tracker.store.alone import SWEEP
 from tracker.store.bulk import BulkBook
+from tracker.store.bursts import Struck, nothing_struck
 from tracker.store.changes import ChangePage, changes_after
 from tracker.store.consents import ConsentBook
 from tracker.store.databases import database_of
@@ -77,10 +79,9 @@ from tracker.store.group import CAPACITY, PAUSE, Group, PatientGroup
 from tracker.store.mailings import MailLimit
 from tracker.store.octets import all_octets
 from tracker.store.partitions import AHEAD, ensure_partitions
-from tracker.store.postgres import PostgresDatabase
 from tracker.store.reported import Ended, end_reported
 from tracker.store.restore import RestoreBook
-from tracker.store.schema import installation
+from tracker.store.sqlite import SqliteDatabase
 from tracker.store.staff import StaffBook
 from tracker.store.standing import read_standing, recipient_of
 from tracker.store.subjects import SubjectBook, read_held
@@ -131,11 +132,18 @@ class Store:
         self.was_rekeyed = False
         """Whether opening it finished a rekey that had been interrupted."""
         self._held = False
+        self._struck: Struck = nothing_struck
+        self._compared = database.replaced
+        self._doubtful: Callable[[], bool] = bool
         self._grants = Group(self._unless_held(partial(deliveries.read_grants, database)))
         self._keys = Group(partial(keys.read_keys, database))
-        self._registrations = Group(self._unless_held(partial(deliveries.register_copies, database)))
-        write_events = record_on_postgres if isinstance(database, PostgresDatabase) else record_events
-        self._events = PatientGroup(self._unless_held(partial(write_events, database)), capacity, pause)
+        self._registrations = Group(self._unless_held(partial(deliveries.register_copies, database)), database.turn)
+        write_events = (
+            partial(record_events, database, struck=self._is_struck)
+            if isinstance(database, SqliteDatabase)
+            else partial(record_on_postgres, database, struck=self._is_struck)
+        )
+        self._events = PatientGroup(self._unless_held(write_events), capacity, pause, database.turn)
         self._untouched = Tally(database, worker, retention_days)
 
     @staticmethod
@@ -145,6 +153,11 @@ class Store:
         Raises SetupError when there is one already, BadSetting, StoreUnavailable.
         """
         await migrate.create(url, fingerprint, notices)
+
+    @staticmethod
+    async def unmake(url: str) -> None:
+        """Take away what `create` has just made. Raises StoreUnavailable."""
+        await migrate.unmake(url)
 
     @classmethod
     async def open(
@@ -197,29 +210,56 @@ class Store:
         await self._database.close()
 
     async def ping(self) -> None:
-        """Return when the database can be written just now; nothing is."""
+        """Return when the database can be written just now: a note is, since a full disk is noticed only so."""
         async with self._database.write(alone=False) as connection:
-            any_row = select(installation.c.name).limit(1)
-            # A lock is refused where nothing can be written.
-            await connection.execute(any_row.with_for_update(read=True, key_share=True, skip_locked=True))
+            await notes.change(connection, notes.PING)
+
+    async def look_at_database(self, *, thoroughly: bool) -> None:
+        """Look whether the database is the one that is open, also when nobody asks for anything.
+
+        Another one, and one that was put right after it was found damaged, may be older: then it is `on_hold`.
+        THOROUGHLY: a damaged one is read through, even if nobody wrote to it since. Raises StoreUnavailable while it is
+        not of use.
+        """
+        await self._database.look(thoroughly=thoroughly)
+
+    @property
+    def replaced(self) -> int:
+        """How often another database came into the place of this one."""
+        return self._database.replaced
+
+    @property
+    def on_hold(self) -> bool:
+        """Whether nothing is tracked just now."""
+        return self._held or self._database.replaced != self._compared or self._doubtful()
 
     def hold(self) -> None:
         """Track nothing until `go_on`, as if the store were away: somebody's no is not in the database yet."""
         self._held = True
 
     def go_on(self) -> None:
-        """Track again."""
+        """Track again: the database as it is now was compared with the journal."""
         self._held = False
+        self._compared = self._database.replaced
+
+    def hold_while(self, doubtful: Callable[[], bool]) -> None:
+        """Nor track anything while DOUBTFUL says so, which is asked each time."""
+        self._doubtful = doubtful
 
     def _unless_held(
         self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]]
     ) -> Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]]:
         async def guarded(items: Sequence[Item]) -> Sequence[Answer]:
-            if self._held:
+            if self.on_hold:
                 raise StoreUnavailable("a no waits to be replayed")
             return await run(items)
 
         return guarded
+
+    @property
+    def is_losing(self) -> bool:
+        """Whether no room is left for events that wait: those that come now are lost."""
+        return self._events.full
 
     @property
     def counters(self) -> Counters:
@@ -246,6 +286,17 @@ class Store:
         to be dropped. Who cannot wait may cancel: the event stays in the queue.
         """
         return await self._events.submit((event, today))
+
+    def record_soon(self, event: Event, today: Day, told: Callable[[bool | StoreUnavailable], None]) -> None:
+        """The same without waiting: TOLD is called once, with what `record` returns or raises."""
+        self._events.enqueue((event, today), told)
+
+    def heed_bursts(self, struck: Struck) -> None:
+        """From now on what people seem to have done where STRUCK knows of a burst becomes a program's."""
+        self._struck = struck
+
+    def _is_struck(self, delivery: DeliveryId, hour: Hour) -> bool:
+        return self._struck(delivery, hour)
 
     def count_untouched(self, copy: UntouchedCopy) -> None:
         """Count COPY within a second: for its message when that is known or a campaign, else for its owner and day."""
@@ -493,18 +544,27 @@ class Store:
         await ensure_partitions(self._database, first, later(first, AHEAD))
 
     async def sweep(self, today: Day, now: datetime, proof_days: int) -> dict[str, int]:
-        """Delete all that is past its day; rows by table. A grant that ends leaves a proof for PROOF_DAYS."""
-        deleted = await expiry.sweep(self._database, self._ledger_key, today, now, proof_days)
+        """Delete all that is past its day; rows by table. A grant that ends leaves a proof for PROOF_DAYS.
+
+        One sweep runs at a time. Raises AnotherSweep, when that takes too long.
+        """
+        async with self._database.alone(SWEEP):
+            deleted = await expiry.sweep(self._database, self._ledger_key, today, now, proof_days)
         async with self._database.write() as connection:
             await oversight.note_sweep(connection, today, deleted)
         return deleted
+
+    async def keeps_commits(self) -> bool:
+        """Whether what is acknowledged survives the end of every process."""
+        return await self._database.keeps_commits()
 
     async def vacuum(self) -> bool:
         """Rewrite the database, so that no page keeps a fragment of what was deleted.
 
         False on PostgreSQL, where that is the server's own work.
         """
-        return await self._database.vacuum()
+        async with self._database.alone(SWEEP):
+            return await self._database.vacuum()
 
     async def copy_to(self, folder: Path) -> Path:
         """Write a copy of the database, as it is now, to a new file in FOLDER; the file."""

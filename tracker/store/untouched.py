@@ -105,7 +105,7 @@ async def _write(connection: AsyncConnection, counts: Counter[UntouchedCopy], wo
             ),
             [
                 {"message": message, "day": day, "reason": reason, "worker": worker, "count": count}
-                for (message, day, reason), count in of_messages.items()
+                for (message, day, reason), count in sorted(of_messages.items())
             ],
         )
     if of_owners:
@@ -124,7 +124,7 @@ async def _write(connection: AsyncConnection, counts: Counter[UntouchedCopy], wo
                     "count": count,
                     "last_day": later(day, retention_days),
                 }
-                for (owner, day, reason), count in of_owners.items()
+                for (owner, day, reason), count in sorted(of_owners.items())
             ],
         )
 
@@ -145,6 +145,6 @@ async def _write_messages(
         ),
         [
             {"id": key, "owner": owner, "last_hour": day * 24, "last_day": later(day, retention_days)}
-            for key, (owner, day) in days.items()
+            for key, (owner, day) in sorted(days.items())
         ],
     )

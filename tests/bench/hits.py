@@ -1,0 +1,186 @@
+"""Hits: requests per second of the real server against bare aiohttp handlers, and of its writer against plain ones.
+
+Server and driver share this machine's cores, as those of the yardstick do; the store's thread takes from them, too.
+Ours and the yardstick take turns, a second each, and the median of the turns' ratios counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from statistics import median
+from time import monotonic, perf_counter
+
+import aiosqlite
+
+from tests.bench.driver import CONNECTIONS, name, rate
+from tests.harness import PATIENCE, Installation, free_port
+from tests.traffic import Copy, send, stored
+from tracker.keyfile import KeyFile
+from tracker.model import NO_LINK, Agent, Day, DeliveryId, Event, Hour, Purpose
+from tracker.store.store import Store
+
+TURNS = 5
+COPIES = 120_000
+EVENTS = 20_000
+WAITERS = 64
+BARE = """
+import sys, uvloop
+from aiohttp import web
+GIF = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b")
+async def pixel(request): return web.Response(body=GIF, content_type="image/gif")
+async def redirect(request): return web.Response(status=302, headers={"Location": "https://shop.example.com/"})
+async def echo(request): return web.Response(body=await request.read(), content_type="message/rfc822")
+app = web.Application(client_max_size=2**25)
+app.router.add_get("/pixel", pixel); app.router.add_get("/redirect", redirect); app.router.add_post("/echo", echo)
+uvloop.install()
+web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), access_log=None, print=lambda *a: print("ready", flush=True))
+"""
+INSERT = "INSERT INTO events (last_day, delivery, purpose, link, hour, agent) VALUES (?, ?, ?, ?, ?, ?)"
+NGINX = """
+daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1; events {{}}
+http {{
+  access_log off; client_body_temp_path {folder}/1; proxy_temp_path {folder}/2; fastcgi_temp_path {folder}/3;
+  uwsgi_temp_path {folder}/4; scgi_temp_path {folder}/5; keepalive_requests 1000000000;
+  server {{ listen 127.0.0.1:{port}; location /pixel {{ empty_gif; }} }}
+}}
+"""
+
+
+def table() -> list[tuple[str, ...]]:
+    """The rows: what, ratio, yardstick, aim."""
+    with tempfile.TemporaryDirectory() as folder, bare() as url:
+        tracker = Installation.made(Path(folder) / "tracker")
+        with tracker:
+            assert tracker.grant("bench@example.org").status == 201
+        copies = send(tracker, COPIES)
+        with tracker:
+            rows = _hits(tracker, copies, url)
+            rows.append(_ceiling(Path(folder), tracker.public_url, copies))
+        rows.append(_group_commit(tracker, copies))
+    return rows
+
+
+def _hits(tracker: Installation, copies: Sequence[Copy], bare_url: str) -> list[tuple[str, ...]]:
+    on = f"{CONNECTIONS} connections, {os.cpu_count()} cores for server and driver ({name()})"
+    pixels = [copy.pixel for copy in copies]
+    kinds: list[tuple[str, list[str], str, str]] = [
+        ("pixel, verified, classified, recorded", pixels, "/pixel", ">= 0.65"),
+        ("the same, all repeats of events that are there", pixels[:200], "/pixel", ""),
+        ("redirect, verified, classified, recorded", [copy.link for copy in copies], "/redirect", ">= 0.65"),
+        ("forged link", [copy.forged for copy in copies[:2_000]], "/redirect", ">= 0.9"),
+    ]
+    rows: list[tuple[str, ...]] = [("hits per second, " + on, "", "bare aiohttp on uvloop", "")]
+    for what, paths, yardstick, aim in kinds:
+        before, asked, ratios = len(stored(tracker)), 0.0, []
+        turn = max(len(paths) // TURNS, min(len(paths), 200))
+        for number in range(TURNS):
+            theirs = rate(bare_url, [yardstick])
+            ours = rate(tracker.public_url, paths[number * turn :][:turn] or paths)
+            asked += ours
+            ratios.append(ours / theirs)
+        tracker.until_written()
+        new = len(stored(tracker)) - before
+        shown = f"{what} ({min(1, new / asked):.0%} new events)" if aim == ">= 0.65" else what
+        rows.append((shown, _spread(ratios), "the bare handler", aim))
+    return rows
+
+
+def _ceiling(folder: Path, public_url: str, copies: Sequence[Copy]) -> tuple[str, ...]:
+    """What a server in C does that only ever returns the same image."""
+    what = "nginx empty_gif"
+    program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if program is None:
+        return what, "not installed", "our pixel", "the ceiling"
+    port = free_port()
+    (folder / "nginx.conf").write_text(NGINX.format(folder=folder, port=port))
+    url = f"http://127.0.0.1:{port}"
+    nginx = subprocess.Popen([program, "-p", str(folder), "-c", str(folder / "nginx.conf")], stderr=subprocess.DEVNULL)
+    try:
+        _until_answers(port)
+        repeats = [copy.pixel for copy in copies[:200]]
+        ratios = [rate(url, ["/pixel"]) / rate(public_url, repeats) for _ in range(TURNS)]
+    finally:
+        nginx.terminate()
+        nginx.wait()
+    return what, _spread(ratios), "our pixel", "the ceiling"
+
+
+def _group_commit(tracker: Installation, copies: Sequence[Copy]) -> tuple[str, ...]:
+    ratios = []
+    for number in range(TURNS):
+        events = [
+            Event(Day(copy.last_day), DeliveryId(copy.delivery), Purpose.OPEN, NO_LINK, Hour(number), Agent.HUMAN)
+            for copy in copies[:EVENTS]
+        ]
+        grouped = asyncio.run(_grouped(tracker, events))
+        single = asyncio.run(_single(tracker, [event._replace(hour=Hour(100 + number)) for event in events[:1_000]]))
+        ratios.append(grouped / single)
+    what = f"events stored by {WAITERS} who wait, one commit for a group"
+    return what, _spread(ratios), "a commit each, aiosqlite", ">= 8"
+
+
+async def _grouped(tracker: Installation, events: Sequence[Event]) -> float:
+    """Events per second of the store, which looks for the grant of each."""
+    ring = KeyFile(tracker.folder / "tracker.keys").load()
+    url = f"sqlite+aiosqlite:///{tracker.folder / 'tracker.db'}"
+    store = await Store.open(url, ledger_key=ring.ledger_key, fingerprint=ring.fingerprint)
+    waiting = iter(events)
+
+    async def wait() -> None:
+        for event in waiting:
+            assert await store.record(event, Day(0))
+
+    start = perf_counter()
+    await asyncio.gather(*(wait() for _ in range(WAITERS)))
+    taken = perf_counter() - start
+    await store.close()
+    return len(events) / taken
+
+
+async def _single(tracker: Installation, events: Sequence[Event]) -> float:
+    """Events per second of an insert and a commit each, in the same file with the same durability."""
+    async with aiosqlite.connect(tracker.folder / "tracker.db") as database:
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON"):
+            await database.execute(f"PRAGMA {pragma}")
+        start = perf_counter()
+        for event in events:
+            row = (event.last_day, event.delivery, event.purpose.value[0], event.link, event.hour, event.agent)
+            await database.execute(INSERT, row)
+            await database.commit()
+        return len(events) / (perf_counter() - start)
+
+
+def _spread(ratios: Sequence[float]) -> str:
+    return f"{median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
+
+
+def _until_answers(port: int) -> None:
+    end = monotonic() + PATIENCE
+    while True:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return
+        assert monotonic() < end, "nothing listens"
+
+
+@contextmanager
+def bare() -> Iterator[str]:
+    """The yardstick, serving; its URL."""
+    port = free_port()
+    server = subprocess.Popen([sys.executable, "-c", BARE, str(port)], stdout=subprocess.PIPE)
+    assert server.stdout is not None
+    server.stdout.readline()
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()

@@ -1,0 +1,77 @@
+"""The server is killed under load, again and again: what it acknowledged is stored, and nothing that nobody sent."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from time import monotonic
+from urllib.parse import urlsplit
+
+from tests.harness import Installation
+from tests.traffic import Copy, send, stored
+from tracker.flows.hit import LONGEST_WAIT
+
+KILLS = 20
+CLIENTS = 24
+Key = tuple[bytes, int]
+
+
+class Load:
+    """Clients that ask for the pixel and the link of one copy after another, each once."""
+
+    def __init__(self, port: int, copies: Iterator[Copy]) -> None:
+        self._port = port
+        self._copies = copies
+        self.sent: set[Key] = set()
+        self.acknowledged: set[Key] = set()
+        self.answered = 0
+
+    async def until_killed(self, tracker: Installation, after: int) -> None:
+        """Send hits without pause, and kill TRACKER when so many were answered."""
+        clients = [asyncio.ensure_future(self._client()) for _ in range(CLIENTS)]
+        while self.answered < after:
+            assert not all(client.done() for client in clients), "nobody is answered"
+            await asyncio.sleep(0.001)
+        tracker.stop(signal.SIGKILL)
+        await asyncio.gather(*clients)
+
+    async def _client(self) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        with suppress(OSError, asyncio.IncompleteReadError):  # the server is gone
+            for copy in self._copies:
+                await self._ask(reader, writer, copy.pixel, (copy.delivery, 0))
+                await self._ask(reader, writer, copy.link, (copy.delivery, copy.number))
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, key: Key) -> None:
+        self.sent.add(key)
+        begun = monotonic()
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: t\r\nUser-Agent: Mozilla/5.0 Firefox\r\n\r\n".encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        # An answer that took longest did not wait for the commit, and so promises nothing.
+        if monotonic() - begun < LONGEST_WAIT:
+            self.acknowledged.add(key)
+        self.answered += 1
+        await reader.readexactly(int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]))
+
+
+def test_what_was_acknowledged_survives_twenty_kills_under_load(fresh: Installation) -> None:
+    tracker, chance = fresh, random.Random(20)
+    tracker.start()
+    assert tracker.grant("somebody@example.org").status == 201
+    assert tracker.stop() == 0
+    copies = iter(send(tracker, 20_000))
+    load = Load(urlsplit(tracker.public_url).port or 0, copies)
+    for kill in range(1, KILLS + 1):
+        tracker.start()
+        asyncio.run(load.until_killed(tracker, load.answered + chance.randrange(50, 500)))
+        kept = stored(tracker)
+        assert load.acknowledged <= kept, f"kill {kill}: {len(load.acknowledged - kept)} acknowledged are not stored"
+        assert kept <= load.sent, f"kill {kill}: {len(kept - load.sent)} stored were never sent"
+    assert len(load.acknowledged) > 10 * KILLS
+    assert next(copies, None), "the load ran out"

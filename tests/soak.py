@@ -1,0 +1,295 @@
+"""Lets everything happen at once for some minutes, and looks whether the counts are right and the memory is flat.
+
+`make soak` (ten minutes), `python -m tests.soak --seconds 60`. Mail goes out, is opened and followed; people agree and
+take it back; figures are read, what is past its day is swept, and slow callers come and go. Exit status 1 when anything
+was not as it must be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import random
+import re
+import sqlite3
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+
+from tests.e2e import crowds
+from tests.harness import Installation, consent
+
+MIB = 2**20
+PEOPLE = 40
+"""Who agree at the beginning; others join."""
+SLOW = 40
+"""Callers who send an octet now and then."""
+WARM_UP = 0.4
+"""The part of the time after which memory is looked at: caches are full by then."""
+STEEPEST = 0.5
+"""MiB a minute that memory may grow after that, as a line through all that was measured..."""
+MARGIN = 12.0
+"""... and MiB that it may differ in all."""
+MOST_AWAY = 0.01
+"""The part of copies that may find the store busy, with another process sweeping it."""
+TRACKED_PATH = re.compile(rb"http://127\.0\.0\.1:\d+(/[oc]/[^\"<>\s]+)")
+STOP_PATH = re.compile(rb"http://127\.0\.0\.1:\d+(/privacy/[^\"<>\s]+)")
+FIREFOX = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"}
+
+
+@dataclass
+class Person:
+    """Somebody, and all the tracked addresses in the mail they got."""
+
+    address: str
+    paths: list[str] = field(default_factory=list)
+    stop: str = ""
+    agreed: bool = True
+    requested: set[str] = field(default_factory=set)
+
+
+class Soak:
+    """One run."""
+
+    def __init__(self, tracker: Installation, seconds: float, seed: int) -> None:
+        self._tracker = tracker
+        self._seconds = seconds
+        self._random = random.Random(seed)
+        self._numbers = itertools.count()
+        self._people: list[Person] = []
+        self._done = asyncio.Event()
+        self._session: aiohttp.ClientSession
+        self.counts: Counter[str] = Counter()
+        self.memory: list[tuple[float, float]] = []
+        """Seconds since the start, and MiB of all processes of the server."""
+        self.faults: list[str] = []
+
+    async def run(self) -> None:
+        """Everything at once, until the time is over; `faults` says what was not as it must be."""
+        limits = aiohttp.TCPConnector(limit=100)
+        async with aiohttp.ClientSession(connector=limits, timeout=aiohttp.ClientTimeout(60)) as self._session:
+            for _ in range(PEOPLE):
+                await self._agree()
+            parts: Sequence[Callable[[], Awaitable[None]]] = (
+                *(self._send for _ in range(2)),
+                *(self._open for _ in range(4)),
+            )
+            work = [asyncio.create_task(self._forever(part, 0.0)) for part in parts]
+            work += [
+                asyncio.create_task(self._forever(self._agree, 0.2)),
+                asyncio.create_task(self._forever(self._withdraw, 0.5)),
+                asyncio.create_task(self._forever(self._read_figures, 0.5)),
+                asyncio.create_task(self._forever(self._sweep, max(3.0, self._seconds / 20))),
+                asyncio.create_task(self._trickle()),
+                asyncio.create_task(self._measure()),
+            ]
+            await asyncio.wait({asyncio.create_task(self._done.wait())}, timeout=self._seconds)
+            self._done.set()
+            for one in await asyncio.gather(*work, return_exceptions=True):
+                if isinstance(one, BaseException):
+                    self.faults.append(f"{type(one).__name__}: {one}")
+
+    async def _forever(self, part: Callable[[], Awaitable[None]], pause: float) -> None:
+        while not self._done.is_set():
+            await part()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._done.wait(), pause)
+
+    # --- what goes on ---
+
+    async def _agree(self) -> None:
+        person = Person(f"person{next(self._numbers)}@example.org")
+        status, _, _ = await self._ask("POST", "/v1/consents", json=consent(person.address))
+        self._expect(status == 201, f"a consent was answered {status}")
+        self.counts["consents"] += 1
+        self._people.append(person)
+
+    async def _send(self) -> None:
+        person = self._random.choice(self._people)
+        agreed = person.agreed
+        number = next(self._numbers)
+        links = "".join(f'<a href="https://shop.example/{number % 50}/{link}">offer</a> ' for link in range(3))
+        message = (
+            f"From: jonas@werkstatt-nord.example\r\nTo: {person.address}\r\nSubject: offer {number % 50}\r\n"
+            f"Message-ID: <{number}@werkstatt-nord.example>\r\nContent-Type: text/html\r\n\r\n<body>{links}</body>\r\n"
+        ).encode()
+        status, headers, body = await self._ask(
+            "POST", "/v1/rewrite", data=message,
+            headers={"Content-Type": "message/rfc822", "Tracker-Recipient": person.address, "Tracker-Copy": "single"},
+        )  # fmt: skip
+        said = headers.get("Tracker-Reason", headers.get("Tracker-Outcome", str(status)))
+        self.counts[f"copies, {said}"] += 1
+        self._expect(status == 200, f"a copy was answered {status}")
+        if said != "tracked":
+            self._expect(body == message, "an untouched copy differs")
+            self._expect(not person.agreed or said == "store-unavailable", f"who agreed got a copy that is {said}")
+            return
+        self._expect(agreed, "who had withdrawn got a tracked copy")
+        person.paths += [path.decode() for path in TRACKED_PATH.findall(body)]
+        found = STOP_PATH.search(body)
+        self._expect(found is not None, "a tracked copy has no way out")
+        person.stop = found[1].decode() if found else ""
+
+    async def _open(self) -> None:
+        person = self._random.choice(self._people)
+        if not person.paths:
+            await asyncio.sleep(0)
+            return
+        path = self._random.choice(person.paths)
+        url = self._tracker.public_url + path
+        async with self._session.get(url, allow_redirects=False, headers=FIREFOX) as answer:
+            await answer.read()
+            self._expect(answer.status == (200 if path.startswith("/o/") else 302), f"a hit: {answer.status}")
+        person.requested.add(path)
+        self.counts["hits"] += 1
+
+    async def _withdraw(self) -> None:
+        leaving = [person for person in self._people if person.agreed and person.stop]
+        if len(leaving) < PEOPLE // 2:
+            return
+        person = self._random.choice(leaving)
+        url = f"{self._tracker.public_url}{person.stop}/withdraw"
+        person.agreed = False
+        async with self._session.post(url) as answer:
+            self._expect(answer.status == 200, f"a withdrawal was answered {answer.status}")
+        self.counts["withdrawals"] += 1
+
+    async def _read_figures(self) -> None:
+        status, _, _ = await self._ask("GET", "/v1/stats/messages")
+        self._expect(status == 200, f"figures: {status}")
+        status, _, _ = await self._ask("GET", "/metrics")
+        self._expect(status == 200, f"metrics: {status}")
+        self.counts["looks at figures"] += 1
+
+    async def _sweep(self) -> None:
+        program = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tracker", "sweep", env=self._tracker.environment, cwd=self._tracker.folder.parent,
+            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        _, said = await program.communicate()
+        busy = b"cannot be reached just now" in said
+        self.counts["sweeps, put off" if busy else "sweeps"] += 1
+        self._expect(busy or not program.returncode, f"a sweep failed: {said!r}")
+
+    async def _trickle(self) -> None:
+        """Slow callers at both doors, until each is hung up on or the time is over."""
+        while not self._done.is_set():
+            bases = (self._tracker.public_url, self._tracker.private_url)
+            connections = [await crowds.connect(bases[number % 2]) for number in range(SLOW)]
+            for _, writer in connections:
+                writer.write(b"POST /v1/rewrite HTTP/1.1\r\nX: ")
+            for _ in range(20):
+                for _, writer in connections:
+                    if not writer.is_closing():
+                        writer.write(b"x")
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._done.wait(), 0.5)
+            for _, writer in connections:
+                writer.transport.abort()
+            self.counts["slow callers"] += SLOW
+
+    async def _measure(self) -> None:
+        begun = time.monotonic()
+        while not self._done.is_set():
+            octets = sum(map(crowds.memory_of, self._tracker.processes))
+            self.memory.append((time.monotonic() - begun, octets / MIB))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._done.wait(), 1.0)
+
+    async def _ask(
+        self, method: str, path: str, *, headers: dict[str, str] | None = None, **more: object
+    ) -> tuple[int, dict[str, str], bytes]:
+        named = {"Authorization": f"Bearer {self._tracker.key}", **(headers or {})}
+        url = self._tracker.private_url + path
+        async with self._session.request(method, url, headers=named, **more) as answer:  # type: ignore[arg-type]
+            return answer.status, dict(answer.headers), await answer.read()
+
+    def _expect(self, fine: bool, otherwise: str) -> None:
+        if not fine:
+            self.faults.append(otherwise)
+
+    # --- what must be true at the end ---
+
+    def check(self) -> None:
+        """Look at what is stored, at the memory and at the log; adds to `faults`."""
+        self._tracker.until_written()
+        expected = sum(len(person.requested) for person in self._people if person.agreed)
+        with closing(sqlite3.connect(self._tracker.folder / "tracker.db")) as database:
+            (stored,) = database.execute(
+                "SELECT count(*) FROM (SELECT DISTINCT last_day, delivery, purpose, link FROM events)"
+            ).fetchone()
+            (silent,) = database.execute("SELECT count(*) FROM suppressions WHERE purpose = 'o'").fetchone()
+        self._expect(stored == expected, f"{expected} different hits of people who agreed, {stored} are stored")
+        gone = sum(not person.agreed for person in self._people)
+        self._expect(silent == gone, f"{gone} people withdrew, {silent} are on record")
+        metrics = self._tracker.api("GET", "/metrics").body.decode()
+        self._expect("\ntracker_events_dropped_total 0.0\n" in metrics, "events were dropped")
+        away, copies = self.counts["copies, store-unavailable"], self.counts["copies, tracked"]
+        self._expect(away <= MOST_AWAY * copies + 1, f"{away} of {copies} copies found the store away")
+        for line in self._tracker.log_file.read_text().splitlines():
+            if "level=error" in line or "level=critical" in line or "Traceback" in line:
+                self.faults.append(line)
+        if self.steepness > STEEPEST and self.spread > MARGIN:
+            self.faults.append(f"memory grew by {self.steepness:.2f} MiB a minute, by {self.spread:.0f} MiB in all")
+
+    @property
+    def _settled(self) -> list[tuple[float, float]]:
+        return [one for one in self.memory if one[0] >= WARM_UP * self._seconds] or self.memory[-2:]
+
+    @property
+    def steepness(self) -> float:
+        """MiB a minute, after the warm-up."""
+        times, sizes = zip(*self._settled, strict=True)
+        return 60 * statistics.linear_regression(times, sizes).slope if len(times) > 1 else 0.0
+
+    @property
+    def spread(self) -> float:
+        """MiB between the least and the most, after the warm-up."""
+        sizes = [size for _, size in self._settled]
+        return max(sizes) - min(sizes)
+
+    def table(self) -> str:
+        """What happened, for people."""
+        first, last = self.memory[0][1], self.memory[-1][1]
+        rows = {
+            **{what: f"{number}" for what, number in sorted(self.counts.items())},
+            "memory at the start, in the end": f"{first:.0f}, {last:.0f} MiB",
+            "growth after the warm-up": f"{self.steepness:+.2f} MiB a minute, at most {self.spread:.1f} MiB apart",
+        }
+        return "\n".join(f"{what:34} {value}" for what, value in rows.items())
+
+
+def soak(seconds: float, seed: int = 1, folder: Path | None = None) -> Soak:
+    """A whole run on an installation of its own, in FOLDER."""
+    with tempfile.TemporaryDirectory(prefix="tracker-soak-") as temporary:
+        with Installation.copied((folder or Path(temporary)) / "tracker") as tracker:
+            run = Soak(tracker, seconds, seed)
+            asyncio.run(run.run())
+            run.check()
+        return run
+
+
+def main() -> None:
+    """Run for as long as the arguments say."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=600.0, help="for how long; default: ten minutes")
+    parser.add_argument("--seed", type=int, default=1, help="of what happens when")
+    given = parser.parse_args()
+    run = soak(given.seconds, given.seed)
+    print(run.table())
+    for fault in run.faults[:20]:
+        print(f"FAULT {fault}", file=sys.stderr)
+    sys.exit(bool(run.faults))
+
+
+if __name__ == "__main__":
+    main()

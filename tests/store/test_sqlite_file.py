@@ -1,0 +1,111 @@
+"""A database file that is taken away, replaced or damaged under open connections is noticed."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.store.world import ANNA, TODAY, World, opened
+from tracker.model import StoreUnavailable
+from tracker.store import notes
+from tracker.store.sqlite import SqliteDatabase
+
+
+def copy_of(path: Path) -> Path:
+    copy = path.with_name("copy.db")
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("VACUUM INTO ?", (str(copy),))
+    return copy
+
+
+async def note(database: SqliteDatabase, before_the_commit: Callable[[], object] = lambda: None) -> None:
+    async with database.write() as connection:
+        await notes.change(connection, notes.PING)
+        before_the_commit()
+
+
+async def test_what_is_committed_to_a_file_that_was_replaced_meanwhile_is_not_said_to_be_written(
+    sqlite_world: World,
+) -> None:
+    copy = copy_of(sqlite_world.path)
+    database = SqliteDatabase(sqlite_world.path)
+    await note(database)
+    with pytest.raises(StoreUnavailable, match="another"):
+        await note(database, before_the_commit=lambda: copy.replace(sqlite_world.path))
+    assert database.replaced == 1
+    await note(database)
+    assert database.replaced == 1
+    await database.close()
+
+
+async def test_a_file_that_is_gone_is_waited_for_and_the_same_one_is_used_again(sqlite_world: World) -> None:
+    sent = await sqlite_world.send()
+    away = sqlite_world.path.rename(sqlite_world.path.with_name("away.db"))
+    for attempt in (sqlite_world.store.grants_of(ANNA, TODAY), sqlite_world.store.ping()):
+        with pytest.raises(StoreUnavailable, match="gone"):
+            await attempt
+    with pytest.raises(StoreUnavailable):
+        await sqlite_world.store.look_at_database(thoroughly=True)
+    assert not sqlite_world.store.on_hold
+    away.rename(sqlite_world.path)
+    assert await sqlite_world.store.record(opened(sent), TODAY)
+    assert sqlite_world.store.replaced == 0
+
+
+async def test_the_log_of_the_file_before_is_taken_away_from_the_one_that_came(sqlite_world: World) -> None:
+    log = Path(f"{sqlite_world.path}-wal")
+    copy = copy_of(sqlite_world.path)
+    await sqlite_world.send()
+    before = log.stat().st_ino
+    away = sqlite_world.path.rename(sqlite_world.path.with_name("away.db"))
+    with pytest.raises(StoreUnavailable):
+        await sqlite_world.store.ping()
+    assert log.stat().st_ino == before, "the file may come back, and needs it"
+    copy.rename(sqlite_world.path)
+    with pytest.raises(StoreUnavailable, match="another"):
+        await sqlite_world.store.ping()
+    assert not log.exists() or log.stat().st_ino != before
+    await sqlite_world.store.ping()
+    assert sqlite_world.store.on_hold, "until it was compared with the journal"
+    assert sqlite_world.count("tracked") == 0
+    away.unlink()
+
+
+async def test_a_damaged_file_is_not_used_until_it_is_whole_again(sqlite_world: World) -> None:
+    await sqlite_world.send()
+    with closing(sqlite3.connect(sqlite_world.path, isolation_level=None)) as other:
+        other.execute("UPDATE installation SET value = value || x'00' WHERE name = 'nothing'")
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    whole = sqlite_world.path.read_bytes()
+    database = SqliteDatabase(sqlite_world.path)
+    with sqlite_world.path.open("r+b") as file:
+        file.seek(100)
+        file.write(b"\xa5" * (len(whole) - 100))
+    with pytest.raises(StoreUnavailable):
+        await note(database)
+    with pytest.raises(StoreUnavailable, match="damaged"):
+        await note(database)
+    with pytest.raises(StoreUnavailable):
+        await database.look(thoroughly=True)
+    with sqlite_world.path.open("r+b") as file:
+        file.write(whole)
+    with pytest.raises(StoreUnavailable, match="damaged"):
+        await note(database)  # nobody has looked yet
+    await database.look(thoroughly=False)
+    await note(database)
+    assert database.replaced == 1, "what was put right may be older"
+    await database.close()
+
+
+async def test_the_driver_leaves_no_thread_behind_when_there_is_no_file(tmp_path: Path) -> None:
+    database = SqliteDatabase(tmp_path / "nothing.db")
+    with pytest.raises(StoreUnavailable):
+        await note(database)
+    assert not await database.is_there()
+    await database.close()
+    shutil.rmtree(tmp_path)

@@ -1,0 +1,27 @@
+"""Makes the memory in which the processes of one server see bursts together; no disk ever holds it."""
+
+from __future__ import annotations
+
+import mmap
+import os
+
+from tracker.core.bursts import Bursts, memory_size
+
+
+def shared_memory(places: int) -> int | None:
+    """A descriptor of memory for so many workers, for them to inherit; None where the system has no such memory.
+
+    Let there be twice as many PLACES as workers: while they are exchanged, old and new ones serve together.
+    """
+    if not hasattr(os, "memfd_create"):
+        return None
+    descriptor = os.memfd_create("bursts")
+    os.ftruncate(descriptor, memory_size(places))
+    return descriptor
+
+
+def bursts_in(descriptor: int | None, number: int, places: int) -> Bursts:
+    """What the worker with this NUMBER sees in the memory with DESCRIPTOR; without one it sees its own hits alone."""
+    if descriptor is None:
+        return Bursts.alone()
+    return Bursts(mmap.mmap(descriptor, memory_size(places)), number % places, places)

@@ -1,0 +1,123 @@
+"""Tells scanners that go as a browser by their haste: many links of one copy within a moment.
+
+A mail filter sweeps all links of a message at once; of 836 sweeps in one installation nearly all took less than a
+second for some ten links (putyourlightson/craft-campaign#546). A person has to find, aim at and press each link, which
+takes most of a second even to somebody who opens one tab after the other. So two links within a fifth of a second, or
+three within a second, are a burst: the copy's hits in that clock hour were a program's. One link several times is none,
+nor is an image with a link: people do both.
+
+Workers see a share of the hits each. What they saw lies in one piece of memory that they share: for each hit the first
+octets of the delivery's id, the link's number and the time; no address, no device. Nothing of it is ever stored, and
+new hits overwrite those farthest in time. Each worker writes to places of its own alone, then reads those of all: of
+several that do so at once, the one that wrote last sees everything. Servers on several machines do not see each other.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from struct import Struct
+from typing import Final, Protocol
+
+from tracker.core.calendar import hour_of
+from tracker.model import DeliveryId, Hour, LinkNumber
+
+HASTE: Final = ((2, 0.2), (3, 1.0))
+"""So many different links within so many seconds are a burst."""
+
+_BUCKETS: Final = 4_096
+_DEPTH: Final = 4
+"""Hits that a worker remembers in one bucket."""
+_STRUCK: Final = 4
+"""Bursts that a worker remembers in one bucket."""
+_TAG: Final = 8
+_SEEN: Final = Struct("=8sQd")
+_MARK: Final = Struct("=8sI")
+
+
+class Memory(Protocol):
+    """A bytearray, or an mmap that several processes share; zeros at first."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, place: slice, /) -> bytes | bytearray: ...
+
+    def __setitem__(self, place: slice, octets: bytes, /) -> None: ...
+
+    def find(self, octets: bytes, start: int, end: int, /) -> int:
+        """Where OCTETS begin between START and END; -1: nowhere."""
+
+
+def memory_size(workers: int) -> int:
+    """Octets of memory for so many WORKERS: about 580 kB for each."""
+    return _BUCKETS * workers * (_DEPTH * _SEEN.size + _STRUCK * _MARK.size)
+
+
+class Bursts:
+    """What one of several workers knows of bursts, in the MEMORY (of `memory_size`) that they share."""
+
+    def __init__(self, memory: Memory, worker: int = 0, workers: int = 1) -> None:
+        if len(memory) < memory_size(workers) or not 0 <= worker < workers:
+            raise ValueError("bursts: memory too small, or no such worker")
+        self._memory = memory
+        self._workers = workers
+        self._own_seen = worker * _DEPTH * _SEEN.size
+        self._own_struck = worker * _STRUCK * _MARK.size
+        self._marks = _BUCKETS * workers * _DEPTH * _SEEN.size  # where they begin
+
+    @classmethod
+    def alone(cls) -> Bursts:
+        """For the only process of a server."""
+        return cls(bytearray(memory_size(1)))
+
+    @classmethod
+    def of_workers(cls, workers: int) -> list[Bursts]:
+        """Of so many WORKERS within one process."""
+        memory = bytearray(memory_size(workers))
+        return [cls(memory, worker, workers) for worker in range(workers)]
+
+    def followed(self, delivery: DeliveryId, link: LinkNumber, at: datetime) -> None:
+        """A LINK of DELIVERY was followed, by a person as it seems; afterwards `struck` knows of a burst."""
+        tag, seconds = delivery[:_TAG], at.timestamp()
+        self._remember(tag, link, seconds)
+        nearest: dict[int, float] = {}
+        for seen, other, when in _SEEN.iter_unpack(self._seen(tag)):
+            if seen == tag and abs(when - seconds) < abs(nearest.get(other, float("inf")) - seconds):
+                nearest[other] = when
+        times = sorted(nearest.values())
+        for links, span in HASTE:
+            for first, last in zip(times, times[links - 1 :], strict=False):
+                if last - first <= span:
+                    self._strike(tag, hour_of(datetime.fromtimestamp(first, at.tzinfo)))
+                    self._strike(tag, hour_of(datetime.fromtimestamp(last, at.tzinfo)))
+
+    def struck(self, delivery: DeliveryId, hour: Hour) -> bool:
+        """Whether there was a burst over links of DELIVERY in HOUR, as far as is remembered."""
+        tag = delivery[:_TAG]
+        size = self._workers * _STRUCK * _MARK.size
+        start = self._marks + _bucket(tag) * size
+        return self._memory.find(_MARK.pack(tag, hour), start, start + size) >= 0
+
+    def _seen(self, tag: bytes) -> bytes | bytearray:
+        size = self._workers * _DEPTH * _SEEN.size
+        start = _bucket(tag) * size
+        return self._memory[start : start + size]
+
+    def _remember(self, tag: bytes, link: int, seconds: float) -> None:
+        start = _bucket(tag) * self._workers * _DEPTH * _SEEN.size + self._own_seen
+        own = list(_SEEN.iter_unpack(self._memory[start : start + _DEPTH * _SEEN.size]))
+        farthest = max(range(_DEPTH), key=lambda place: abs(own[place][2] - seconds))  # the clock may be set back
+        place = start + farthest * _SEEN.size
+        self._memory[place : place + _SEEN.size] = _SEEN.pack(tag, link, seconds)
+
+    def _strike(self, tag: bytes, hour: int) -> None:
+        start = self._marks + _bucket(tag) * self._workers * _STRUCK * _MARK.size + self._own_struck
+        own = list(_MARK.iter_unpack(self._memory[start : start + _STRUCK * _MARK.size]))
+        if (tag, hour) in own:
+            return
+        farthest = max(range(_STRUCK), key=lambda place: abs(own[place][1] - hour))
+        place = start + farthest * _MARK.size
+        self._memory[place : place + _MARK.size] = _MARK.pack(tag, hour)
+
+
+def _bucket(tag: bytes) -> int:
+    return int.from_bytes(tag[:4], "big") % _BUCKETS
