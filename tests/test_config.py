@@ -23,8 +23,8 @@ IN_THE_CONTRACT = [
 BEYOND_IT = [
     "language", "rewrite_visible_urls", "excluded_links", "plan_cache", "confirmations_per_day", "blocked_hosts",
     "bodies_in_flight", "controller_address", "data_protection_officer", "supervisory_authority", "purposes",
-    "data_recipients", "hosting", "transfers", "machine_seconds", "dashboard_url", "oidc_issuer", "oidc_client_id",
-    "oidc_client_secret",
+    "data_recipients", "hosting", "transfers", "machine_seconds", "dashboard_url", "crm_url", "crm_key", "oidc_issuer",
+    "oidc_client_id", "oidc_client_secret",
 ]  # fmt: skip
 REQUIRED = {"TRACKER_CONTROLLER": "Werkstatt Nord GmbH", "TRACKER_CONTACT": "privacy@werkstatt-nord.example"}
 IMPOSSIBLE = {
@@ -50,6 +50,9 @@ IMPOSSIBLE = {
     "oidc_issuer": ["http://login.example.com", "login.example.com", "https://a.example/?x=1", "https://a.example/#x"],
     "oidc_client_id": ["a\nb"],
     "oidc_client_secret": ["a\nb"],
+    "crm_key": ["a\nb"],
+    "crm_url": ["https://crm.example.com/", "ftp://crm.example.com/{reference}", "https://{reference}/",
+                "https://crm.example.com/{reference}/{reference}", "javascript:alert({reference})"],
     "dashboard_url": ["", "http://dash.example.com", "https://dash.example.com/path"],
     "confirmations_per_day": ["", "-1", "many", "1000001"],
     "trusted_proxies": ["10.0.0.1/8", "proxy.example", "10.0.0.0/33"],

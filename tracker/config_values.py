@@ -179,8 +179,8 @@ def public_url(value: object) -> str:
 def reference_url(value: object) -> str:
     """A URL in which a person's reference stands once, in its path or query."""
     url = _string(value)
-    base, _, rest = url.partition("{reference}")
-    if not re.fullmatch(r"https?://[^/?#\s{}]+/[!-z|~]*", base) or not re.fullmatch(r"[!-z|~]*", rest):
+    base, found, rest = url.partition("{reference}")
+    if not found or not re.fullmatch(r"https?://[^/?#\s{}]+/[!-z|~]*", base) or not re.fullmatch(r"[!-z|~]*", rest):
         raise ValueError("must be a URL with {reference} in it, such as https://crm.example.com/contact/{reference}")
     return url
 

@@ -21,6 +21,7 @@ class Connections:
 
     public: int
     private: int
+    dashboard: int
 
 
 def raise_open_files() -> int:
@@ -34,5 +35,5 @@ def raise_open_files() -> int:
 def connections(open_files: int) -> Connections:
     """What OPEN_FILES suffice for: strangers cannot take what mail systems need."""
     room = max(16, open_files - KEPT_FREE)
-    private = room // 4
-    return Connections(room - private, private)
+    private, dashboard = room // 4, room // 8
+    return Connections(room - private - dashboard, private, dashboard)

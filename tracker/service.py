@@ -88,7 +88,7 @@ async def serve(
         for name, application, answer, limit in (
             ("private_listen", private, malformed(parts.metrics.problem), most.private),
             ("public_listen", public, plain, most.public),
-            ("dashboard_listen", Dashboard(parts, clock).application(), plain, most.private),
+            ("dashboard_listen", Dashboard(parts, clock).application(), plain, most.dashboard),
         ):
             counted = partial(_counted, answer, count)
             runner = await listen(application, sockets[name], malformed=counted, most=limit)

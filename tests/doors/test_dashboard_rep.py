@@ -21,12 +21,16 @@ from tracker.flows.send import Answer
 from tracker.model import Left, Purpose, Reason, Role
 
 ANNA, BERT = "anna@recipients.example", "bert@recipients.example"
+SETTINGS = {
+    "TRACKER_CRM_URL": "https://crm.example.com/contact/{reference}",
+    "TRACKER_MACHINE_SECONDS": "0",  # tests open at once what they sent
+}
 ALIAS = "r.meier@werkstatt-nord.example"
 
 
 @pytest.fixture
 async def staff(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path / "tracker", {"TRACKER_CRM_URL": "https://crm.example.com/contact/{reference}"}) as made:
+    async with world(tmp_path / "tracker", SETTINGS) as made:
         yield made
 
 

@@ -161,28 +161,6 @@ def _of_one(number: int, tracker: Installation) -> float:
     )
 
 
-def test_a_sweep_over_the_links_of_a_copy_is_seen_though_each_worker_sees_one_hit(
-    tracker: Installation, public: list[Pinned]
-) -> None:
-    """A mail filter that goes as a browser."""
-    assert tracker.grant("swept@example.org").status == 201
-    html = "".join(f'<a href="https://shop.example.com/{number}">{number}</a>' for number in range(WORKERS))
-    copy = tracker.rewrite(message(html), "swept@example.org")
-    query = "SELECT count(*) FROM events WHERE agent = 1 AND link <> 0"
-    ((before,),) = rows(tracker, query)
-    links = dict.fromkeys(paths(copy, "c"))
-    threads = [threading.Thread(target=follow, args=(one, path)) for one, path in zip(public, links, strict=True)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    until(lambda: rows(tracker, query)[0][0] >= before + 2, "a sweep was taken for people")
-
-
-def follow(one: Pinned, path: str) -> None:
-    assert one.ask("GET", path, user_agent="Mozilla/5.0 Firefox/145.0").status == 302
-
-
 def test_untouched_copies_are_counted_apart_for_each_worker_and_added_when_read(
     tracker: Installation, private: list[Pinned]
 ) -> None:

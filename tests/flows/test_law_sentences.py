@@ -13,15 +13,19 @@ import pytest
 
 from tests.flows.conftest import NOW, TOKENS, Flows, reported
 from tests.flows.test_send import ANNA, BERT, envelope, mail, tokens_in
+from tracker.core.campaigns import LabelFigures
 from tracker.model import (
+    Coverage,
     Engagement,
     InvalidField,
     LinkFigures,
     MessageFigures,
     Method,
+    Moment,
     PersonFigures,
     Purpose,
     Reason,
+    TeamTotals,
 )
 
 LATER = NOW + timedelta(days=1_000)
@@ -108,9 +112,10 @@ async def test_a_tracked_mail_gets_no_header_more_and_no_list_unsubscribe(flows:
 
 def test_figures_know_no_score_and_no_rank() -> None:
     """R40, R55: what a caller can learn of people, messages and links is on this list; no rep stands in it."""
-    kinds = (Engagement, LinkFigures, MessageFigures, PersonFigures)
+    kinds = (Engagement, LinkFigures, MessageFigures, PersonFigures, Moment, Coverage, TeamTotals, LabelFigures)
     assert {field.name for kind in kinds for field in fields(kind)} == {
-        "clicked", "clicked_by_machines_only", "first_sent", "host", "label", "last_sent", "links", "machines",
-        "measurable", "message", "messages", "opened", "opened_by_machines_only", "path", "people", "purposes", "sent",
-        "tracked", "untouched",
+        "click_base", "clicked", "clicked_by_machines_only", "day", "engaged", "first_sent", "host", "hour", "label",
+        "last_engaged", "last_sent", "left", "links", "machines", "machines_only", "measurable", "measured", "message",
+        "messages", "open_base", "opened", "opened_by_machines_only", "path", "people", "purposes", "references",
+        "sent", "tracked", "untouched",
     }  # fmt: skip
