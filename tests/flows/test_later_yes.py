@@ -122,7 +122,8 @@ async def test_an_erasure_that_is_replayed_takes_what_was_there_before_and_leave
     await flows.sender.rewrite(Envelope(ANNA, "shop", single=True), mail % 1, NOW)
     await said_no_while_the_store_was_away(world, tmp_path, erased=True)
     await world.answers.yes(await world.asked(purposes=OPEN, now=YES), OPEN, Language.DE, YES)
-    flows.store.go_on()  # as another server, which has not read this journal
+    flows.store.hold_while(bool)  # as another server, which has not read this journal
+    flows.store.go_on()
     sent = await flows.sender.rewrite(Envelope(ANNA, "shop", single=True), mail % 2, YES)
     assert sent.reason is None
     await flows.in_step.keep(AFTER)
