@@ -23,7 +23,6 @@ from tracker.store.schema import (
     audit,
     calls,
     deliveries,
-    engaged,
     erased_ids,
     events,
     external_ids,
@@ -50,7 +49,7 @@ GRANTS: Final = 100
 """The most grants that one transaction ends: each takes its events along, and some write to the ledger."""
 
 BY_DAY: Final = (
-    engaged, events, tracked, deliveries, pending, suppressions, external_ids, erased_ids, calls, mailings, spent,
+    events, tracked, deliveries, pending, suppressions, external_ids, erased_ids, calls, mailings, spent,
     audit, messages, untouched, sessions, accounts, swept,
 )  # fmt: skip
 """Tables that a last day alone decides about, children first."""
