@@ -43,7 +43,7 @@ async def find_page(connection: AsyncConnection, query: MessageQuery, today: Day
     found: list[Place] = []
     for owner in owners:  # one search in the index for each, since together they would be sorted anew
         of_owner = rows if owner is None else rows.where(messages.c.owner == owner)
-        found += [(0, *row)[-3:] for row in await connection.execute(of_owner)]  # type: ignore[misc]
+        found += [(0, *row)[-3:] for row in await connection.execute(of_owner)]
     found = sorted(found, reverse=True)
     page = found[: query.limit]
     return Page(tuple(key for _, _, key in page), _cursor(query.order, page[-1]) if len(found) > query.limit else None)
