@@ -552,7 +552,9 @@ async def test_no_network_address_and_no_device_is_stored(staff: World) -> None:
     """R62: nor does the database hold them."""
     agent = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
     browser = staff.browser()
-    await browser.sign_in(RITA, user_agent=agent, x_forwarded_for="198.51.100.77", referer="https://intranet.example/4711")
+    await browser.sign_in(
+        RITA, user_agent=agent, x_forwarded_for="198.51.100.77", referer="https://intranet.example/4711"
+    )
     await browser.get("/account", user_agent=agent)
     stored = b"".join(path.read_bytes() for path in staff.folder.rglob("*") if path.is_file())
     for piece in (b"198.51.100.77", b"127.0.0.77", b"Firefox", b"intranet.example"):

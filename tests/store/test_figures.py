@@ -172,7 +172,9 @@ async def test_pages_of_one_owner_hold_that_owners_messages(world: World) -> Non
     assert end is None
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "1-00", "s1", "s1-", "s1-zz", "s-1-00", "s" + "1" * 40 + "-00", "s٣-00"])
+@pytest.mark.parametrize(
+    "cursor", ["", "x", "1-00", "s1", "s0-1", "s0-1-zz", "s0--1-00", "e0-1-00", "s0-" + "1" * 40 + "-00", "s0-٣-00"]
+)
 async def test_a_cursor_that_no_page_gave_is_refused_or_finds_nothing(world: World, cursor: str) -> None:
     await world.send()
     try:

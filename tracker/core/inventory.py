@@ -100,10 +100,7 @@ CATEGORIES: Final = (
         "Opens and clicks: of which message, which link, in which hour, "
         "and whether it looked like a person or a program.",
         "for %(retention)s after the message was sent, or until consent is withdrawn",
-        {
-            "events": "last_day delivery purpose link hour agent",
-            "engaged": "last_day delivery purpose recipient message hour",
-        },
+        {"events": "last_day delivery purpose link hour agent", "messages": "engaged_hour"},
     ),
     Category(
         "calls",
@@ -133,7 +130,7 @@ CATEGORIES: Final = (
         About.STAFF,
         "Who sent a message, as a code that only a secret key makes out of the login.",
         "for %(retention)s after the message was sent",
-        {"messages": "owner", "engaged": "owner", "untouched": "owner day reason worker count last_day"},
+        {"messages": "owner", "untouched": "owner day reason worker count last_day"},
     ),
     Category(
         "callers",
@@ -188,6 +185,7 @@ NOT_PERSONAL: Final[Mapping[str, str]] = {
     "click_measured clicked clicked_by_machines",
     "message_untouched": "message day reason worker count",  # numbers of copies that tracked nobody
     "message_left": "message reason count",  # numbers of links
+    "engaged_unsure": "message asked",  # what is to be looked at again
     "team_totals": "day sent measurable open_base opened click_base clicked",  # rounded, none of few people
     "spent": "digest last_day",  # of links that were used
     "notices": "version language text sha256 features superseded_day",

@@ -40,6 +40,9 @@ def jobs(store: Store, proof_days: int, swept: Callable[[Mapping[str, int]], Non
     async def delete(now: datetime) -> None:
         swept(await sweep(store, now, proof_days))
 
+    async def find_last_engagement(now: datetime) -> None:
+        await store.look_for_last_engagement(day_of(now))
+
     async def put_totals_on_file(now: datetime) -> None:
         await store.put_team_totals_on_file(day_of(now))
 
@@ -47,6 +50,7 @@ def jobs(store: Store, proof_days: int, swept: Callable[[Mapping[str, int]], Non
         await vacuum(store, now)
 
     return (
+        Job("look for the last engagement of messages", find_last_engagement, timedelta(seconds=2)),
         Job("put the team's totals of full days on file", put_totals_on_file, timedelta(minutes=10)),
         Job("delete what has passed its last day", delete, timedelta(minutes=15)),
         Job("overwrite what index pages remember of deleted rows", overwrite, timedelta(days=1)),

@@ -1,90 +1,69 @@
-"""Reads the last hour in which a person touched a delivery, so that lists can begin with what happened last.
+"""Looks anew for the last hour in which a person touched a message, where the event that it was taken from has gone.
 
-The law: it is event data. Triggers on `events` write it (migrations/engaged_triggers), and every row hangs on the grant
-that its event hangs on, and goes with it; nothing is worked out of it and kept elsewhere.
+The law: that hour is event data. A trigger notes it when an event is written, and another puts it back to 0 in the
+very transaction in which the event goes (migrations/engaged_triggers); what is left is looked for here, soon after and
+in nobody's way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+from typing import Final
 
-from sqlalchemy import Select, exists, literal, select, tuple_
+from sqlalchemy import delete, func, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tracker.model import Day, MessageKey, Owner
-from tracker.store.schema import engaged, grants, is_live, messages
+from tracker.core.calendar import later
+from tracker.model import Agent, Day
+from tracker.store.engine import Database
+from tracker.store.schema import deliveries, engaged_unsure, events, messages
+from tracker.store.upsert import upsert
 
-Place = tuple[int, bytes]
-"""An hour and a message: where a message stands in the list."""
-
-
-async def last_places(
-    connection: AsyncConnection, owner: Owner, today: Day, before: Place | None, limit: int
-) -> list[Place]:
-    """Up to LIMIT messages of OWNER that people touched, each at its last hour, latest first, those BEFORE a place."""
-    found: list[Place] = []
-    while len(found) < limit:
-        steps = (await connection.execute(_walk(owner, today, before, limit + 1))).all()
-        found += [(hour, message) for hour, message, last in steps if hour == last]
-        if len(steps) <= limit:
-            break
-        before = (steps[-1].hour, steps[-1].message)
-    return found[:limit]
+CHUNK: Final = 50
+"""Messages that are looked at in one transaction."""
 
 
-def last_hour_of(message: Any, today: Day) -> Any:
-    """The last hour in which a person touched MESSAGE, a column; NULL when nobody did."""
-    return (
-        _live(today, engaged.c.hour)
-        .where(engaged.c.message == message)
-        .order_by(engaged.c.hour.desc())
-        .limit(1)
-        .scalar_subquery()
+async def look_anew(database: Database, today: Day) -> int:
+    """Find the last hour, as of TODAY, of every message that lost it; how many. Raises StoreUnavailable."""
+    looked = 0
+    while True:
+        async with database.read() as connection:
+            unsure = {row.message: row.asked for row in await connection.execute(select(engaged_unsure).limit(CHUNK))}
+            hours = await _last_hours(connection, list(unsure), today)
+        if not unsure:
+            return looked
+        async with database.write() as connection:
+            for message in sorted(unsure):
+                settled = await connection.execute(
+                    delete(engaged_unsure).where(
+                        engaged_unsure.c.message == message, engaged_unsure.c.asked == unsure[message]
+                    )
+                )
+                # Where more went meanwhile, what was found may have gone with it: then it is looked for again.
+                if settled.rowcount and message in hours:
+                    await connection.execute(
+                        update(messages)
+                        .where(messages.c.id == message, messages.c.engaged_hour < hours[message])
+                        .values(engaged_hour=hours[message])
+                    )
+        looked += len(unsure)
+
+
+async def doubt_expired(connection: AsyncConnection, today: Day, retention_days: int) -> None:
+    """Forget the last hour of messages of which copies have expired: where whole partitions go, no trigger is run."""
+    begun = later(today, -retention_days) * 24
+    concerned = select(messages.c.id, literal(1)).where(messages.c.engaged_hour > 0, messages.c.first_hour < begun)
+    noted = upsert(engaged_unsure).from_select(["message", "asked"], concerned.order_by(messages.c.id))
+    await connection.execute(noted.on_conflict_do_nothing())
+    await connection.execute(
+        update(messages).where(messages.c.id.in_(select(engaged_unsure.c.message))).values(engaged_hour=0)
     )
 
 
-async def last_hours(connection: AsyncConnection, keys: Collection[bytes], today: Day) -> dict[MessageKey, int]:
-    """The last hour in which a person touched each of the messages KEYS, if one did."""
-    hour = last_hour_of(messages.c.id, today)
-    rows = await connection.execute(select(messages.c.id, hour).where(messages.c.id.in_(keys)))
-    return {MessageKey(key): last for key, last in rows if last is not None}
-
-
-def _live(today: Day, *columns: Any) -> Select[Any]:
-    permitted = exists().where(
-        grants.c.recipient == engaged.c.recipient, grants.c.purpose == engaged.c.purpose, is_live(today)
+async def _last_hours(connection: AsyncConnection, keys: list[bytes], today: Day) -> dict[bytes, int]:
+    rows = await connection.execute(
+        select(deliveries.c.message, func.max(events.c.hour))
+        .join(events, (events.c.last_day == deliveries.c.last_day) & (events.c.delivery == deliveries.c.id))
+        .where(deliveries.c.message.in_(keys), deliveries.c.last_day >= today, events.c.agent >= Agent.PROXY)
+        .group_by(deliveries.c.message)
     )
-    return select(*columns).where(engaged.c.last_day >= today, permitted)
-
-
-def _walk(owner: Owner, today: Day, before: Place | None, steps: int) -> Select[Any]:
-    """STEPS places of OWNER's, latest first, and each message's last hour.
-
-    One search in the index for each step, however many deliveries are at one place: a campaign's are a hundred
-    thousand in the same hour.
-    """
-
-    def next_place(*columns: Any) -> Select[Any]:
-        order = (engaged.c.hour.desc(), engaged.c.message.desc())
-        return _live(today, *columns).where(engaged.c.owner == owner).order_by(*order).limit(1)
-
-    place = tuple_(engaged.c.hour, engaged.c.message)
-    begin = next_place(engaged.c.hour, engaged.c.message)
-    if before is not None:
-        begin = begin.where(place < tuple_(*map(literal, before)))
-    inner = begin.subquery()
-    walk = select(inner.c.hour, inner.c.message, literal(1).label("step")).cte("walk", recursive=True)
-    further = place < tuple_(walk.c.hour, walk.c.message)
-    walk = walk.union_all(
-        select(
-            next_place(engaged.c.hour).where(further).correlate(walk).scalar_subquery(),
-            next_place(engaged.c.message).where(further).correlate(walk).scalar_subquery(),
-            walk.c.step + 1,
-        ).where(walk.c.step < steps, walk.c.hour.is_not(None))
-    )
-    return (
-        select(walk.c.hour, walk.c.message, last_hour_of(walk.c.message, today).label("last"))
-        .where(walk.c.hour.is_not(None))
-        .order_by(walk.c.step)
-    )
+    return {message: hour for message, hour in rows}  # noqa: C416 - rows are no mapping

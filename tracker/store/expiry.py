@@ -28,7 +28,6 @@ from tracker.store.schema import (
     audit,
     calls,
     deliveries,
-    engaged,
     erased_ids,
     events,
     external_ids,
@@ -52,8 +51,8 @@ from tracker.store.unneeded import forget_unneeded
 GRANTS: Final = 100
 """The most grants that one transaction ends: each takes its events along, and some write to the ledger."""
 BY_DAY: Final = (
-    engaged, *COPIES, messages, pending, suppressions, external_ids, erased_ids, calls, mailings, spent, audit,
-    untouched, ledger_contents, ledger_ends, sessions, accounts, swept,
+    *COPIES, messages, pending, suppressions, external_ids, erased_ids, calls, mailings, spent, audit, untouched,
+    ledger_contents, ledger_ends, sessions, accounts, swept,
 )  # fmt: skip
 """Tables that a last day alone decides about, children first."""
 

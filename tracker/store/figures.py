@@ -23,7 +23,6 @@ from tracker.model import (
     Purpose,
     Reason,
 )
-from tracker.store.engaged import last_hours
 from tracker.store.feed import find_page
 from tracker.store.schema import (
     deliveries,
@@ -166,7 +165,7 @@ async def figures_of(
     distinct = select(copy.c.message, func.count(copy.c.delivery.distinct())).group_by(copy.c.message)
     measured = Counter({message: count for message, count in await connection.execute(distinct)})  # noqa: C416
     sent = await _sent(connection, keys, today)
-    last = await last_hours(connection, keys, today)
+    last = await _last_hours(connection, copy)
     untouched = await _by_reason(connection, message_untouched, keys)
     left = await _by_reason(connection, message_left, keys)
     named = await references_of(connection, [key for key in keys if measured[key] <= NAMED], source, today)
@@ -208,6 +207,17 @@ async def _sent(connection: AsyncConnection, keys: Sequence[bytes], today: Day) 
         .group_by(deliveries.c.message)
     )
     return {message: count for message, count in rows.all()}  # noqa: C416 - rows are no mapping
+
+
+async def _last_hours(connection: AsyncConnection, copy: FromClause) -> Mapping[bytes, int]:
+    """The last hour in which a person touched each message in COPY."""
+    rows = await connection.execute(
+        select(copy.c.message, func.max(events.c.hour))
+        .join_from(copy, events, hangs_on(copy))
+        .where(events.c.agent >= Agent.PROXY)
+        .group_by(copy.c.message)
+    )
+    return {message: hour for message, hour in rows}  # noqa: C416 - rows are no mapping
 
 
 async def _by_reason(

@@ -43,7 +43,7 @@ TRIGGERS: Final = frozenset(
     }.items()
     for guard in guards
 ) | {"engaged_note", "engaged_forget"}
-"""The triggers that keep the ledger append-only, and `engaged` in step with events; the migrations make them."""
+"""The triggers that keep the ledger append-only, and `engaged_hour` in step with events; the migrations make them."""
 
 
 class PurposeCode(TypeDecorator[Purpose]):
@@ -222,9 +222,12 @@ messages = _table(
     _column("label", Text, null=True),
     _column("first_hour", null=True),  # none while no copy was tracked: untouched ones are counted by the day
     _column("last_hour"),
+    # The last hour in which a person touched it, 0: nobody did. Triggers on `events` keep it: it goes with its event.
+    Column("engaged_hour", Integer, nullable=False, server_default="0"),
     _column("last_day"),
     PrimaryKeyConstraint("id"),
     Index("messages_by_owner", "owner", "last_hour", "id"),
+    Index("messages_by_engaged", "owner", "engaged_hour", "last_hour", "id"),
     Index("messages_by_last_hour", "last_hour", "id"),
     Index("messages_by_last_day", "last_day"),
 )
@@ -300,21 +303,12 @@ events = _table(
     ),
     by_day=True,
 )
-engaged = _table(
-    # The last hour in which a person's hand was seen on a delivery: the order of the feed. It hangs on the grant.
-    "engaged",
-    _column("last_day"),
-    _column("delivery", LargeBinary),
-    _purpose(),
-    _column("recipient", Number),
-    _column("owner", LargeBinary),
-    _column("message", LargeBinary),
-    _column("hour"),
-    PrimaryKeyConstraint("last_day", "delivery", "purpose"),
-    ForeignKeyConstraint(["recipient", "purpose"], ["grants.recipient", "grants.purpose"], ondelete="CASCADE"),
-    Index("engaged_by_owner", "owner", "hour", "message"),
-    Index("engaged_by_message", "message", "hour"),
-    Index("engaged_by_grant", "recipient", "purpose"),
+engaged_unsure = _table(
+    # Messages whose `engaged_hour` went with the event that it was taken from, and is to be looked for anew.
+    "engaged_unsure",
+    _column("message", LargeBinary, ForeignKey("messages.id", ondelete="CASCADE")),
+    _column("asked"),  # how often: whoever looks notices that more has gone meanwhile
+    PrimaryKeyConstraint("message"),
 )
 untouched = _table(
     "untouched",

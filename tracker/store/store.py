@@ -46,6 +46,7 @@ from tracker.model import (
 from tracker.store import (
     coverage,
     deliveries,
+    engaged,
     examination,
     expiry,
     figures,
@@ -135,6 +136,9 @@ class Store:
         self.was_rekeyed = False
         """Whether opening it finished a rekey that had been interrupted."""
         self._held = False
+        self._retention_days = retention_days
+        self._doubted: Day | None = None
+        """The day on which expired copies were thought of last."""
         self._struck: Struck = nothing_struck
         self._compared = database.replaced
         self._doubtful: Callable[[], bool] = bool
@@ -531,6 +535,14 @@ class Store:
         await self._untouched.settle()
         async with self._database.read() as connection:
             return await coverage.coverage(connection, owners, first, today, today)
+
+    async def look_for_last_engagement(self, today: Day) -> int:
+        """Find the last engagement of messages that lost theirs, to a withdrawal or by TODAY; how many."""
+        if self._doubted != today:
+            async with self._database.write() as connection:
+                await engaged.doubt_expired(connection, today, self._retention_days)
+            self._doubted = today
+        return await engaged.look_anew(self._database, today)
 
     async def put_team_totals_on_file(self, today: Day) -> int:
         """Make the totals of the full days before TODAY that are not on file; how many."""

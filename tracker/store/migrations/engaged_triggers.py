@@ -1,7 +1,7 @@
-"""The triggers that keep `engaged` in step with `events`, whoever writes or changes those: the last hour of a person.
+"""The triggers that keep `messages.engaged_hour` in step with events, whoever writes or changes those.
 
-The law: what they write hangs on the grant that the event hangs on. Where an event goes for another reason than a
-withdrawal, the hour goes back to that of the last one that is left, or the row goes.
+The law: when an event goes, the hour that was taken from it goes in the same transaction. It is put to 0 and the
+message noted in `engaged_unsure`, since to look for the next one would hold up whoever withdraws.
 """
 
 # ruff: noqa: S608 - every statement is made of the constants in this file
@@ -12,49 +12,63 @@ from typing import Final
 _PERSON: Final = 2
 """model.Agent.PROXY: from here on it was a person."""
 
-_KEY: Final = "{0}.last_day = {1}.last_day AND {0}.delivery = {1}.delivery AND {0}.purpose = {1}.purpose"
-_OF_OLD: Final = _KEY.format("engaged", "OLD")
-_LEFT: Final = f"FROM events WHERE {_KEY.format('events', 'engaged')} AND events.agent >= {_PERSON}"
+
+def _message_of(event: str) -> str:
+    return f"SELECT message FROM deliveries WHERE last_day = {event}.last_day AND id = {event}.delivery"
+
 
 SQLITE: Final = (
     f"""
     CREATE TRIGGER engaged_note AFTER INSERT ON events WHEN NEW.agent >= {_PERSON}
     BEGIN
-        INSERT INTO engaged (last_day, delivery, purpose, recipient, owner, message, hour)
-        SELECT tracked.last_day, tracked.delivery, tracked.purpose, tracked.recipient, messages.owner, messages.id,
-               NEW.hour
-        FROM tracked
-        JOIN deliveries ON deliveries.last_day = tracked.last_day AND deliveries.id = tracked.delivery
-        JOIN messages ON messages.id = deliveries.message
-        WHERE {_KEY.format("tracked", "NEW")}
-        ON CONFLICT (last_day, delivery, purpose) DO UPDATE SET hour = excluded.hour WHERE hour < excluded.hour;
+        UPDATE messages SET engaged_hour = NEW.hour
+        WHERE id = ({_message_of("NEW")}) AND engaged_hour < NEW.hour;
     END
     """,
     f"""
     CREATE TRIGGER engaged_forget AFTER DELETE ON events WHEN OLD.agent >= {_PERSON}
     BEGIN
-        DELETE FROM engaged WHERE {_OF_OLD} AND NOT EXISTS (SELECT 1 {_LEFT});
-        UPDATE engaged SET hour = (SELECT max(events.hour) {_LEFT}) WHERE {_OF_OLD} AND hour = OLD.hour;
+        INSERT INTO engaged_unsure (message, asked)
+        SELECT id, 1 FROM messages
+        WHERE id = ({_message_of("OLD")})
+          AND (engaged_hour = OLD.hour OR EXISTS (SELECT 1 FROM engaged_unsure WHERE message = messages.id))
+        ON CONFLICT (message) DO UPDATE SET asked = asked + 1;
+        UPDATE messages SET engaged_hour = 0 WHERE id = ({_message_of("OLD")}) AND engaged_hour = OLD.hour;
     END
     """,
 )
+
+
+def _touched(rows: str) -> str:
+    """The messages that ROWS of events are about, each with the hours in which a person touched it."""
+    return f"""
+        SELECT deliveries.message, {rows}.hour FROM {rows}
+        JOIN deliveries ON deliveries.last_day = {rows}.last_day AND deliveries.id = {rows}.delivery
+        WHERE {rows}.agent >= {_PERSON}
+    """
+
+
 POSTGRES: Final = (
-    # By the statement, not by the row: events come in groups, and no statement updates a row of `engaged` twice.
+    # By the statement, not by the row: events come in groups. Who writes events waits for nobody: a message that
+    # somebody holds just now is noted to be looked at.
     f"""
     CREATE FUNCTION engaged_note() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        INSERT INTO engaged (last_day, delivery, purpose, recipient, owner, message, hour)
-        SELECT tracked.last_day, tracked.delivery, tracked.purpose, tracked.recipient, messages.owner, messages.id,
-               max(added.hour)
-        FROM added
-        JOIN tracked ON {_KEY.format("tracked", "added")}
-        JOIN deliveries ON deliveries.last_day = tracked.last_day AND deliveries.id = tracked.delivery
-        JOIN messages ON messages.id = deliveries.message
-        WHERE added.agent >= {_PERSON}
-        GROUP BY tracked.last_day, tracked.delivery, tracked.purpose, tracked.recipient, messages.owner, messages.id
-        ORDER BY tracked.last_day, tracked.delivery, tracked.purpose  -- so that two groups never wait for each other
-        ON CONFLICT (last_day, delivery, purpose) DO UPDATE SET hour = excluded.hour
-        WHERE engaged.hour < excluded.hour;
+        WITH found AS (
+            SELECT message, max(hour) AS hour FROM ({_touched("added")}) AS touched GROUP BY message
+        ), older AS (
+            SELECT found.message, found.hour FROM found JOIN messages ON messages.id = found.message
+            WHERE messages.engaged_hour < found.hour
+        ), free AS (
+            SELECT messages.id FROM messages JOIN older ON older.message = messages.id
+            ORDER BY messages.id FOR NO KEY UPDATE OF messages SKIP LOCKED
+        ), noted AS (
+            UPDATE messages SET engaged_hour = greatest(messages.engaged_hour, older.hour)
+            FROM older JOIN free ON free.id = older.message WHERE messages.id = older.message
+        )
+        INSERT INTO engaged_unsure (message, asked)
+        SELECT message, 1 FROM older WHERE message NOT IN (SELECT id FROM free) ORDER BY message
+        ON CONFLICT (message) DO UPDATE SET asked = engaged_unsure.asked + 1;
         RETURN NULL;
     END
     $$
@@ -66,10 +80,15 @@ POSTGRES: Final = (
     f"""
     CREATE FUNCTION engaged_forget() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        DELETE FROM engaged USING removed
-        WHERE {_KEY.format("engaged", "removed")} AND removed.agent >= {_PERSON} AND NOT EXISTS (SELECT 1 {_LEFT});
-        UPDATE engaged SET hour = (SELECT max(events.hour) {_LEFT}) FROM removed
-        WHERE {_KEY.format("engaged", "removed")} AND removed.agent >= {_PERSON} AND engaged.hour = removed.hour;
+        INSERT INTO engaged_unsure (message, asked)
+        SELECT DISTINCT messages.id, 1 FROM ({_touched("removed")}) AS touched
+        JOIN messages ON messages.id = touched.message
+        WHERE messages.engaged_hour = touched.hour
+           OR EXISTS (SELECT 1 FROM engaged_unsure WHERE engaged_unsure.message = messages.id)
+        ORDER BY messages.id
+        ON CONFLICT (message) DO UPDATE SET asked = engaged_unsure.asked + 1;
+        UPDATE messages SET engaged_hour = 0 FROM ({_touched("removed")}) AS touched
+        WHERE messages.id = touched.message AND messages.engaged_hour = touched.hour;
         RETURN NULL;
     END
     $$

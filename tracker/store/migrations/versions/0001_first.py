@@ -143,11 +143,13 @@ def _make_messages() -> None:
         _column("label", sa.Text, null=True),
         _column("first_hour", null=True),
         _column("last_hour"),
+        sa.Column("engaged_hour", sa.Integer, nullable=False, server_default="0"),
         _column("last_day"),
         sa.PrimaryKeyConstraint("id"),
     )
-    _index("messages", "owner", "owner", "last_hour")
-    _index("messages", "last_hour", "last_hour")
+    _index("messages", "owner", "owner", "last_hour", "id")
+    _index("messages", "engaged", "owner", "engaged_hour", "last_hour", "id")
+    _index("messages", "last_hour", "last_hour", "id")
     _index("messages", "last_day", "last_day")
     _table(
         "message_untouched",

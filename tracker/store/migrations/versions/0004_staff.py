@@ -71,9 +71,6 @@ def upgrade() -> None:
 
 
 def _figures() -> None:
-    for name, columns in (("owner", ["owner", "last_hour", "id"]), ("last_hour", ["last_hour", "id"])):
-        op.drop_index(f"messages_by_{name}", "messages")
-        op.create_index(f"messages_by_{name}", "messages", columns)
     _table(
         "message_left",
         _column("message", sa.LargeBinary, sa.ForeignKey("messages.id", ondelete="CASCADE")),
@@ -82,20 +79,11 @@ def _figures() -> None:
         sa.PrimaryKeyConstraint("message", "reason"),
     )
     _table(
-        "engaged",
-        _column("last_day"),
-        _column("delivery", sa.LargeBinary),
-        _column("purpose", sa.Text, sa.CheckConstraint("purpose IN ('o', 'c', 'p')")),
-        _column("recipient", _NUMBER),
-        _column("owner", sa.LargeBinary),
-        _column("message", sa.LargeBinary),
-        _column("hour"),
-        sa.PrimaryKeyConstraint("last_day", "delivery", "purpose"),
-        sa.ForeignKeyConstraint(["recipient", "purpose"], ["grants.recipient", "grants.purpose"], ondelete="CASCADE"),
+        "engaged_unsure",
+        _column("message", sa.LargeBinary, sa.ForeignKey("messages.id", ondelete="CASCADE")),
+        _column("asked"),
+        sa.PrimaryKeyConstraint("message"),
     )
-    op.create_index("engaged_by_owner", "engaged", ["owner", "hour", "message"])
-    op.create_index("engaged_by_message", "engaged", ["message", "hour"])
-    op.create_index("engaged_by_grant", "engaged", ["recipient", "purpose"])
     on_postgres = op.get_context().dialect.name == "postgresql"
     for trigger in engaged_triggers.POSTGRES if on_postgres else engaged_triggers.SQLITE:
         op.execute(trigger)
