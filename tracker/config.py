@@ -156,7 +156,7 @@ def _located(settings: Settings, folder: Path) -> Settings:
         located: dict[str, object] = {"database_url": beside(folder, settings.database_url)}
     except ValueError as error:
         raise BadSetting(f"database_url: {error}") from None
-    located |= {name: folder / getattr(settings, name) for name in PATHS}
+    located |= {name: folder / path for name in PATHS if (path := getattr(settings, name)) is not None}
     return settings.model_copy(update=located)
 
 

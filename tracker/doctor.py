@@ -27,7 +27,7 @@ async def examine(settings: Callable[[], Settings], now: datetime) -> tuple[Find
         effective = settings()
     except TrackerError as error:
         return (_wrong("settings", error),)
-    found = [Finding("settings", fine=True)]
+    found = [Finding("settings", fine=True), _open_to(effective)]
     try:
         ring = KeyFile(effective.key_file).load()
     except TrackerError as error:
@@ -87,6 +87,19 @@ async def _journal(store: Store, journal: Journal) -> Finding:
         )
     why = "an older database was put in place: `tracker serve` replays what it lacks" if lost else ""
     return Finding(what, fine=not lost, why=why)
+
+
+def _open_to(settings: Settings) -> Finding:
+    """Whether nobody but this machine hands in mail without a login."""
+    wide = [str(each) for each in settings.smtp_networks if not each.is_loopback] if settings.smtp_listen else []
+    return Finding(
+        "only this machine hands in mail without a login",
+        fine=not wide,
+        why=f"smtp_networks lets in {', '.join(wide)}: whoever is there sends mail in your name; take them out and let "
+        "them log in with an API key"
+        if wide
+        else "",
+    )
 
 
 def _apart(key_file: Path, backup: Path | None) -> Finding:

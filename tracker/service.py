@@ -36,6 +36,7 @@ from tracker.model import BadSetting, StoreUnavailable, TrackerError
 from tracker.parts import Clock, Parts, built, utc_now
 from tracker.policies import disclosure, site
 from tracker.settings import without_effect
+from tracker.smtp import smtp_listening
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ async def serve(
             counted = partial(_counted, answer, count)
             runner = await _listening(application, name, getattr(settings, name), counted, limit)
             stack.push_async_callback(runner.cleanup)
+        await stack.enter_async_context(smtp_listening(parts, clock))
         work = [asyncio.create_task(_repeat(job, parts.metrics, clock)) for job in background(parts)]
         stack.push_async_callback(_cancel, work)
         for name in sorted(without_effect(settings)):

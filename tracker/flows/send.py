@@ -29,6 +29,7 @@ from tracker.flows.counted import Counted
 from tracker.flows.surveys import Look, Surveys, read_through
 from tracker.model import (
     MAIL_PURPOSES,
+    Day,
     DeliveryRef,
     Envelope,
     InvalidAddress,
@@ -82,6 +83,10 @@ class Answer:
     """Other people's trackers in the message as it came, by kind, where it was looked into."""
     pixels_removed: int = 0
     """How many of those the copy has no longer."""
+    delivery: DeliveryRef | None = field(default=None, repr=False)
+    """What was registered for a copy that leaves tracked."""
+    mark: bytes | None = field(default=None, repr=False)
+    """Of a tracked copy: the same for the same octets to the same person, on whatever day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +293,8 @@ class Sender:
                     message_key=draft.key,
                     foreign=draft.foreign,
                     pixels_removed=fate.plan.pixels_removed,
+                    delivery=fate.delivery,
+                    mark=draft.delivery(person.recipient, Day(0)),
                 )
             except Exception:
                 self._log(draft, "a copy could not be written and left untouched")

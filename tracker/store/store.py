@@ -290,6 +290,10 @@ class Store:
         """Take no more opens of the deliveries that a copy for RECIPIENT quotes, nor clicks of other people's."""
         await deliveries.close_deliveries(self._database, refs, recipient, today)
 
+    async def take_back(self, ref: DeliveryRef) -> None:
+        """Forget the delivery REF: its copy was refused for good. Raises StoreUnavailable."""
+        await deliveries.take_back(self._database, ref)
+
     # --- consent -----------------------------------------------------------------------------------
 
     @asynccontextmanager
