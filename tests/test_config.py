@@ -23,7 +23,8 @@ IN_THE_CONTRACT = [
 BEYOND_IT = [
     "language", "rewrite_visible_urls", "excluded_links", "plan_cache", "confirmations_per_day", "blocked_hosts",
     "bodies_in_flight", "controller_address", "data_protection_officer", "supervisory_authority", "purposes",
-    "data_recipients", "hosting", "transfers", "machine_seconds",
+    "data_recipients", "hosting", "transfers", "machine_seconds", "smtps_listen", "smtp_networks", "smtp_certificate",
+    "smtp_private_key",
 ]  # fmt: skip
 REQUIRED = {"TRACKER_CONTROLLER": "Werkstatt Nord GmbH", "TRACKER_CONTACT": "privacy@werkstatt-nord.example"}
 IMPOSSIBLE = {
@@ -55,6 +56,10 @@ IMPOSSIBLE = {
     ],
     "key_file": [""],
     "journal": [""],
+    "smtps_listen": ["465", "127.0.0.1:x"],
+    "smtp_networks": ["10.0.0.1/8", "everywhere"],
+    "smtp_certificate": ["a\0b"],
+    "smtp_private_key": ["a\0b"],
     "blocked_hosts": [""],
     "retention_days": ["", "0", "-1", "1.5", "ninety", "3651", "1e2", "\u0663"],
     "proof_days": ["0"],

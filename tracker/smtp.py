@@ -13,8 +13,9 @@ from tracker.core.control import ControlNames
 from tracker.doors.api_rewrite import HARD_LIMIT
 from tracker.doors.budget import Budget
 from tracker.doors.next_hop import NextHop
-from tracker.doors.smtp.door import SmtpDoor, SmtpPolicy, bound
+from tracker.doors.smtp.door import SmtpDoor, bound
 from tracker.doors.smtp.hops import Hops
+from tracker.doors.smtp.office import Office, SmtpPolicy
 from tracker.flows.relay import Relay
 from tracker.model import BadSetting
 from tracker.parts import Clock, Parts
@@ -47,7 +48,7 @@ def smtp_door(parts: Parts, clock: Clock) -> SmtpDoor:
     settings = parts.settings
     assert settings.smtp_next_hop is not None, "the settings ask for it with smtp_listen"
     policy = smtp_policy(settings)
-    return SmtpDoor(
+    office = Office(
         policy,
         Relay(parts.sender, parts.store, parts.metrics, clock),
         Hops(NextHop.of(settings.smtp_next_hop), policy.name),
@@ -55,6 +56,7 @@ def smtp_door(parts: Parts, clock: Clock) -> SmtpDoor:
         Budget(settings.bodies_in_flight),
         clock,
     )
+    return SmtpDoor(office)
 
 
 def smtp_policy(settings: Settings) -> SmtpPolicy:

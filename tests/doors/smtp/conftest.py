@@ -15,8 +15,9 @@ from tests.flows.conftest import NOW, Flows, flows  # noqa: F401
 from tests.sink import Sink, sink
 from tracker.doors.budget import Budget
 from tracker.doors.next_hop import NextHop
-from tracker.doors.smtp.door import SmtpDoor, SmtpPolicy, bound
+from tracker.doors.smtp.door import SmtpDoor, bound
 from tracker.doors.smtp.hops import Hops
+from tracker.doors.smtp.office import Office, SmtpPolicy
 from tracker.flows.access import Access
 from tracker.flows.relay import Relay
 from tracker.model import Left, Reason, Scope
@@ -52,6 +53,8 @@ class Proxy:
     """A running door."""
 
     door: SmtpDoor
+    office: Office
+    hops: Hops
     port: int
     sink: Sink
     flows: Flows
@@ -106,20 +109,22 @@ async def proxies(flows: Flows) -> AsyncIterator[Proxies]:  # noqa: F811
 
         async def start(*, tls: bool = False, room: int = 2**28, **policy: Any) -> Proxy:
             counts = Counts()
+            hops = Hops(NextHop("127.0.0.1", next_hop.port, tls=False), "proxy.example")
             await Access(flows.store).create("app", frozenset({Scope.REWRITE}), None, 1, lambda: "k" * 43)  # type: ignore[arg-type]
-            door = SmtpDoor(
+            office = Office(
                 replace(SmtpPolicy(name="proxy.example", largest=2**20), **policy),
                 Relay(flows.sender, flows.store, counts, lambda: NOW),
-                Hops(NextHop("127.0.0.1", next_hop.port, tls=False), "proxy.example"),
+                hops,
                 Access(flows.store),
                 Budget(room),
                 lambda: NOW,
             )
+            door = SmtpDoor(office)
             doors.append(door)
             where = bound("127.0.0.1", 0)
             port = where.getsockname()[1]
             await door.listen(where, tls=tls)
-            return Proxy(door, port, next_hop, flows, counts)
+            return Proxy(door, office, hops, port, next_hop, flows, counts)
 
         yield start
         for door in doors:

@@ -116,11 +116,11 @@ async def test_a_connection_that_was_kept_and_has_gone_is_replaced(proxy: Proxy)
 async def test_a_next_hop_that_is_away_is_told_and_mail_flows_again(proxy: Proxy) -> None:
     async with proxy.client() as client:
         await client.ehlo()
-    port, proxy.door._hops._next_hop = proxy.sink.port, type(proxy.door._hops._next_hop)("127.0.0.1", 9, tls=False)
-    proxy.door._hops.close()
+    port, proxy.hops._next_hop = proxy.sink.port, type(proxy.hops._next_hop)("127.0.0.1", 9, tls=False)
+    proxy.hops.close()
     code, text = await proxy.send(mail(), ANNA)
     assert (code, text[:5]) == (451, "4.4.1")
-    proxy.door._hops._next_hop = type(proxy.door._hops._next_hop)("127.0.0.1", port, tls=False)
+    proxy.hops._next_hop = type(proxy.hops._next_hop)("127.0.0.1", port, tls=False)
     assert (await proxy.send(mail(), ANNA))[0] == 250
 
 

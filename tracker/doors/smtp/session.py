@@ -9,7 +9,7 @@ import asyncio
 import logging
 import ssl
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
@@ -26,12 +26,10 @@ from tracker.core.smtp_lines import (
 )
 from tracker.doors.budget import Room
 from tracker.doors.server import place
+from tracker.doors.smtp.hops import PASSED_ON, HopTransaction
+from tracker.doors.smtp.office import Office
 from tracker.flows.relay import Incoming, Submitter, Transaction
 from tracker.model import ApiKey, NoRoom, Reply
-
-if TYPE_CHECKING:
-    from tracker.doors.smtp.door import SmtpDoor
-    from tracker.doors.smtp.hops import HopTransaction
 
 log = logging.getLogger("tracker.smtp")
 
@@ -68,20 +66,20 @@ class SmtpSession(SMTP):
 
     command_size_limit = LONGEST_COMMAND
 
-    def __init__(self, door: SmtpDoor) -> None:
-        self._door = door
+    def __init__(self, office: Office) -> None:
+        self._office = office
         self._hop: HopTransaction | None = None
         self._going: Transaction | None = None
         self._login: ApiKey | None = None
         self._peer = ""
         super().__init__(
-            door,
-            hostname=door.name,
+            office,
+            hostname=office.name,
             ident="ESMTP",
             enable_SMTPUTF8=True,
-            data_size_limit=door.largest,
-            tls_context=door.certificate,
-            timeout=door.idle_seconds,
+            data_size_limit=office.largest,
+            tls_context=office.certificate,
+            timeout=office.idle_seconds,
             command_call_limit={"*": UNLIMITED, "AUTH": LOGINS},
             loop=asyncio.get_running_loop(),
         )
@@ -93,18 +91,18 @@ class SmtpSession(SMTP):
         peer = transport.get_extra_info("peername")
         self._peer = peer[0] if isinstance(peer, tuple) else ""
         self._tls_protocol = transport.get_extra_info("ssl_object")
-        self._auth_require_tls = not self._door.is_loopback(self._peer)
+        self._auth_require_tls = not self._office.is_loopback(self._peer)
         super().connection_made(transport)
 
     async def _handle_client(self) -> None:
-        if not self._door.enter(self):
+        if not self._office.enter(self):
             await self._say(BYE)
             self._hang_up()
             return
         try:
             await super()._handle_client()
         finally:
-            self._door.leave(self)
+            self._office.leave(self)
             self._set_post_data_state()
 
     def _set_post_data_state(self) -> None:
@@ -150,9 +148,15 @@ class SmtpSession(SMTP):
         assert self.session is not None
         self.session.extended_smtp = True
         self.session.host_name = hostname
-        offers = await self._door.offers()
-        size = min(self._door.largest, offers.size or self._door.largest)
-        lines = [self._door.name, f"SIZE {size}", "PIPELINING", "ENHANCEDSTATUSCODES", *sorted(offers.extensions)]
+        offers = await self._office.offers()
+        size = min(self._office.largest, offers.size or self._office.largest)
+        lines = [
+            self._office.name,
+            f"SIZE {size}",
+            "PIPELINING",
+            "ENHANCEDSTATUSCODES",
+            *sorted(offers.extensions & PASSED_ON),
+        ]
         if self.tls_context and not self._tls_protocol:
             lines.append("STARTTLS")
         if self._tls_protocol or not self._auth_require_tls:
@@ -195,7 +199,7 @@ class SmtpSession(SMTP):
         if not given.success or not isinstance(given.auth_data, LoginPassword):
             return given
         try:
-            key = await self._door.key_of(*given.auth_data)
+            key = await self._office.key_of(*given.auth_data)
         except Exception as error:
             log.warning("a login could not be checked: %s", place(error))
             await self._say(STORE_AWAY)
@@ -213,7 +217,7 @@ class SmtpSession(SMTP):
         fault = self._fault_of(sender, _MAIL_PARAMETERS)
         if self._going is not None:
             fault = Reply(503, "5.5.1 A transaction is under way")
-        elif self._login is None and not self._door.admits(self._peer):
+        elif self._login is None and not self._office.admits(self._peer):
             fault = LOGIN_FIRST
         if sender is None or fault is not None:
             await self._say(fault or MALFORMED)
@@ -222,10 +226,10 @@ class SmtpSession(SMTP):
         if not size.isdigit() or (sender.parameters.get("BODY") or "7BIT").upper() not in ("7BIT", "8BITMIME"):
             await self._say(SYNTAX)
             return
-        if int(size) > self._door.largest:
+        if int(size) > self._office.largest:
             await self._say(TOO_LARGE)
             return
-        hop = self._hop = self._door.next_hop()
+        hop = self._hop = self._office.next_hop()
         going = Transaction(hop)
         with self._untimed():
             reply = await going.mail(sender)
@@ -245,7 +249,7 @@ class SmtpSession(SMTP):
         if recipient is None or fault is not None or not recipient.address:
             await self._say(fault or MALFORMED)
             return
-        if len(self._going.recipients) >= self._door.most_recipients:
+        if len(self._going.recipients) >= self._office.most_recipients:
             await self._say(Reply(452, "4.5.3 Too many recipients"))
             return
         with self._untimed():
@@ -268,7 +272,7 @@ class SmtpSession(SMTP):
             await self._say(SYNTAX if arg else Reply(503 if going is None else 554, "5.5.1 RCPT first"))
             return
         with ExitStack() as stack:
-            room = stack.enter_context(self._door.budget.room())
+            room = stack.enter_context(self._office.budget.room())
             size = (going.sender.parameters.get("SIZE") if going.sender is not None else None) or "0"
             try:
                 await room.resize(TIMES_MESSAGE * max(int(size), 2**16), PATIENCE_FOR_ROOM)
@@ -288,7 +292,7 @@ class SmtpSession(SMTP):
                 self._set_post_data_state()
             else:
                 del octets
-                delivery = self._door.deliver(going, self._incoming(reply, going), self._hop, stack.pop_all())
+                delivery = self._office.deliver(going, self._incoming(reply, going), self._hop, stack.pop_all())
                 self._hop = None  # it goes on to the end, whether or not the client waits
                 with self._untimed():
                     reply = await asyncio.shield(delivery)
@@ -301,7 +305,7 @@ class SmtpSession(SMTP):
         searched = 0
         too_large = False
         loop = asyncio.get_running_loop()
-        until = loop.time() + self._door.data_seconds
+        until = loop.time() + self._office.data_seconds
         while True:
             piece = await self._reader.read(PIECE)
             if not piece:
@@ -312,7 +316,7 @@ class SmtpSession(SMTP):
                 self._reader.feed_data(bytes(octets[end:]))  # the next command
                 del octets[end:]
                 return None if too_large else bytes(octets)
-            if too_large or len(octets) > self._door.largest + LONGEST_LINE:
+            if too_large or len(octets) > self._office.largest + LONGEST_LINE:
                 too_large = True  # the answer comes after the end; meanwhile nothing is kept but what may be its start
                 octets[:] = b"-" + octets[-4:]
             searched = len(octets)
@@ -324,7 +328,7 @@ class SmtpSession(SMTP):
     def _taken(self, octets: bytes | None) -> bytes | Reply:
         """The message in OCTETS, or why it is refused."""
         message = unstuffed(octets or b"")
-        if octets is None or len(message) > self._door.largest:
+        if octets is None or len(message) > self._office.largest:
             return TOO_LARGE
         if has_bare_line_end(message):
             return BARE
@@ -333,7 +337,7 @@ class SmtpSession(SMTP):
     def _incoming(self, message: bytes, going: Transaction) -> Incoming:
         key = self._login
         marked = without_controls(message)
-        heeded = key is not None or self._door.heeds(self._peer)
+        heeded = key is not None or self._office.heeds(self._peer)
         assert self.session is not None
         protocol = protocol_of(
             extended=self.session.extended_smtp,
@@ -343,8 +347,8 @@ class SmtpSession(SMTP):
         )
         return Incoming(
             message=marked.message,
-            received=received_line(self._door.name, protocol, self._door.clock()),
-            said=controls_of(marked, self._door.names, heeded=heeded),
+            received=received_line(self._office.name, protocol, self._office.clock()),
+            said=controls_of(marked, self._office.names, heeded=heeded),
             who=Submitter() if key is None else Submitter(key.name, key.owner),
         )
 
