@@ -56,6 +56,9 @@ class Metrics:
             registry=self._registry,
             buckets=SECONDS,
         )
+        self._unsigned = self._counter(
+            "tracker_signatures_removed", "DKIM signatures of our own that tracked copies left without"
+        )
         self._relayed = self._counter("tracker_smtp_messages", "Messages that came by SMTP, by answer", "result")
         self._hits = self._counter("tracker_hits", "Requests for pixels and links", "kind", "agent", "result")
         self._early = self._counter(
@@ -95,6 +98,10 @@ class Metrics:
     def relayed(self, result: str) -> None:
         """A message that came by SMTP was answered; RESULT is one of RELAY_RESULTS."""
         self._relayed.labels(result).inc()
+
+    def unsigned(self, removed: int) -> None:
+        """A tracked copy left without so many DKIM signatures of our own, which were REMOVED."""
+        self._unsigned.inc(removed)
 
     def foreign(self, found: Mapping[str, int], removed: int) -> None:
         """A copy came with other people's trackers, FOUND by kind, `pixel` or `link`; so many pixels were REMOVED."""

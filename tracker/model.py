@@ -154,6 +154,8 @@ class Reason(StrEnum):
     MALFORMED = "malformed"
     UNSUPPORTED = "unsupported"
     NOTHING_TO_TRACK = "nothing-to-track"
+    OBSERVED = "observed"
+    """It would have been tracked; nothing is, since the tracker only observes."""
     TOO_LARGE = "too-large"
     STORE_UNAVAILABLE = "store-unavailable"
     ERROR = "error"

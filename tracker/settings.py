@@ -30,7 +30,7 @@ MAY_HOLD_SECRETS: Final = ("database_url", "smtp_next_hop")
 PATHS: Final = ("key_file", "journal", "blocked_hosts", "smtp_certificate", "smtp_private_key")
 NOT_BUILT_YET: Final = frozenset(
     {
-        "dashboard_listen", "minimum_group", "resign_domains", "mode",
+        "dashboard_listen", "minimum_group",
     }
 )  # fmt: skip
 """Checked, and otherwise without effect in this release; a new tracker.toml does not show them."""

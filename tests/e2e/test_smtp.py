@@ -56,9 +56,10 @@ def test_mixed_consent_through_a_real_process_and_nothing_in_its_log(proxy: Inst
     assert untouched.octets.removesuffix(OFFER).startswith(b"Received: by 127.0.0.1 with ESMTP;")
     assert b'tracker_smtp_messages_total{result="relayed"} 1.0' in metrics
     assert b'tracker_copies_total{outcome="tracked",reason=""} 1.0' in metrics
-    log = proxy.log_file.read_text()
+    lines = proxy.log_file.read_text().splitlines()
+    log = "\n".join(line for line in lines if 'message="setting ' not in line)
     assert "serving" in log
-    assert not [word for word in ("example.org", "werkstatt-nord", "RCPT", "127.0.0.1") if word in log]
+    assert not [word for word in ("example.org", "werkstatt-nord", "RCPT", "127.0.0.1") if word in log], log
 
 
 def test_tls_and_a_login_on_the_real_event_loop(proxy: Installation, hop: MailServer, tmp_path: Path) -> None:
@@ -98,16 +99,18 @@ def test_killed_at_every_stage_nobody_is_lost(proxy: Installation, hop: MailServ
         assert proxy.grant(ANNA).status == 201
         smtp = client(proxy)
         smtp.ehlo()
-        steps = {
-            "MAIL": lambda: smtp.mail(FROM),
-            "RCPT": lambda: [smtp.rcpt(ANNA), smtp.rcpt(BERT)],
-            "DATA": lambda: [smtp.putcmd("DATA"), smtp.getreply(), smtp.send(OFFER[:50])],
-            "END": lambda: [smtp.send(OFFER[50:] + b".\r\n"), hop.wait_for(1)],
-        }
-        for name, step in steps.items():
-            step()
-            if name == stage:
-                break
+        stages = ["MAIL", "RCPT", "DATA", "END"]
+        reached = stages.index(stage)
+        smtp.mail(FROM)
+        if reached >= stages.index("RCPT"):
+            smtp.rcpt(ANNA)
+            smtp.rcpt(BERT)
+        if reached >= stages.index("DATA"):
+            assert smtp.docmd("DATA")[0] == 354
+            smtp.send(OFFER[:50])
+        if reached >= stages.index("END"):
+            smtp.send(OFFER[50:] + b".\r\n")
+            hop.wait_for(1)
         proxy.kill()
         smtp.close()
         before = len(hop.received)

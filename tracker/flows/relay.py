@@ -70,6 +70,9 @@ class RelayCounter(Protocol):
     def foreign(self, found: Mapping[str, int], removed: int) -> None:
         """A copy came with other people's trackers, FOUND by kind; so many pixels were REMOVED."""
 
+    def unsigned(self, removed: int) -> None:
+        """A tracked copy leaves without so many DKIM signatures of our own, which were REMOVED."""
+
     def relayed(self, result: str) -> None:
         """A message was answered: `relayed`, `deferred` or `refused`."""
 
@@ -218,6 +221,7 @@ class Relay:
                 copy = Answer(incoming.message, failed)
             self._counter.rewrote(copy.reason, copy.left, perf_counter() - began)
             self._counter.foreign(copy.foreign, copy.pixels_removed)
+            self._counter.unsigned(copy.signatures_removed)
             yield one, copy
         if copies is not None:
             await copies.aclose()

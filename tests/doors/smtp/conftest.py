@@ -37,12 +37,16 @@ class Counts:
 
     copies: list[Reason | None] = field(default_factory=list)
     results: list[str] = field(default_factory=list)
+    signatures: int = 0
 
     def rewrote(self, reason: Reason | None, left: Mapping[Left, int], seconds: float) -> None:
         self.copies.append(reason)
 
     def foreign(self, found: Mapping[str, int], removed: int) -> None:
         pass
+
+    def unsigned(self, removed: int) -> None:
+        self.signatures += removed
 
     def relayed(self, result: str) -> None:
         self.results.append(result)
