@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from tests.bench import hits, rewriting, serving
+from tests.bench import hits, relaying, rewriting, serving
 
 
 def main() -> None:
     """Measure and print."""
-    for title, table in (("Rewriting", rewriting.table), ("Serving", serving.table), ("Hits", hits.table)):
+    for title, table in (
+        ("Rewriting", rewriting.table),
+        ("Serving", serving.table),
+        ("Hits", hits.table),
+        ("Relaying", relaying.table),
+    ):
         print(f"\n{title}")
         for what, ratio, yardstick, aim in table():
             print(f"  {what:62} {ratio:>18}  of {yardstick:24} {aim and f'aim {aim}'}", flush=True)
