@@ -24,6 +24,7 @@ OWNER, LANGUAGE = b"x-tracker-owner", b"x-tracker-language"
 _FIELD: Final = re.compile(
     rb"(?mi)^(x-tracker(?:-label|-campaign|-reference|-owner|-language)?)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)(?:\n|\Z)"
 )
+_ONE_FIELD: Final = rb"(?mi)^%b[ \t]*+:([^\n]*(?:\n[ \t][^\n]*)*)"
 _END_OF_HEADER: Final = re.compile(rb"(?:\A|\n)\r?\n")
 _TURNS_TEXT: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -72,17 +73,19 @@ def without_controls(message: bytes) -> Marked:
 
 def controls_of(marked: Marked, names: ControlNames, *, heeded: bool) -> Controls:
     """What MARKED says; unless it is HEEDED nothing but its subject counts."""
-    block = marked.message[: _head(marked.message)]
-    wanted = (names.campaign_header or "", names.reference_header or "")
-    own = any(name.encode().lower() in block.lower() for name in wanted if name) if heeded else False
-    fields = headers.read_fields(block) if names.label_from_subject or own else {}
-    subject = _text(fields.get(b"subject", ())) if names.label_from_subject else None
+    head = _head(marked.message)
+
+    def field_of(name: bytes) -> str | None:
+        found = re.finditer(_ONE_FIELD % re.escape(name), memoryview(marked.message)[:head])
+        return _text([match[1] for match in found])
+
+    subject = field_of(b"subject") if names.label_from_subject else None
     if not heeded:
         return Controls(label=subject)
 
     def said(ours: bytes, theirs: str | None = None) -> str | None:
-        value = _text(marked.values.get(ours, ()))
-        return value if value is not None or theirs is None else _text(fields.get(theirs.lower().encode(), ()))
+        value = _text(marked.values[ours]) if ours in marked.values else None
+        return value if value is not None or theirs is None else field_of(theirs.encode())
 
     language = (said(LANGUAGE) or "").lower()
     return Controls(
@@ -116,7 +119,8 @@ def _text(values: Sequence[bytes]) -> str | None:
             )
     except (HeaderParseError, ValueError, LookupError):
         return None
-    shown = "".join(each for each in plain if _is_shown(each)).strip()
+    shown = plain if plain.isprintable() else "".join(each for each in plain if _is_shown(each))
+    shown = shown.strip()
     return shown[:LONGEST] or None
 
 
