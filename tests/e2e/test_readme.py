@@ -17,7 +17,8 @@ from tests.harness import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
-GUIDES = [ROOT / "deploy" / f"{name}.md" for name in ("agents", "consent", "people", "postgres", "receipts", "restore")]
+NAMES = ("agents", "consent", "outages", "people", "postgres", "receipts", "restore", "smtp")
+GUIDES = [ROOT / "deploy" / f"{name}.md" for name in NAMES]
 SHELL = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 BLOCKS = SHELL.findall(README)
 WAIT = "until curl -s -o /dev/null http://127.0.0.1:8081/health/live; do :; done\n"
