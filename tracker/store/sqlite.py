@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar
 from urllib.parse import quote
@@ -85,11 +86,18 @@ class SqliteDatabase(Database):
 
         One step to that thread and back, where `write` takes one for each statement.
         """
+        return await self._at_once(self._writer, partial(_in_transaction, work=work))
+
+    async def read_at_once(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        """What WORK, which is one statement that reads, returns in the thread of a reader. Raises StoreUnavailable."""
+        return await self._at_once(self._readers, work)
+
+    async def _at_once(self, engine: AsyncEngine, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
         with translated(sqlite3.Error):
-            async with self._steady(), self._writer.connect() as connection:
+            async with self._steady(), engine.connect() as connection:
                 driver: Any = (await connection.get_raw_connection()).driver_connection
                 try:
-                    answer: Answer = await driver._execute(_in_transaction, driver._conn, work)
+                    answer: Answer = await driver._execute(work, driver._conn)
                 except sqlite3.Error as error:
                     if self.file.error(getattr(error, "sqlite_errorname", None) or ""):
                         await connection.invalidate()

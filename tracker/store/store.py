@@ -43,6 +43,7 @@ from tracker.store import (
     examination,
     expiry,
     figures,
+    grants_sqlite,
     keys,
     ledger,
     mailings,
@@ -122,7 +123,12 @@ class Store:
         self._held = False
         self._struck: Struck = nothing_struck
         self._replaced = database.replaced
-        self._grants = Group(self._unless_held(partial(deliveries.read_grants, database)))
+        read_grants = (
+            partial(grants_sqlite.read_grants, database)
+            if isinstance(database, SqliteDatabase)
+            else partial(deliveries.read_grants, database)
+        )
+        self._grants = Group(self._unless_held(read_grants))
         self._keys = Group(partial(keys.read_keys, database))
         self._registrations = Group(self._unless_held(partial(deliveries.register_copies, database)))
         write_events = (
