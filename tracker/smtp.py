@@ -13,7 +13,7 @@ from tracker.core.control import ControlNames
 from tracker.doors.api_rewrite import HARD_LIMIT
 from tracker.doors.budget import Budget
 from tracker.doors.next_hop import NextHop
-from tracker.doors.smtp.door import SmtpDoor, bound
+from tracker.doors.smtp.door import SmtpDoor
 from tracker.doors.smtp.hops import Hops
 from tracker.doors.smtp.office import Office, SmtpPolicy
 from tracker.flows.relay import Relay
@@ -35,7 +35,7 @@ async def smtp_listening(parts: Parts, clock: Clock) -> AsyncIterator[None]:
             if where is None:
                 continue
             try:
-                await door.listen(bound(where.host, where.port), tls=name == "smtps_listen")
+                await door.listen(host=where.host, port=where.port, tls=name == "smtps_listen")
             except OSError as error:
                 raise BadSetting(f"{name}: {where} cannot be listened on: {error.strerror}") from None
         yield

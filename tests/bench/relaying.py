@@ -138,6 +138,8 @@ def _process(*words: object) -> Iterator[None]:
 class _Sink(asyncio.Protocol):
     """Takes everything and keeps nothing."""
 
+    _transport: asyncio.WriteTransport
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's own are no subclass
         self._data = False

@@ -15,7 +15,7 @@ from tests.flows.conftest import NOW, Flows, flows  # noqa: F401
 from tests.sink import Sink, sink
 from tracker.doors.budget import Budget
 from tracker.doors.next_hop import NextHop
-from tracker.doors.smtp.door import SmtpDoor, bound
+from tracker.doors.smtp.door import SmtpDoor
 from tracker.doors.smtp.hops import Hops
 from tracker.doors.smtp.office import Office, SmtpPolicy
 from tracker.flows.access import Access
@@ -125,9 +125,7 @@ async def proxies(flows: Flows) -> AsyncIterator[Proxies]:  # noqa: F811
             )
             door = SmtpDoor(office)
             doors.append(door)
-            where = bound("127.0.0.1", 0)
-            port = where.getsockname()[1]
-            await door.listen(where, tls=tls)
+            port = await door.listen(host="127.0.0.1", port=0, tls=tls)
             return Proxy(door, office, hops, port, next_hop, flows, counts)
 
         yield start

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-from typing import Final
+from typing import Any, Final
 
 from tracker.doors.smtp.office import Office
 from tracker.doors.smtp.session import SmtpSession
@@ -20,13 +19,18 @@ class SmtpDoor:
         self._office = office
         self._servers: list[asyncio.Server] = []
 
-    async def listen(self, where: socket.socket, *, tls: bool = False) -> None:
-        """Answer on the socket WHERE, which is bound; in TLS from the first octet if TLS."""
+    async def listen(self, *, tls: bool = False, **where: Any) -> int:
+        """Answer at WHERE, in TLS from the first octet if TLS; the port. Raises OSError.
+
+        WHERE: `host` and `port`, or `sock` which is bound, as the event loop's `create_server` takes them.
+        """
         _silence()
         loop = asyncio.get_running_loop()
         context = self._office.certificate if tls else None
-        server = await loop.create_server(lambda: SmtpSession(self._office), sock=where, ssl=context, backlog=BACKLOG)
+        server = await loop.create_server(lambda: SmtpSession(self._office), ssl=context, backlog=BACKLOG, **where)
         self._servers.append(server)
+        port: int = server.sockets[0].getsockname()[1]
+        return port
 
     async def close(self) -> None:
         """Take nothing more, finish what is on its way to the next hop, and hang up."""
@@ -40,9 +44,3 @@ def _silence() -> None:
     theirs = logging.getLogger("mail.log")
     theirs.setLevel(logging.CRITICAL + 1)
     theirs.propagate = False
-
-
-def bound(host: str, port: int) -> socket.socket:
-    """A socket that listens at HOST and PORT. Raises OSError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=BACKLOG)
