@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from tracker.core.journal import Anchor
 from tracker.core.keys import KeyRing
 from tracker.findings import Finding
 from tracker.keyfile import KeyFile
-from tracker.model import Day, TrackerError
+from tracker.model import Day, Reason, TrackerError
 from tracker.store.engine import database_file
 from tracker.store.journal import Journal
 from tracker.store.journal_files import SUFFIX, put_aside
@@ -43,6 +44,7 @@ async def examine(settings: Callable[[], Settings], now: datetime) -> tuple[Find
         found += [await _journal(store, Journal(effective.journal, ring.journal_key))]
         found += [_apart(effective.key_file, await store.backup_folder())]
         found += told(await store.notices(), effective)
+        found.append(_signed(await store.outcomes()))
         overdue = {table: rows for table, rows in (await store.overdue(day_of(now))).items() if rows}
         why = "; ".join(
             f"{rows} rows of {table} are past their day: is `tracker serve` running?" for table, rows in overdue.items()
@@ -98,6 +100,22 @@ def _open_to(settings: Settings) -> Finding:
         why=f"smtp_networks lets in {', '.join(wide)}: whoever is there sends mail in your name; take them out and let "
         "them log in with an API key"
         if wide
+        else "",
+    )
+
+
+def _signed(outcomes: Counter[Reason | None]) -> Finding:
+    """Whether mail comes to the tracker before it is signed; what nobody agreed to was not looked at for that."""
+    looked_at = outcomes.total() - outcomes[Reason.NO_GRANT]
+    signed = outcomes[Reason.DKIM_SIGNED]
+    many = 5 * signed > looked_at
+    return Finding(
+        "mail comes before it is signed",
+        fine=True,
+        note=many,
+        why=f"{signed} of {looked_at} copies came with a DKIM signature and left untouched; sign after the tracker, or "
+        "see `resign_domains`"
+        if many
         else "",
     )
 

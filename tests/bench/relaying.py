@@ -144,7 +144,7 @@ class _Sink(asyncio.Protocol):
         self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's own are no subclass
         self._data = False
         self._buffer = bytearray()
-        transport.write(b"220 sink\r\n")
+        self._transport.write(b"220 sink\r\n")
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data

@@ -166,11 +166,15 @@ class Relay:
 
     async def deliver(self, transaction: Transaction, incoming: Incoming) -> Reply:
         """Hand over the copies for all recipients of TRANSACTION; the answer for the client."""
-        reply = await self._delivered(transaction, incoming)
+        taken: list[bytes] = []
+        reply = await self._delivered(transaction, incoming, taken)
+        if taken and (reply.is_yes or reply.is_final):
+            await self._unmark(taken)  # who sends the same octets once more means it
         self._counter.relayed("relayed" if reply.is_yes else "refused" if reply.is_final else "deferred")
         return reply
 
-    async def _delivered(self, transaction: Transaction, incoming: Incoming) -> Reply:
+    async def _delivered(self, transaction: Transaction, incoming: Incoming, taken: list[bytes]) -> Reply:
+        """The answer; TAKEN becomes the marks of copies that the next hop has by now."""
         untouched: dict[bytes, list[Path]] = {}
         several = len(transaction.recipients) > 1
         reply = TAKEN
@@ -179,12 +183,15 @@ class Relay:
                 if copy.delivery is None:
                     untouched.setdefault(copy.message, []).append(recipient)
                     continue
-                if several and await self._was_taken(copy):
+                mark = _taken(copy.mark) if several and copy.mark is not None else None
+                if mark is not None and await self._was_taken(mark):
+                    taken.append(mark)
                     continue
                 reply = await transaction.send([recipient], [incoming.received, copy.message])
                 if reply.is_yes:
-                    if several:
-                        await self._mark(copy)
+                    if mark is not None:
+                        taken.append(mark)
+                        await self._mark(mark)
                 elif reply.is_final:
                     await self._take_back(copy)
                     untouched.setdefault(incoming.message, []).append(recipient)
@@ -200,9 +207,11 @@ class Relay:
         self, recipients: Sequence[Path], incoming: Incoming
     ) -> AsyncGenerator[tuple[Path, Answer], None]:
         """Each of RECIPIENTS with its copy; what fails leaves the copies as they came."""
-        known = [one for one in recipients if not incoming.said.off and _is_address(one.address)]
+        known: list[Path] = []
         for one in recipients:
-            if one not in known:
+            if not incoming.said.off and _is_address(one.address):
+                known.append(one)
+            else:
                 yield one, Answer(incoming.message, Reason.NO_GRANT)
         copies: AsyncGenerator[Answer, None] | None = None
         failed: Reason | None = None
@@ -247,18 +256,23 @@ class Relay:
 
     # --- copies of several that were taken, when the client has to try again ------------------------
 
-    async def _was_taken(self, copy: Answer) -> bool:
+    async def _was_taken(self, mark: bytes) -> bool:
         try:
-            return copy.mark is not None and await self._store.is_spent(_taken(copy.mark))
+            return await self._store.is_spent(mark)
         except StoreUnavailable:
             return False
 
-    async def _mark(self, copy: Answer) -> None:
+    async def _mark(self, mark: bytes) -> None:
         try:
-            if copy.mark is not None:
-                await self._store.spend(_taken(copy.mark), later(day_of(self._clock()), MARKED_DAYS))
+            await self._store.spend(mark, later(day_of(self._clock()), MARKED_DAYS))
         except StoreUnavailable:
             log.warning("a copy that was taken could not be marked: the store is away")
+
+    async def _unmark(self, marks: Sequence[bytes]) -> None:
+        try:
+            await self._store.unspend(marks)
+        except StoreUnavailable:
+            log.warning("marks of copies that were taken could not be forgotten: the store is away")
 
     async def _take_back(self, copy: Answer) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from tracker.model import (
     Proof,
     Pseudonym,
     Purpose,
+    Reason,
     Registration,
     Standing,
     StoreUnavailable,
@@ -74,7 +76,7 @@ from tracker.store.restore import RestoreBook
 from tracker.store.sqlite import SqliteDatabase
 from tracker.store.standing import read_standing, recipient_of
 from tracker.store.subjects import SubjectBook, read_held
-from tracker.store.untouched import Tally
+from tracker.store.untouched import Tally, outcomes
 from tracker.store.vacuumed import note_vacuum, vacuum_day
 
 Item = TypeVar("Item")
@@ -296,6 +298,11 @@ class Store:
         """Take no more opens of the deliveries that a copy for RECIPIENT quotes, nor clicks of other people's."""
         await deliveries.close_deliveries(self._database, refs, recipient, today)
 
+    async def outcomes(self) -> Counter[Reason | None]:
+        """How many copies that are remembered left untouched for each reason, and (None) tracked."""
+        async with self._database.read() as connection:
+            return await outcomes(connection)
+
     async def take_back(self, ref: DeliveryRef) -> None:
         """Forget the delivery REF: its copy was refused for good. Raises StoreUnavailable."""
         await deliveries.take_back(self._database, ref)
@@ -447,6 +454,11 @@ class Store:
         """Use the token with DIGEST, which is good until LAST_DAY, for its one POST; False when it was used before."""
         async with self._database.write() as connection:
             return await spent.spend(connection, digest, last_day)
+
+    async def unspend(self, digests: Sequence[bytes]) -> None:
+        """Forget that what has one of DIGESTS was used."""
+        async with self._database.write(alone=False) as connection:
+            await spent.forget(connection, digests)
 
     async def is_spent(self, digest: bytes) -> bool:
         """Whether the token with DIGEST was used."""

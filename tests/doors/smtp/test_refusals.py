@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from tests.doors.smtp.conftest import ANNA, BERT, CARA, Proxy, mail
+from tests.flows.conftest import locked
 from tests.flows.test_send import tokens_in
+from tracker.model import Reason
 
 LATER, NEVER = "451 4.7.1 later, please", "550 5.7.1 no, thanks"
 
@@ -82,6 +85,34 @@ async def test_who_had_it_does_not_get_it_again_when_the_others_are_tried_again(
     proxy.sink.answers.clear()
     assert (await proxy.send(mail(), ANNA, BERT, CARA))[0] == 250
     assert sent_to(proxy) == [(ANNA,), (BERT, CARA)]
+
+
+async def test_who_sends_the_same_once_more_sends_it_once_more(proxy: Proxy) -> None:
+    """What was marked for a retry is forgotten when the message was answered."""
+    await proxy.flows.grant(ANNA)
+    for _ in range(2):
+        assert (await proxy.send(mail(), ANNA, BERT))[0] == 250
+    assert sent_to(proxy) == [(ANNA,), (BERT,)] * 2
+    proxy.sink.answers[f"DATA {BERT}"] = NEVER
+    for _ in range(2):
+        assert (await proxy.send(mail(), ANNA, BERT))[0] == 550
+    assert sent_to(proxy)[4:] == [(ANNA,)] * 2
+
+
+async def test_while_the_store_is_away_mail_flows_untouched(proxy: Proxy, tmp_path: Path) -> None:
+    await proxy.flows.grant(ANNA)
+    with locked(tmp_path):
+        assert (await proxy.send(mail(), ANNA, BERT))[0] == 250
+    assert proxy.sink.taken[0].below_received == mail()
+    assert sorted(proxy.sink.taken[0].recipients) == [ANNA, BERT]
+    assert Reason.STORE_UNAVAILABLE in proxy.counts.copies
+
+
+async def test_many_messages_at_once_are_all_passed_on(proxy: Proxy) -> None:
+    sent = await asyncio.gather(*(proxy.send(mail(f"<p>{number}</p>"), ANNA) for number in range(200)))
+    assert {code for code, _ in sent} == {250}
+    assert len({taken.below_received for taken in proxy.sink.taken}) == 200
+    assert proxy.office.budget.held == 0
 
 
 async def test_a_tracked_copy_that_is_refused_for_now_ends_the_attempt(proxy: Proxy) -> None:
