@@ -8,6 +8,7 @@ missing=""
 command -v chromium >/dev/null 2>&1 || missing="chromium"
 command -v npm >/dev/null 2>&1 || missing="$missing npm"
 command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
+command -v postfix >/dev/null 2>&1 || [ -x /usr/sbin/postfix ] || missing="$missing postfix"
 if [ -n "$missing" ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
         echo "installing $missing for the tests"

@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 
 from tracker.config_values import Listen, beside, masked, sized
 from tracker.model import BadSetting, Language, SetupError
-from tracker.settings import MAY_HOLD_SECRETS, NOT_BUILT_YET, PATHS, SECRETS, Settings
+from tracker.settings import MAY_HOLD_SECRETS, PATHS, SECRETS, Settings
 
 __all__ = ["Listen", "Settings", "effective", "found_config", "load", "write_default"]
 
@@ -77,7 +77,7 @@ def write_default(path: Path, *, controller: str, contact: str, public_url: str,
         Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
         raise BadSetting("; ".join(_fault(each, {}) for each in error.errors(include_input=False))) from None
-    text = "\n".join(_explained(name, given) for name in Settings.model_fields if name not in NOT_BUILT_YET)
+    text = "\n".join(_explained(name, given) for name in Settings.model_fields)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with open(descriptor, "w", encoding="utf-8") as file:
@@ -156,7 +156,7 @@ def _located(settings: Settings, folder: Path) -> Settings:
         located: dict[str, object] = {"database_url": beside(folder, settings.database_url)}
     except ValueError as error:
         raise BadSetting(f"database_url: {error}") from None
-    located |= {name: folder / getattr(settings, name) for name in PATHS}
+    located |= {name: folder / path for name in PATHS if (path := getattr(settings, name)) is not None}
     return settings.model_copy(update=located)
 
 

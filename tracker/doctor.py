@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from tracker.core.journal import Anchor
 from tracker.core.keys import KeyRing
 from tracker.findings import Finding
 from tracker.keyfile import KeyFile
-from tracker.model import Day, TrackerError
+from tracker.model import Day, Reason, TrackerError
 from tracker.store.engine import database_file
 from tracker.store.journal import Journal
 from tracker.store.journal_files import SUFFIX, put_aside
@@ -27,7 +28,7 @@ async def examine(settings: Callable[[], Settings], now: datetime) -> tuple[Find
         effective = settings()
     except TrackerError as error:
         return (_wrong("settings", error),)
-    found = [Finding("settings", fine=True)]
+    found = [Finding("settings", fine=True), _open_to(effective)]
     try:
         ring = KeyFile(effective.key_file).load()
     except TrackerError as error:
@@ -44,6 +45,7 @@ async def examine(settings: Callable[[], Settings], now: datetime) -> tuple[Find
         found += [await _journal(store, Journal(effective.journal, ring.journal_key))]
         found += [_apart(effective.key_file, await store.backup_folder())]
         found += told(await store.notices(), effective)
+        found.append(_signed(await store.outcomes()))
         overdue = {table: rows for table, rows in (await store.overdue(day_of(now))).items() if rows}
         why = "; ".join(
             f"{rows} rows of {table} are past their day: is `tracker serve` running?" for table, rows in overdue.items()
@@ -94,6 +96,35 @@ async def _journal(store: Store, journal: Journal) -> Finding:
         )
     why = "an older database was put in place: `tracker serve` replays what it lacks" if lost else ""
     return Finding(what, fine=not lost, why=why)
+
+
+def _open_to(settings: Settings) -> Finding:
+    """Whether nobody but this machine hands in mail without a login."""
+    wide = [str(each) for each in settings.smtp_networks if not each.is_loopback] if settings.smtp_listen else []
+    return Finding(
+        "only this machine hands in mail without a login",
+        fine=not wide,
+        why=f"smtp_networks lets in {', '.join(wide)}: whoever is there sends mail in your name; take them out and let "
+        "them log in with an API key"
+        if wide
+        else "",
+    )
+
+
+def _signed(outcomes: Counter[Reason | None]) -> Finding:
+    """Whether mail comes to the tracker before it is signed; what nobody agreed to was not looked at for that."""
+    looked_at = outcomes.total() - outcomes[Reason.NO_GRANT]
+    signed = outcomes[Reason.DKIM_SIGNED]
+    many = 5 * signed > looked_at
+    return Finding(
+        "mail comes before it is signed",
+        fine=True,
+        note=many,
+        why=f"{signed} of {looked_at} copies came with a DKIM signature and left untouched; sign after the tracker, or "
+        "see `resign_domains`"
+        if many
+        else "",
+    )
 
 
 def _apart(key_file: Path, backup: Path | None) -> Finding:

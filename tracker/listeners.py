@@ -13,8 +13,10 @@ from tracker.model import BadSetting
 Sockets: TypeAlias = Mapping[str, tuple[socket.socket, ...]]
 """Listening sockets by the setting that names their address."""
 
-NAMES: Final = ("private_listen", "public_listen", "dashboard_listen")
-"""The settings that name where HTTP is listened for."""
+SMTP: Final = ("smtp_listen", "smtps_listen")
+"""The settings that name where mail is listened for, if they are set."""
+NAMES: Final = ("private_listen", "public_listen", "dashboard_listen", *SMTP)
+"""The settings that name where anything is listened for."""
 
 
 def bound(settings: Settings, known: Sockets | None = None, before: Settings | None = None) -> Sockets:
@@ -26,7 +28,9 @@ def bound(settings: Settings, known: Sockets | None = None, before: Settings | N
     fresh: dict[str, tuple[socket.socket, ...]] = {}
     try:
         for name in NAMES:
-            where: Listen = getattr(settings, name)
+            where: Listen | None = getattr(settings, name)
+            if where is None:
+                continue
             if known is not None and getattr(before, name) == where:
                 made[name] = known[name]
             else:

@@ -22,6 +22,8 @@ FOREIGN: Final = ("pixel", "link")
 """Kinds of other people's trackers, as core/foreign names them."""
 RESULTS: Final = ("recorded", "early", "refused", "uncounted", "forged")
 """Of a hit, as flows/hit names them; `early` was answered before the commit."""
+RELAY_RESULTS: Final = ("relayed", "deferred", "refused")
+"""Of a message that came by SMTP, as flows/relay names them."""
 MAIL_RESULTS: Final = ("sent", "too-often", "refused", "failed", "dropped")
 """Of a mail of our own, as flows/mailing names them."""
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -72,6 +74,10 @@ class Metrics:
             registry=self._registry,
             buckets=SECONDS,
         )
+        self._unsigned = self._counter(
+            "tracker_signatures_removed", "DKIM signatures of our own that tracked copies left without"
+        )
+        self._relayed = self._counter("tracker_smtp_messages", "Messages that came by SMTP, by answer", "result")
         self._hits = self._counter("tracker_hits", "Requests for pixels and links", "kind", "agent", "result")
         self._early = self._counter(
             "tracker_events_answered_before_commit", "Hits answered while the store was still writing", "kind"
@@ -114,6 +120,14 @@ class Metrics:
         self._seconds.labels(outcome).observe(seconds)
         for why, count in left.items():
             self._left.labels(why).inc(count)
+
+    def relayed(self, result: str) -> None:
+        """A message that came by SMTP was answered; RESULT is one of RELAY_RESULTS."""
+        self._relayed.labels(result).inc()
+
+    def unsigned(self, removed: int) -> None:
+        """A tracked copy left without so many DKIM signatures of our own, which were REMOVED."""
+        self._unsigned.inc(removed)
 
     def foreign(self, found: Mapping[str, int], removed: int) -> None:
         """A copy came with other people's trackers, FOUND by kind, `pixel` or `link`; so many pixels were REMOVED."""
@@ -190,6 +204,8 @@ class Metrics:
             self._left.labels(why)
         for kind in FOREIGN:
             self._foreign.labels(kind)
+        for answer in RELAY_RESULTS:
+            self._relayed.labels(answer)
         for mail in MailKind:
             for result in MAIL_RESULTS:
                 self._mails.labels(mail, result)

@@ -154,6 +154,8 @@ class Reason(StrEnum):
     MALFORMED = "malformed"
     UNSUPPORTED = "unsupported"
     NOTHING_TO_TRACK = "nothing-to-track"
+    OBSERVED = "observed"
+    """It would have been tracked; nothing is, since the tracker only observes."""
     TOO_LARGE = "too-large"
     STORE_UNAVAILABLE = "store-unavailable"
     ERROR = "error"
@@ -366,6 +368,30 @@ class Envelope:
     reference: str | None = None
     owner: str | None = None
     language: Language | None = None
+
+
+class Reply(NamedTuple):
+    """What a mail server says to a command (RFC 5321, section 4.2)."""
+
+    code: int
+    text: str
+    """With the enhanced code (RFC 3463) in front where there is one; lines are separated by LF."""
+
+    @property
+    def is_yes(self) -> bool:
+        """Whether the command was carried out."""
+        return 200 <= self.code < 300
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it is of no use to try again."""
+        return self.code >= 500
+
+    def text_as(self, kind: str) -> str:
+        """The text with an enhanced code of KIND, `4` or `5`, in the place of another."""
+        if len(self.text) > 2 and self.text[0] in "245" and self.text[1] == ".":
+            return kind + self.text[1:]
+        return self.text
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,8 @@ def send_policy(settings: Settings) -> SendPolicy:
         retention_days=settings.retention_days,
         language=settings.language,
         remove_pixels=settings.foreign_trackers == "remove",
+        resign_domains=frozenset(settings.resign_domains),
+        observe=settings.mode == "observe",
     )
 
 

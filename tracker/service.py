@@ -38,7 +38,7 @@ from tracker.model import StoreUnavailable, TrackerError
 from tracker.parts import Clock, Parts, built, utc_now
 from tracker.policies import disclosure, site
 from tracker.post import Post, alone
-from tracker.settings import without_effect
+from tracker.smtp import smtp_listening
 
 log = logging.getLogger(__name__)
 
@@ -94,11 +94,10 @@ async def serve(
             runner = await listen(application, sockets[name], malformed=counted, most=limit)
             stack.push_async_callback(runner.cleanup)
             runners.append(runner)
+        await stack.enter_async_context(smtp_listening(parts, clock, sockets))
         work = [asyncio.create_task(_repeat(job, parts.metrics, clock)) for job in everywhere(parts)]
         work += [asyncio.create_task(_repeat(job, parts.metrics, clock, post.leads)) for job in once(parts)]
         stack.push_async_callback(_cancel, work)
-        for name in sorted(without_effect(settings)):
-            log.warning("setting %s is not built in this release and has no effect", name)
         if missing := disclosure(settings).missing():
             log.warning("the privacy notice at /notice is not shown while these are not set: %s", ", ".join(missing))
         _tuned()

@@ -24,25 +24,11 @@ OptionalText = Annotated[str | None, PlainValidator(values.optional(values.text)
 OptionalWording = Annotated[Wording | None, PlainValidator(values.optional(values.wording))]
 ListenAt = Annotated[Listen, PlainValidator(values.listen)]
 FilePath = Annotated[Path, PlainValidator(values.path)]
+OptionalFile = Annotated[Path | None, PlainValidator(values.optional(values.path))]
 
 MAY_HOLD_SECRETS: Final = ("database_url", "smtp_next_hop")
 SECRETS: Final = ("oidc_client_secret",)
-PATHS: Final = ("key_file", "journal", "blocked_hosts")
-NOT_BUILT_YET: Final = frozenset(
-    {
-        "smtp_listen",
-        "control_networks", "campaign_header", "reference_header", "label_from", "resign_domains",
-        "mode",
-    }
-)  # fmt: skip
-"""Checked, and otherwise without effect in this release; a new tracker.toml does not show them."""
-
-
-def without_effect(settings: Settings) -> frozenset[str]:
-    """The settings that somebody set although they have no effect yet."""
-    return frozenset(
-        name for name in NOT_BUILT_YET if getattr(settings, name) != Settings.model_fields[name].default
-    ) - {*PATHS}
+PATHS: Final = ("key_file", "journal", "blocked_hosts", "smtp_certificate", "smtp_private_key")
 
 
 class Settings(BaseSettings):
@@ -198,6 +184,18 @@ class Settings(BaseSettings):
         default=(), description="Only mail from these domains is tracked; empty: all. Required with smtp_listen."
     )
     smtp_listen: OptionalListen = Field(default=None, description="Where the SMTP proxy listens; empty: nowhere.")
+    smtps_listen: OptionalListen = Field(
+        default=None,
+        description="Where it listens for TLS from the first octet; it needs smtp_certificate.",
+    )
+    smtp_networks: Networks = Field(
+        default=(ip_network("127.0.0.0/8"), ip_network("::1/128")),
+        description="Who may hand in mail without a login: addresses or networks. Others log in with an API key.",
+    )
+    smtp_certificate: OptionalFile = Field(
+        default=None, description="The certificate chain for TLS on the SMTP proxy, a PEM file; none: no TLS there."
+    )
+    smtp_private_key: OptionalFile = Field(default=None, description="Its private key, a PEM file with mode 0600.")
     smtp_next_hop: Annotated[str | None, PlainValidator(values.optional(values.next_hop))] = Field(
         default=None,
         repr=False,
@@ -247,10 +245,18 @@ class Settings(BaseSettings):
                     raise ValueError(f"{name}: required with smtp_listen")
         if (self.oidc_issuer is None) != (self.oidc_client_id is None):
             raise ValueError("oidc_issuer, oidc_client_id: one is nothing without the other")
-        taken = [self.public_listen, self.private_listen, self.dashboard_listen, self.smtp_listen]
+        if (self.smtp_certificate is None) != (self.smtp_private_key is None):
+            raise ValueError("smtp_certificate, smtp_private_key: one is of no use without the other")
+        if self.smtps_listen is not None and (self.smtp_certificate is None or self.smtp_listen is None):
+            raise ValueError("smtps_listen: needs smtp_listen and smtp_certificate")
+        taken = [
+            self.public_listen, self.private_listen, self.dashboard_listen, self.smtp_listen, self.smtps_listen,
+        ]  # fmt: skip
         fixed = [listen for listen in taken if listen is not None and listen.port]
         if len(set(fixed)) != len(fixed):
-            raise ValueError("public_listen, private_listen, dashboard_listen, smtp_listen: two are the same")
+            raise ValueError(
+                "public_listen, private_listen, dashboard_listen, smtp_listen or smtps_listen: two are the same"
+            )
         return self
 
 

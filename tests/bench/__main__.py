@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.bench import figures, growth, hits, rewriting, serving, sweeping, workers
+from tests.bench import figures, growth, hits, relaying, rewriting, serving, sweeping, workers
 
 
 def main() -> None:
@@ -15,6 +15,7 @@ def main() -> None:
         ("Sweeping", sweeping.table),
         ("Figures", figures.table),
         ("Growth", growth.table),
+        ("Relaying", relaying.table),
     ):
         print(f"\n{title}")
         for what, ratio, yardstick, aim in table():

@@ -221,6 +221,9 @@ class FakeMeter:
         assert seconds >= 0
         self.copies.append((reason, left))
 
+    def unsigned(self, removed: int) -> None:
+        pass
+
     def foreign(self, found: Mapping[str, int], removed: int) -> None:
         self.trackers.update(found)
         self.removed += removed

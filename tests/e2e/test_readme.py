@@ -17,10 +17,10 @@ from tests.harness import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
-GUIDES = [
-    ROOT / "deploy" / f"{name}.md"
-    for name in ("agents", "consent", "dashboard", "outages", "people", "postgres", "processes", "receipts", "restore")
-]
+NAMES = (
+    "agents", "consent", "dashboard", "outages", "people", "postgres", "processes", "receipts", "restore", "smtp",
+)  # fmt: skip
+GUIDES = [ROOT / "deploy" / f"{name}.md" for name in NAMES]
 SHELL = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 BLOCKS = SHELL.findall(README)
 WAIT = "until curl -s -o /dev/null http://127.0.0.1:8081/health/live; do :; done\n"

@@ -116,6 +116,7 @@ class BatchDoor:
         async for answer in copies:
             self._counter.rewrote(answer.reason, answer.left, perf_counter() - began)
             self._counter.foreign(answer.foreign, answer.pixels_removed)
+            self._counter.unsigned(answer.signatures_removed)
             if answer.message is message:  # most copies, perhaps: encoded once
                 encoded = as_it_came = as_it_came or _base64(message)
             else:

@@ -51,6 +51,9 @@ class CopyCounter(Protocol):
     def rewrote(self, reason: Reason | None, left: Mapping[Left, int], seconds: float) -> None:
         """One copy was answered SECONDS after it was read: tracked, with links LEFT, or untouched for REASON."""
 
+    def unsigned(self, removed: int) -> None:
+        """A tracked copy left without so many DKIM signatures of our own, which were REMOVED."""
+
     def foreign(self, found: Mapping[str, int], removed: int) -> None:
         """A copy came with so many of other people's trackers in it: FOUND by kind; so many pixels were REMOVED."""
 
@@ -99,6 +102,7 @@ class RewriteDoor:
             answer = await self._answer(envelope, body.whole())
             self._counter.rewrote(answer.reason, answer.left, perf_counter() - began)
             self._counter.foreign(answer.foreign, answer.pixels_removed)
+            self._counter.unsigned(answer.signatures_removed)
             if len(answer.message) <= AT_ONCE:
                 return web.Response(body=answer.message, content_type=MESSAGE, headers=said_of(answer))
             return await sent_in_pieces(request, said_of(answer), [answer.message])
@@ -172,6 +176,8 @@ def said_of(answer: Answer) -> dict[str, str]:
     }
     if answer.left:
         said["Tracker-Left"] = _counts(answer.left)
+    if answer.signatures_removed:
+        said["Tracker-Signatures-Removed"] = str(answer.signatures_removed)
     if answer.message_key is not None:
         said["Tracker-Message"] = answer.message_key.hex()
     return said

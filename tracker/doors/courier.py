@@ -23,7 +23,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tracker.core.pseudonym import normalise
 from tracker.doors.languages import Languages, period
-from tracker.doors.next_hop import NextHop
+from tracker.doors.next_hop import NextHop, client_of
 from tracker.doors.pages import EXTENSIONS, Site, templates_folder
 from tracker.model import Language, Letter, MailNotSent, MailRefused
 
@@ -99,21 +99,7 @@ class Courier:
         return subject, wrapped(body)
 
     def _connection(self) -> aiosmtplib.SMTP:
-        hop = self._hop
-        # A password goes over TLS to a server that is who it says; without one TLS is taken where it is offered, as
-        # mail servers do among themselves (RFC 7435). To this machine itself there is nobody in between.
-        secret = hop.user is not None and not hop.tls and not hop.loopback
-        return aiosmtplib.SMTP(
-            hostname=hop.host,
-            port=hop.port,
-            username=hop.user,
-            password=hop.password,
-            use_tls=hop.tls,
-            start_tls=True if secret else None,
-            validate_certs=hop.tls or secret,
-            local_hostname=self._name,  # the library would ask the DNS
-            timeout=SECONDS,
-        )
+        return client_of(self._hop, self._name, SECONDS)
 
 
 def lasting(time: timedelta, language: Language) -> str:

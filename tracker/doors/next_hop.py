@@ -1,4 +1,4 @@
-"""Reads where mail goes to from the setting `smtp_next_hop`."""
+"""Reads where mail goes to from the setting `smtp_next_hop`, and makes clients that take it there."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Final, Self
 from urllib.parse import unquote
+
+import aiosmtplib
 
 PORTS: Final = {"smtp": 25, "smtps": 465}
 _NEXT_HOP: Final = re.compile(
@@ -45,3 +47,21 @@ class NextHop:
     def loopback(self) -> bool:
         """Whether it is this machine itself."""
         return self.host in ("localhost", "::1") or re.fullmatch(r"127(?:\.[0-9]{1,3}){3}", self.host) is not None
+
+
+def client_of(hop: NextHop, name: str, seconds: float) -> aiosmtplib.SMTP:
+    """A client that is not connected yet; NAME is who it says that it is, and each step may take so many SECONDS."""
+    # A password goes over TLS to a server that is who it says; without one TLS is taken where it is offered, as
+    # mail servers do among themselves (RFC 7435). To this machine itself there is nobody in between.
+    secret = hop.user is not None and not hop.tls and not hop.loopback
+    return aiosmtplib.SMTP(
+        hostname=hop.host,
+        port=hop.port,
+        username=hop.user,
+        password=hop.password,
+        use_tls=hop.tls,
+        start_tls=True if secret else None,
+        validate_certs=hop.tls or secret,
+        local_hostname=name,  # the library would ask the DNS
+        timeout=seconds,
+    )

@@ -45,7 +45,7 @@ def peer_of(socket_peer: str, forwarded: str, trusted: Sequence[Network]) -> str
     """
     peer = socket_peer
     hops = [hop for hop in forwarded.split(",") if hop.strip()]
-    while hops and _within(peer, trusted):
+    while hops and within(peer, trusted):
         address = _address(hops.pop().strip())
         if address is None:
             break
@@ -53,7 +53,8 @@ def peer_of(socket_peer: str, forwarded: str, trusted: Sequence[Network]) -> str
     return peer
 
 
-def _within(peer: str, networks: Sequence[Network]) -> bool:
+def within(peer: str, networks: Sequence[Network]) -> bool:
+    """Whether PEER, an IP address, belongs to one of NETWORKS; what is no address belongs to none."""
     address = _address(peer)
     return address is not None and any(address in network for network in networks)
 

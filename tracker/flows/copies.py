@@ -54,12 +54,14 @@ class Draft:
         look: Callable[[], Awaitable[Survey | Refused]],
         search: Callable[[], Awaitable[frozenset[str]]],
         digest: bytes,
+        signatures_removed: int = 0,
     ) -> None:
-        """LOOK surveys MESSAGE, whose DIGEST is `digest_of` it; SEARCH finds all tokens in it.
+        """LOOK surveys MESSAGE without so many of our own DKIM signatures; DIGEST is `digest_of` all of it.
 
-        ENVELOPE is that of any copy.
+        SEARCH finds all tokens in it. ENVELOPE is that of any copy.
         """
         self.message = message
+        self.signatures_removed = signatures_removed
         self._message_digest = digest
         self.envelope = envelope
         self.closing = Closing()

@@ -20,6 +20,7 @@ from tracker.core.identity import digest_of
 from tracker.core.layout import Plan
 from tracker.core.pseudonym import normalise, pseudonym
 from tracker.core.quotation import quoted_tokens
+from tracker.core.resign import without_signatures
 from tracker.core.survey import Refused
 from tracker.core.tokens import PLAN_SIZE, STOP_NONCE_SIZE, Tokens
 from tracker.core.traces import Traces, read
@@ -29,6 +30,7 @@ from tracker.flows.counted import Counted
 from tracker.flows.surveys import Look, Surveys, read_through
 from tracker.model import (
     MAIL_PURPOSES,
+    Day,
     DeliveryRef,
     Envelope,
     InvalidAddress,
@@ -64,6 +66,10 @@ class SendPolicy:
     """Of the notice, where the caller names none."""
     remove_pixels: bool = False
     """Other people's, from copies for people who have not agreed to opens."""
+    resign_domains: frozenset[str] = frozenset()
+    """Whose DKIM signature tracked copies leave without, since the next hop signs again."""
+    observe: bool = False
+    """Change nothing, and say what would be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,12 @@ class Answer:
     """Other people's trackers in the message as it came, by kind, where it was looked into."""
     pixels_removed: int = 0
     """How many of those the copy has no longer."""
+    delivery: DeliveryRef | None = field(default=None, repr=False)
+    """What was registered for a copy that leaves tracked."""
+    signatures_removed: int = 0
+    """How many DKIM signatures of our own a tracked copy leaves without."""
+    mark: bytes | None = field(default=None, repr=False)
+    """Of a tracked copy: the same for the same octets to the same person, on whatever day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,13 +226,15 @@ class Sender:
                 language=envelope.language or self._policy.language,
             )
             read = message[: self._policy.max_message]
+            unsigned, signatures = without_signatures(message, self._policy.resign_domains)
             return Draft(
                 message,
                 envelope,
                 seal,
-                look=partial(self._surveys, message, envelope.source, now),
+                look=partial(self._surveys, unsigned, envelope.source, now),
                 search=partial(self._search, read),
                 digest=await read_through(digest_of, message),
+                signatures_removed=signatures,
             )
         except Exception:
             log.exception("a message could not be rewritten and left untouched")
@@ -263,6 +277,8 @@ class Sender:
         plan = draft.plan(survey, granted)
         if plan is None:
             raise _Untouched(Reason.NOTHING_TO_TRACK, cleared=cleared)
+        if self._policy.observe:
+            raise _Untouched(Reason.OBSERVED)
         await self._close_quoted(draft, person, now)
         delivery = DeliveryRef(later(today, self._policy.retention_days), draft.delivery(person.recipient, today))
         tracked = await self._register(draft, person, delivery, plan, now)
@@ -287,6 +303,9 @@ class Sender:
                     message_key=draft.key,
                     foreign=draft.foreign,
                     pixels_removed=fate.plan.pixels_removed,
+                    delivery=fate.delivery,
+                    mark=draft.delivery(person.recipient, Day(0)),
+                    signatures_removed=draft.signatures_removed,
                 )
             except Exception:
                 self._log(draft, "a copy could not be written and left untouched")
@@ -299,7 +318,7 @@ class Sender:
 
     def _untracked(self, draft: Draft, fate: _AsItCame) -> Answer:
         """The copy as it came, or without other people's pixels."""
-        if fate.cleared and self._policy.remove_pixels:
+        if fate.cleared and self._policy.remove_pixels and not self._policy.observe:
             try:
                 removed = draft.removable
                 if removed:
@@ -310,8 +329,8 @@ class Sender:
         return Answer(draft.message, fate.reason, foreign=draft.foreign)
 
     async def _look_for_pixels(self, draft: Draft) -> None:
-        """Survey a message that nobody agreed to have tracked, if that may change it; a failure leaves it as it is."""
-        if self._policy.remove_pixels:
+        """Survey a message that nobody agreed to have tracked, if it is of use; a failure leaves it as it is."""
+        if self._policy.remove_pixels or self._policy.observe:
             try:
                 await draft.survey()
             except Exception:

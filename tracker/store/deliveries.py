@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, literal, or_, select, update
+from sqlalchemy import bindparam, delete, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.model import Day, DeliveryId, DeliveryRef, Pseudonym, Purpose, Registration
@@ -94,6 +94,14 @@ async def close_deliveries(database: Database, refs: Sequence[DeliveryRef], reci
             )
             .values(closed=1),
             known,
+        )
+
+
+async def take_back(database: Database, ref: DeliveryRef) -> None:
+    """Forget the delivery REF, whose copy nobody got, and all that hangs on it. Raises StoreUnavailable."""
+    async with database.write(alone=False) as connection:
+        await connection.execute(
+            delete(deliveries).where(deliveries.c.last_day == ref.last_day, deliveries.c.id == ref.delivery)
         )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from collections.abc import Sequence
+
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.model import Day
@@ -16,6 +18,11 @@ async def spend(connection: AsyncConnection, digest: bytes, last_day: Day) -> bo
         upsert(spent).values(digest=digest, last_day=last_day).on_conflict_do_nothing(index_elements=["digest"])
     )
     return bool(noted.rowcount)
+
+
+async def forget(connection: AsyncConnection, digests: Sequence[bytes]) -> None:
+    """Let what has one of DIGESTS be used again."""
+    await connection.execute(delete(spent).where(spent.c.digest.in_(digests)))
 
 
 async def is_spent(connection: AsyncConnection, digest: bytes) -> bool:

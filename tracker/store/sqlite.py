@@ -89,7 +89,15 @@ class SqliteDatabase(Database):
 
         One step to that thread and back, where `write` takes one for each statement. Raises StoreUnavailable.
         """
-        async with self._steady(), self._lock.turn(), self._writer.connect() as connection:
+        async with self._lock.turn():
+            return await self._at_once(self._writer, work)
+
+    async def read_at_once(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        """What WORK, which is one statement that reads, returns in the thread of a reader. Raises StoreUnavailable."""
+        return await self._at_once(self._readers, work)
+
+    async def _at_once(self, engine: AsyncEngine, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        async with self._steady(), engine.connect() as connection:
             driver: Any = (await connection.get_raw_connection()).driver_connection
             answer: Answer = await driver._execute(work, driver._conn)
             return answer

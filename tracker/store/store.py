@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ from tracker.model import (
     Proof,
     Pseudonym,
     Purpose,
+    Reason,
     Reasons,
     Registration,
     Standing,
@@ -50,6 +52,7 @@ from tracker.store import (
     examination,
     expiry,
     figures,
+    grants_sqlite,
     keys,
     ledger,
     mailings,
@@ -87,7 +90,7 @@ from tracker.store.staff import StaffBook
 from tracker.store.standing import read_standing, recipient_of
 from tracker.store.subjects import SubjectBook, read_held
 from tracker.store.unneeded import look_for_unneeded
-from tracker.store.untouched import Tally
+from tracker.store.untouched import Tally, outcomes
 from tracker.store.vacuumed import note_vacuum, vacuum_day
 
 Item = TypeVar("Item")
@@ -142,7 +145,12 @@ class Store:
         self._struck: Struck = nothing_struck
         self._compared = database.replaced
         self._doubtful: Callable[[], bool] = bool
-        self._grants = Group(self._unless_held(partial(deliveries.read_grants, database)))
+        read_grants = (
+            partial(grants_sqlite.read_grants, database)
+            if isinstance(database, SqliteDatabase)
+            else partial(deliveries.read_grants, database)
+        )
+        self._grants = Group(self._unless_held(read_grants))
         self._keys = Group(partial(keys.read_keys, database))
         self._registrations = Group(self._unless_held(partial(deliveries.register_copies, database)), database.turn)
         write_events = (
@@ -316,6 +324,15 @@ class Store:
         """Take no more opens of the deliveries that a copy for RECIPIENT quotes, nor clicks of other people's."""
         await deliveries.close_deliveries(self._database, refs, recipient, today)
 
+    async def outcomes(self) -> Counter[Reason | None]:
+        """How many copies that are remembered left untouched for each reason, and (None) tracked."""
+        async with self._database.read() as connection:
+            return await outcomes(connection)
+
+    async def take_back(self, ref: DeliveryRef) -> None:
+        """Forget the delivery REF: its copy was refused for good. Raises StoreUnavailable."""
+        await deliveries.take_back(self._database, ref)
+
     # --- consent -----------------------------------------------------------------------------------
 
     @asynccontextmanager
@@ -463,6 +480,11 @@ class Store:
         """Use the token with DIGEST, which is good until LAST_DAY, for its one POST; False when it was used before."""
         async with self._database.write() as connection:
             return await spent.spend(connection, digest, last_day)
+
+    async def unspend(self, digests: Sequence[bytes]) -> None:
+        """Forget that what has one of DIGESTS was used."""
+        async with self._database.write(alone=False) as connection:
+            await spent.forget(connection, digests)
 
     async def is_spent(self, digest: bytes) -> bool:
         """Whether the token with DIGEST was used."""

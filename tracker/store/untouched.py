@@ -7,13 +7,13 @@ from collections import Counter
 from contextlib import suppress
 from typing import Final
 
-from sqlalchemy import case, select
+from sqlalchemy import case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.core.calendar import later
-from tracker.model import Day, MessageKey, StoreUnavailable, UntouchedCopy
+from tracker.model import Day, MessageKey, Reason, StoreUnavailable, UntouchedCopy
 from tracker.store.engine import Database
-from tracker.store.schema import message_untouched, messages, untouched
+from tracker.store.schema import deliveries, message_untouched, messages, untouched
 from tracker.store.upsert import upsert
 
 PERIOD: Final = 1.0
@@ -80,6 +80,16 @@ class Tally:
                     await self.flush()
                 except StoreUnavailable:
                     continue
+
+
+async def outcomes(connection: AsyncConnection) -> Counter[Reason | None]:
+    """How many copies that are remembered left untouched for each reason, and (None) tracked."""
+    counts: Counter[Reason | None] = Counter()
+    for table in (untouched, message_untouched):
+        rows = await connection.execute(select(table.c.reason, func.sum(table.c.count)).group_by(table.c.reason))
+        counts.update({Reason(reason): int(count) for reason, count in rows})
+    counts[None] = (await connection.execute(select(func.count()).select_from(deliveries))).scalar_one()
+    return counts
 
 
 async def _write(connection: AsyncConnection, counts: Counter[UntouchedCopy], worker: int, retention_days: int) -> None:

@@ -1,0 +1,177 @@
+"""What the next hop refuses: passed on with its words, nobody lost and nobody served twice."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.doors.smtp.conftest import ANNA, BERT, CARA, Proxy, mail
+from tests.flows.conftest import locked
+from tests.flows.test_send import tokens_in
+from tracker.model import Reason
+
+LATER, NEVER = "451 4.7.1 later, please", "550 5.7.1 no, thanks"
+
+
+def sent_to(proxy: Proxy) -> list[tuple[str, ...]]:
+    return [taken.recipients for taken in proxy.sink.taken]
+
+
+async def test_a_recipient_who_is_refused_is_refused_to_the_client(proxy: Proxy) -> None:
+    proxy.sink.answers["RCPT TO:<bert"] = "550 5.1.1 no such user"
+    async with proxy.client() as client:
+        refused, _ = await client.sendmail("a@b.example", [ANNA, BERT], mail())
+    assert {name: tuple(reply) for name, reply in refused.items()} == {BERT: (550, "5.1.1 no such user")}
+    assert sent_to(proxy) == [(ANNA,)]
+
+
+@pytest.mark.parametrize("answer", [LATER, NEVER])
+async def test_a_sender_who_is_refused_is_refused_to_the_client(proxy: Proxy, answer: str) -> None:
+    proxy.sink.answers["MAIL"] = answer
+    code, text = await proxy.send(mail(), ANNA)
+    assert f"{code} {text}" == answer
+
+
+@pytest.mark.parametrize("answer", [LATER, NEVER])
+@pytest.mark.parametrize("granted", [False, True])
+async def test_a_message_that_is_refused_is_refused_to_the_client(proxy: Proxy, answer: str, granted: bool) -> None:
+    if granted:
+        await proxy.flows.grant(ANNA)
+    proxy.sink.answers["DATA"] = answer
+    code, text = await proxy.send(mail(), ANNA)
+    assert f"{code} {text}" == answer
+    assert proxy.counts.results == ["deferred" if answer is LATER else "refused"]
+
+
+async def test_a_retry_gets_the_same_delivery(proxy: Proxy) -> None:
+    await proxy.flows.grant(ANNA)
+    tried: list[bytes] = []
+    proxy.sink.answers["DATA"] = LATER
+    await proxy.send(mail(), ANNA)
+    before = await deliveries(proxy)
+    proxy.sink.answers.clear()
+    await proxy.send(mail(), ANNA)
+    assert await deliveries(proxy) == before
+    assert len(before) == 1
+    assert not tried
+
+
+async def test_a_permanent_refusal_takes_the_delivery_back(proxy: Proxy) -> None:
+    await proxy.flows.grant(ANNA)
+    proxy.sink.answers["DATA"] = NEVER
+    await proxy.send(mail(), ANNA)
+    assert await deliveries(proxy) == []
+
+
+async def test_a_tracked_copy_that_is_refused_for_good_goes_untouched(proxy: Proxy) -> None:
+    await proxy.flows.grant(ANNA)
+    proxy.sink.answers[f"DATA {ANNA}"] = NEVER
+    proxy.sink.answers[f"DATA {ANNA},"] = "250 2.0.0 ok"
+    assert (await proxy.send(mail(), ANNA, BERT))[0] == 250
+    assert sorted(proxy.sink.taken[0].recipients) == [ANNA, BERT]
+    assert proxy.sink.taken[0].below_received == mail()
+    assert await deliveries(proxy) == []
+
+
+async def test_who_had_it_does_not_get_it_again_when_the_others_are_tried_again(proxy: Proxy) -> None:
+    """A mix: the tracked copy was taken, the one for the others was not."""
+    await proxy.flows.grant(ANNA)
+    proxy.sink.answers[f"DATA {BERT},{CARA}"] = LATER
+    code, text = await proxy.send(mail(), ANNA, BERT, CARA)
+    assert f"{code} {text}" == LATER
+    assert sent_to(proxy) == [(ANNA,)]
+    proxy.sink.answers.clear()
+    assert (await proxy.send(mail(), ANNA, BERT, CARA))[0] == 250
+    assert sent_to(proxy) == [(ANNA,), (BERT, CARA)]
+
+
+async def test_who_sends_the_same_once_more_sends_it_once_more(proxy: Proxy) -> None:
+    """What was marked for a retry is forgotten when the message was answered."""
+    await proxy.flows.grant(ANNA)
+    for _ in range(2):
+        assert (await proxy.send(mail(), ANNA, BERT))[0] == 250
+    assert sent_to(proxy) == [(ANNA,), (BERT,)] * 2
+    proxy.sink.answers[f"DATA {BERT}"] = NEVER
+    for _ in range(2):
+        assert (await proxy.send(mail(), ANNA, BERT))[0] == 550
+    assert sent_to(proxy)[4:] == [(ANNA,)] * 2
+
+
+async def test_while_the_store_is_away_mail_flows_untouched(proxy: Proxy, tmp_path: Path) -> None:
+    await proxy.flows.grant(ANNA)
+    with locked(tmp_path):
+        assert (await proxy.send(mail(), ANNA, BERT))[0] == 250
+    assert proxy.sink.taken[0].below_received == mail()
+    assert sorted(proxy.sink.taken[0].recipients) == [ANNA, BERT]
+    assert Reason.STORE_UNAVAILABLE in proxy.counts.copies
+
+
+async def test_many_messages_at_once_are_all_passed_on(proxy: Proxy) -> None:
+    sent = await asyncio.gather(*(proxy.send(mail(f"<p>{number}</p>"), ANNA) for number in range(200)))
+    assert {code for code, _ in sent} == {250}
+    assert len({taken.below_received for taken in proxy.sink.taken}) == 200
+    assert proxy.office.budget.held == 0
+
+
+async def test_a_tracked_copy_that_is_refused_for_now_ends_the_attempt(proxy: Proxy) -> None:
+    for one in (ANNA, BERT):
+        await proxy.flows.grant(one)
+    proxy.sink.answers[f"DATA {BERT}"] = LATER
+    code, text = await proxy.send(mail(), ANNA, BERT, CARA)
+    assert f"{code} {text}" == LATER
+    assert sent_to(proxy) == [(ANNA,)]
+    proxy.sink.answers.clear()
+    assert (await proxy.send(mail(), ANNA, BERT, CARA))[0] == 250
+    assert sent_to(proxy) == [(ANNA,), (BERT,), (CARA,)]
+    assert all(tokens_in(taken.octets) for taken in proxy.sink.taken[:2])
+
+
+async def test_a_next_hop_that_goes_away_before_its_answer_is_tried_again(proxy: Proxy) -> None:
+    proxy.sink.answers["DATA"] = "cut"
+    code, text = await proxy.send(mail(), ANNA)
+    assert (code, text[:5]) == (451, "4.4.1")
+    proxy.sink.answers.clear()
+    assert (await proxy.send(mail(), ANNA))[0] == 250
+
+
+async def test_a_connection_that_was_kept_and_has_gone_is_replaced(proxy: Proxy) -> None:
+    await proxy.send(mail(), ANNA)
+    proxy.sink.answers["MAIL"] = "421 4.4.2 idle for too long"
+    proxy.sink.before_answer = lambda command: proxy.sink.answers.pop("MAIL", None) if command[:4] == "DATA" else None
+    code, _ = await proxy.send(mail(), ANNA)
+    assert code == 451
+
+
+async def test_a_next_hop_that_is_away_is_told_and_mail_flows_again(proxy: Proxy) -> None:
+    async with proxy.client() as client:
+        await client.ehlo()
+    port, proxy.hops._next_hop = proxy.sink.port, type(proxy.hops._next_hop)("127.0.0.1", 9, tls=False)
+    proxy.hops.close()
+    code, text = await proxy.send(mail(), ANNA)
+    assert (code, text[:5]) == (451, "4.4.1")
+    proxy.hops._next_hop = type(proxy.hops._next_hop)("127.0.0.1", port, tls=False)
+    assert (await proxy.send(mail(), ANNA))[0] == 250
+
+
+async def test_a_client_that_leaves_at_the_end_of_data_does_not_undo_what_is_under_way(proxy: Proxy) -> None:
+    """Its retry is then a second copy, as SMTP allows where an answer was lost; but nothing is half done."""
+    proxy.sink.hold = asyncio.Event()
+    came = asyncio.Event()
+    proxy.sink.before_answer = lambda command: came.set() if command[:4] == "DATA" else None
+    reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+    writer.write(b"EHLO c\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<anna@example.org>\r\nDATA\r\n" + mail() + b".\r\n")
+    await asyncio.wait_for(came.wait(), 10)
+    writer.close()
+    proxy.sink.hold.set()
+    await proxy.door.close()
+    assert sent_to(proxy) == [(ANNA,)]
+    assert proxy.counts.results == ["relayed"]
+    assert reader is not None
+
+
+async def deliveries(proxy: Proxy) -> list[object]:
+    async with proxy.flows.store._database.read() as connection:
+        rows = await connection.exec_driver_sql("SELECT id FROM deliveries ORDER BY id")
+        return [tuple(row) for row in rows]

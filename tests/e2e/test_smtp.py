@@ -1,0 +1,142 @@
+"""The SMTP proxy as a process of its own, with a real next hop: TLS on uvloop, kills, and what its log says."""
+
+from __future__ import annotations
+
+import smtplib
+import ssl
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.mail import message
+from tests.harness import Installation, free_port
+from tests.mailserver import MailServer, mail_server
+
+pytestmark = pytest.mark.e2e
+ANNA, BERT = "anna@example.org", "bert@example.org"
+FROM = "jonas@werkstatt-nord.example"
+OFFER = message('<p><a href="https://shop.example/a">x</a></p>')
+
+
+@pytest.fixture
+def hop() -> Iterator[MailServer]:
+    with mail_server() as server:
+        yield server
+
+
+@pytest.fixture
+def proxy(fresh: Installation, hop: MailServer) -> Installation:
+    """Not yet started."""
+    fresh.environment |= {
+        "TRACKER_SMTP_LISTEN": f"127.0.0.1:{free_port()}",
+        "TRACKER_SMTP_NEXT_HOP": hop.next_hop,
+        "TRACKER_SENDER_DOMAINS": "werkstatt-nord.example",
+    }
+    return fresh
+
+
+def client(proxy: Installation, listen: str = "SMTP_LISTEN") -> smtplib.SMTP:
+    host, port = proxy.environment[f"TRACKER_{listen}"].split(":")
+    return smtplib.SMTP(host, int(port), "client.example", timeout=30)
+
+
+def test_mixed_consent_through_a_real_process_and_nothing_in_its_log(proxy: Installation, hop: MailServer) -> None:
+    with proxy:
+        assert proxy.grant(ANNA).status == 201
+        with client(proxy) as smtp:
+            assert smtp.sendmail(FROM, [ANNA, BERT], OFFER) == {}
+        tracked, untouched = hop.wait_for(2)
+        metrics = proxy.api("GET", "/metrics").body
+    assert tracked.recipients == (ANNA,)
+    assert b"/c/" in tracked.octets
+    assert untouched.recipients == (BERT,)
+    assert untouched.octets.endswith(OFFER)
+    assert untouched.octets.removesuffix(OFFER).startswith(b"Received: by 127.0.0.1 with ESMTP;")
+    assert b'tracker_smtp_messages_total{result="relayed"} 1.0' in metrics
+    assert b'tracker_copies_total{outcome="tracked",reason=""} 1.0' in metrics
+    lines = proxy.log_file.read_text().splitlines()
+    log = "\n".join(line for line in lines if 'message="setting ' not in line)
+    assert "serving" in log
+    assert not [word for word in ("example.org", "werkstatt-nord", "RCPT", "127.0.0.1") if word in log], log
+
+
+def test_tls_and_a_login_on_the_real_event_loop(proxy: Installation, hop: MailServer, tmp_path: Path) -> None:
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout",
+         tmp_path / "key", "-out", tmp_path / "chain", "-days", "2", "-subj", "/CN=127.0.0.1",
+         "-addext", "subjectAltName=IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    trust = ssl.create_default_context(cafile=str(tmp_path / "chain"))
+    proxy.environment |= {
+        "TRACKER_SMTPS_LISTEN": f"127.0.0.1:{free_port()}",
+        "TRACKER_SMTP_CERTIFICATE": str(tmp_path / "chain"),
+        "TRACKER_SMTP_PRIVATE_KEY": str(tmp_path / "key"),
+        "TRACKER_SMTP_NETWORKS": "192.0.2.0/24",
+    }
+    with proxy:
+        with client(proxy) as smtp:
+            smtp.starttls(context=trust)
+            smtp.login("tests", proxy.key)
+            smtp.sendmail(FROM, [ANNA], OFFER)
+        host, port = proxy.environment["TRACKER_SMTPS_LISTEN"].split(":")
+        with smtplib.SMTP_SSL(host, int(port), "client.example", timeout=30, context=trust) as smtp:
+            with pytest.raises(smtplib.SMTPSenderRefused) as refused:
+                smtp.sendmail(FROM, [ANNA], OFFER)
+            assert refused.value.smtp_code == 530
+            smtp.login("tests", proxy.key)
+            smtp.sendmail(FROM, [ANNA], OFFER)
+        protocols = [received.octets.split(b" with ")[1][:7] for received in hop.wait_for(2)]
+    assert protocols == [b"ESMTPSA", b"ESMTPSA"]
+
+
+@pytest.mark.parametrize("stage", ["MAIL", "RCPT", "DATA", "END"])
+def test_killed_at_every_stage_nobody_is_lost(proxy: Installation, hop: MailServer, stage: str) -> None:
+    """The client tries again, and everybody has the message once; twice only where the answer was lost."""
+    with proxy:
+        assert proxy.grant(ANNA).status == 201
+        smtp = client(proxy)
+        smtp.ehlo()
+        stages = ["MAIL", "RCPT", "DATA", "END"]
+        reached = stages.index(stage)
+        smtp.mail(FROM)
+        if reached >= stages.index("RCPT"):
+            smtp.rcpt(ANNA)
+            smtp.rcpt(BERT)
+        if reached >= stages.index("DATA"):
+            assert smtp.docmd("DATA")[0] == 354
+            smtp.send(OFFER[:50])
+        if reached >= stages.index("END"):
+            smtp.send(OFFER[50:] + b".\r\n")
+            hop.wait_for(1)
+        proxy.kill()
+        smtp.close()
+        before = len(hop.received)
+        proxy.start()
+        with client(proxy) as again:
+            assert again.sendmail(FROM, [ANNA, BERT], OFFER) == {}
+        received = hop.received
+    had = [one for mail in received for one in mail.recipients]
+    assert {ANNA, BERT} == set(had)
+    if stage == "END":
+        assert 1 <= had.count(BERT) <= 2
+        assert 1 <= had.count(ANNA) <= 2
+    else:
+        assert (before, sorted(had)) == (0, [ANNA, BERT]), "nothing had gone out, nothing is doubled"
+
+
+def test_a_stop_finishes_what_is_on_its_way(proxy: Installation, hop: MailServer) -> None:
+    with proxy, client(proxy) as smtp:
+        smtp.ehlo()
+        assert proxy.stop() == 0
+        assert smtp.getreply()[0] == 421
+        smtp.close()
+
+
+def test_a_doctor_objects_to_clients_that_need_no_login(proxy: Installation) -> None:
+    said = proxy.run("doctor")
+    assert "only this machine hands in mail without a login" in said
+    proxy.environment["TRACKER_SMTP_NETWORKS"] = "10.0.0.0/8"
+    assert "smtp_networks lets in 10.0.0.0/8" in proxy.run("doctor", status=1)
