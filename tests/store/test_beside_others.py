@@ -13,7 +13,7 @@ import pytest
 from tests.postgres import Plain
 from tests.store.conftest import opened as open_store
 from tests.store.world import ANNA, BERT, PROOF, RETENTION, TODAY, World, at, clicked, copy, on, opened, person
-from tracker.model import Day, Purpose, StoreUnavailable
+from tracker.model import Day, Hour, Purpose, StoreUnavailable
 from tracker.store import deliveries, events_postgres
 from tracker.store.partitions import AHEAD, ensure_partitions, partitions
 from tracker.store.store import Store
@@ -64,6 +64,19 @@ async def test_a_group_of_events_passes_over_somebody_who_is_just_withdrawing(wo
         somebody.execute("COMMIT")
     assert world.count("events") == 2 * 21
     assert world.count("tracked") == 2 * 21
+
+
+async def test_nor_does_a_later_hour_wait_for_the_withdrawal_of_whoever_touched_the_message_last(world: World) -> None:
+    """Both would write where the message stands in a list."""
+    anna, bert = await world.send(ANNA), await world.send(BERT)
+    assert anna.message == bert.message
+    assert await world.store.record(opened(anna), TODAY)
+    with under_way(world, WITHDRAWAL) as somebody:
+        async with asyncio.timeout(AT_ONCE):
+            assert await world.store.record(opened(bert, hour=Hour(bert.sent_hour + 3)), TODAY)
+        somebody.execute("COMMIT")
+    assert world.count("events") == 1
+    assert world.count("engaged_unsure") == 1, "who looks it up finds the later hour"
 
 
 async def test_nor_does_it_wait_for_somebody_who_takes_a_tracked_copy_away(world: World) -> None:

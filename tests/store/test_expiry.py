@@ -92,8 +92,6 @@ async def fill(world: World) -> None:
     await world.store.put_team_totals_on_file(on(1))
     with world.connected() as sql:  # by a trigger, where an event goes
         sql.execute("INSERT INTO engaged_unsure SELECT id, 1 FROM messages")
-    with world.connected() as sql:  # by a trigger, where an event goes
-        sql.execute("INSERT INTO engaged_unsure SELECT id, 1 FROM messages")
     async with world.store.consents() as book:  # whoever builds what writes these fills them through the store
         recipient = await book._recipient(BERT)
         rest = {"last_day": on(200), "source": "crm"}

@@ -53,6 +53,9 @@ POSTGRES: Final = (
     # somebody holds just now is noted to be looked at.
     f"""
     CREATE FUNCTION engaged_note() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE
+        held bytea[];
+        patience text := current_setting('lock_timeout');
     BEGIN
         WITH found AS (
             SELECT message, max(hour) AS hour FROM ({_touched("added")}) AS touched GROUP BY message
@@ -66,9 +69,16 @@ POSTGRES: Final = (
             UPDATE messages SET engaged_hour = greatest(messages.engaged_hour, older.hour)
             FROM older JOIN free ON free.id = older.message WHERE messages.id = older.message
         )
-        INSERT INTO engaged_unsure (message, asked)
-        SELECT message, 1 FROM older WHERE message NOT IN (SELECT id FROM free) ORDER BY message
-        ON CONFLICT (message) DO UPDATE SET asked = engaged_unsure.asked + 1;
+        SELECT array_agg(message ORDER BY message) INTO held FROM older WHERE message NOT IN (SELECT id FROM free);
+        IF held IS NOT NULL THEN
+            BEGIN
+                PERFORM set_config('lock_timeout', '1ms', true);
+                INSERT INTO engaged_unsure (message, asked) SELECT unnest(held), 1
+                ON CONFLICT (message) DO UPDATE SET asked = engaged_unsure.asked + 1;
+                PERFORM set_config('lock_timeout', patience, true);
+            EXCEPTION WHEN lock_not_available THEN  -- by whom a message of these is held, it is noted
+            END;
+        END IF;
         RETURN NULL;
     END
     $$
