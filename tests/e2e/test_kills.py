@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 from collections.abc import Iterator
@@ -10,11 +11,13 @@ from contextlib import suppress
 from time import monotonic
 from urllib.parse import urlsplit
 
+import pytest
+
+from tests.e2e.crew import alive, until
 from tests.harness import Installation
 from tests.traffic import Copy, send, stored
 from tracker.flows.hit import LONGEST_WAIT
 
-KILLS = 20
 CLIENTS = 24
 Key = tuple[bytes, int]
 
@@ -35,7 +38,12 @@ class Load:
         while self.answered < after:
             assert not all(client.done() for client in clients), "nobody is answered"
             await asyncio.sleep(0.001)
-        tracker.stop(signal.SIGKILL)
+        workers = tracker.processes[1:]
+        tracker.stop(signal.SIGKILL)  # first: it would replace them
+        for worker in workers:
+            with suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+        until(lambda: not any(map(alive, workers)), "a worker goes on")
         await asyncio.gather(*clients)
 
     async def _client(self) -> None:
@@ -60,18 +68,19 @@ class Load:
         await reader.readexactly(int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]))
 
 
-def test_what_was_acknowledged_survives_twenty_kills_under_load(fresh: Installation) -> None:
+@pytest.mark.parametrize(("workers", "kills"), [(None, 20), (2, 5)], ids=["one process", "two workers"])
+def test_what_was_acknowledged_survives_kills_under_load(fresh: Installation, workers: int | None, kills: int) -> None:
     tracker, chance = fresh, random.Random(20)
     tracker.start()
     assert tracker.grant("somebody@example.org").status == 201
     assert tracker.stop() == 0
     copies = iter(send(tracker, 20_000))
     load = Load(urlsplit(tracker.public_url).port or 0, copies)
-    for kill in range(1, KILLS + 1):
-        tracker.start()
+    for kill in range(1, kills + 1):
+        tracker.start(workers)
         asyncio.run(load.until_killed(tracker, load.answered + chance.randrange(50, 500)))
         kept = stored(tracker)
         assert load.acknowledged <= kept, f"kill {kill}: {len(load.acknowledged - kept)} acknowledged are not stored"
         assert kept <= load.sent, f"kill {kill}: {len(kept - load.sent)} stored were never sent"
-    assert len(load.acknowledged) > 10 * KILLS
+    assert len(load.acknowledged) > 10 * kills
     assert next(copies, None), "the load ran out"

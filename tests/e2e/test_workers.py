@@ -16,9 +16,10 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.crew import Pinned, alive, folder_of, leader, until, workers
-from tests.e2e.mail import OFFER, link, paths, pixel, stop
+from tests.e2e.mail import OFFER, link, message, paths, pixel, stop
 from tests.harness import Installation, Reply
 
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
 WORKERS = 4
 PEOPLE = 12
 
@@ -80,7 +81,7 @@ def test_what_four_workers_record_is_counted_once_and_together(
 ) -> None:
     before = tracker.api("GET", "/metrics").body
     sent = copies(tracker, *(f"reader{number}@example.org" for number in range(PEOPLE)))
-    urls = [path for copy in sent for path in (pixel(copy), *paths(copy, "c"))]
+    urls = [path for copy in sent for path in (pixel(copy), link(copy))]  # several links would be a sweep
     distinct = set()
     for number, path in enumerate(urls):  # each by two of them
         for one in (public[number % WORKERS], public[(number + 1) % WORKERS]):
@@ -89,9 +90,9 @@ def test_what_four_workers_record_is_counted_once_and_together(
             distinct.add((path.split("/")[2].removesuffix(".gif"), answer.headers["Location"]))
     stored = "SELECT count(*) FROM (SELECT DISTINCT delivery, link FROM events)"
     until(lambda: rows(tracker, stored) == [(len(distinct),)], "events are missing")
-    message = sent[0].headers["Tracker-Message"]
+    sent_message = sent[0].headers["Tracker-Message"]
     for one in private:
-        assert one.api("GET", f"/v1/stats/messages/{message}").json["opened"] == PEOPLE
+        assert one.api("GET", f"/v1/stats/messages/{sent_message}").json["opened"] == PEOPLE
         body = one.ask("GET", "/metrics").body
         assert more(before, body, "tracker_hits_total", kind="pixel") == 2 * PEOPLE
         assert more(before, body, "tracker_hits_total") == 2 * len(urls)
@@ -108,6 +109,40 @@ def test_what_four_workers_record_is_counted_once_and_together(
     each = [_of_one(number, tracker) for number in range(WORKERS)]
     assert all(each), f"not everybody took part: {each}"
     assert sum(each) == counted(tracker.api("GET", "/metrics").body, "tracker_hits_total")
+
+
+def test_a_sweep_over_links_of_one_copy_is_a_programs_whichever_workers_it_reaches(
+    tracker: Installation, public: list[Pinned]
+) -> None:
+    """Of four links each worker sees one, which alone is a person's; together they are a burst."""
+    mail = message("".join(f'<p><a href="https://shop.example.com/{number}">x</a></p>' for number in range(WORKERS)))
+    swept, read = (follow(tracker, mail, who, public, count) for who, count in (("filter", WORKERS), ("person", 1)))
+
+    def clicks(sent: Reply) -> tuple[int, int]:
+        figures = tracker.api("GET", f"/v1/stats/messages/{sent.headers['Tracker-Message']}").json
+        return figures["clicked"], figures["clicked_by_machines_only"]
+
+    until(lambda: clicks(read) == (1, 0), "a person's click is missing")
+    until(lambda: clicks(swept) == (0, 1), "nobody saw the sweep")
+
+
+def follow(tracker: Installation, mail: bytes, name: str, public: list[Pinned], count: int) -> Reply:
+    """A copy of MAIL for somebody called NAME, of which so many links were followed, each through another worker."""
+    person = f"{name}@example.org"
+    assert tracker.grant(person).status == 201
+    sent = tracker.rewrite(mail, person, tracker_campaign=name)
+    answers: list[int] = []
+
+    def ask(one: Pinned, path: str) -> None:
+        answers.append(one.ask("GET", path, user_agent=FIREFOX).status)
+
+    hits = [threading.Thread(target=ask, args=pair) for pair in zip(public, paths(sent, "c")[:count], strict=False)]
+    for thread in hits:
+        thread.start()
+    for thread in hits:
+        thread.join()
+    assert answers == [302] * count
+    return sent
 
 
 def more(before: bytes, after: bytes, name: str, **labels: str) -> float:
