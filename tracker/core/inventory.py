@@ -103,6 +103,7 @@ CATEGORIES: Final = (
         {
             "events": "last_day delivery purpose link hour agent",
             "engaged": "last_day delivery purpose recipient message hour",
+            "outbox": "last_day delivery purpose link hour agent due tries",
         },
     ),
     Category(

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import FromClause, Integer, LargeBinary, Select, bindparam, func, select
+from sqlalchemy import FromClause, Integer, LargeBinary, Select, Text, and_, bindparam, exists, func, literal, select
 
 from tracker.model import Day, Event
 from tracker.store.bursts import Struck, mark_bursts_at_once, nothing_struck, struck_of
 from tracker.store.compiled import compiled
-from tracker.store.schema import events, grants, is_live, tracked
+from tracker.store.outbox import due, is_to_be_told
+from tracker.store.schema import events, grants, is_live, outbox, tracked
 from tracker.store.sqlite import SqliteDatabase
 from tracker.store.upsert import upsert
 
@@ -25,28 +26,36 @@ _ID_SIZE: Final = 16
 
 
 async def record_events(
-    database: SqliteDatabase, items: Sequence[tuple[Event, Day]], struck: Struck = nothing_struck
+    database: SqliteDatabase,
+    items: Sequence[tuple[Event, Day]],
+    struck: Struck = nothing_struck,
+    told_to: str | None = None,
 ) -> list[bool]:
     """Write events in one transaction, each with the day it came in; whether each found a live grant to hang on.
 
     One that is there already is accepted and changes nothing. Where STRUCK knows of a burst, what people seem to have
-    done becomes a program's. Raises StoreUnavailable.
+    done becomes a program's. What is new and may be told to TOLD_TO, who gave references for people, is put into the
+    outbox with it. Raises StoreUnavailable.
     """
     today = max(day for _, day in items)
     rows = list({event for event, _ in items})
-    accepted = await database.write_at_once(partial(_write, rows, today, struck))
+    accepted = await database.write_at_once(partial(_write, rows, today, struck, told_to))
     if len(accepted) == len(rows):
         return [True] * len(items)
     return [event in accepted for event, _ in items]
 
 
-def _write(rows: Sequence[Event], today: Day, struck: Struck, connection: sqlite3.Connection) -> set[Event]:
+def _write(
+    rows: Sequence[Event], today: Day, struck: Struck, told_to: str | None, connection: sqlite3.Connection
+) -> set[Event]:
     """Insert ROWS, all different, within a transaction; those that found an open delivery with a live grant."""
     values = {
         "rows": json.dumps([(row.last_day, row.purpose[0], row.link, row.hour, row.agent) for row in rows]),
         "ids": b"".join(row.delivery for row in rows),
         "today": today,
     }
+    if told_to is not None:  # first, as long as it can be seen which are new
+        connection.execute(_TELL[0], {**_TELL[1], **values, "told_to": told_to})
     if connection.execute(_INSERT[0], {**_INSERT[1], **values}).rowcount == len(rows):
         accepted = set(rows)
     else:
@@ -94,6 +103,30 @@ _INSERT: Final = compiled(
                 *(_field(_GIVEN, number).label(name) for number, name in enumerate(_COLUMNS[3:], 2)),
             ],
             _GIVEN,
+        ),
+    )
+    .on_conflict_do_nothing()
+)
+_TELL: Final = compiled(
+    upsert(outbox)
+    .from_select(
+        [*_COLUMNS, "due", "tries"],
+        _open(
+            [
+                tracked.c.last_day,
+                tracked.c.delivery,
+                tracked.c.purpose,
+                *(_field(_GIVEN, number).label(name) for number, name in enumerate(_COLUMNS[3:], 2)),
+                due(_field(_GIVEN, 3)),
+                literal(0),
+            ],
+            _GIVEN,
+        ).where(
+            is_to_be_told(bindparam("told_to", type_=Text), bindparam("today", type_=Integer)),
+            ~exists().where(
+                and_(*(events.c[name] == tracked.c[name] for name in _COLUMNS[:3])),
+                and_(*(events.c[name] == _field(_GIVEN, number) for number, name in enumerate(_COLUMNS[3:], 2))),
+            ),
         ),
     )
     .on_conflict_do_nothing()
