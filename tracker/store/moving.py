@@ -106,11 +106,12 @@ async def _prepare(target: PostgresDatabase) -> None:
 
 @asynccontextmanager
 async def _resting(connection: AsyncConnection) -> AsyncIterator[None]:
-    for table in ONE_BY_ONE:
-        await connection.exec_driver_sql(f"ALTER TABLE {table} DISABLE TRIGGER {table}_append")
+    triggers = [*((table, f"{table}_append") for table in ONE_BY_ONE), ("events", "engaged_note")]
+    for table, trigger in triggers:
+        await connection.exec_driver_sql(f"ALTER TABLE {table} DISABLE TRIGGER {trigger}")
     yield
-    for table in ONE_BY_ONE:
-        await connection.exec_driver_sql(f"ALTER TABLE {table} ENABLE TRIGGER {table}_append")
+    for table, trigger in triggers:
+        await connection.exec_driver_sql(f"ALTER TABLE {table} ENABLE TRIGGER {trigger}")
 
 
 def _kept(table: Table, today: Day | None) -> str:

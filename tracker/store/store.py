@@ -155,7 +155,8 @@ class Store:
         )
         self._grants = Group(self._unless_held(read_grants))
         self._keys = Group(partial(keys.read_keys, database))
-        self._registrations = Group(self._unless_held(partial(deliveries.register_copies, database)), database.turn)
+        # Without the turn: a message of many links is written in several transactions, and hits come in between.
+        self._registrations = Group(self._unless_held(partial(deliveries.register_copies, database)))
         write_events = (
             partial(record_events, database, struck=self._is_struck, told_to=told_to)
             if isinstance(database, SqliteDatabase)
