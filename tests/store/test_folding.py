@@ -69,9 +69,10 @@ async def sent_to(world: World, number: int, day: int = 0, *, days: int = 730, l
 
 
 async def figures_on(world: World, day: int) -> MessageFigures:
+    """All that is counted; the hour in which somebody touched it last goes with the event that it was taken from."""
     found = await world.store.message(OFFER, None, on(day))
     assert found is not None
-    return found
+    return replace(found, last_engaged=None)
 
 
 async def sweep(world: World, day: int) -> None:
@@ -345,7 +346,7 @@ async def live_through(world: World, steps: list[tuple[object, ...]]) -> None:
             case ("hit", int(number), make, Agent() as agent):
                 for (who, _), sent in told.copies.items():
                     if who == number:
-                        event = replace(make(sent), agent=agent, hour=hour_of(at(day)))  # type: ignore[operator]
+                        event = make(sent)._replace(agent=agent, hour=hour_of(at(day)))  # type: ignore[operator]
                         await world.store.record(event, on(day))
             case ("withdraw", int(number), frozenset() as purposes):
                 await world.withdraw(person(number), purposes, now=at(day))
