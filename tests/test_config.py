@@ -24,6 +24,7 @@ BEYOND_IT = [
     "bodies_in_flight", "controller_address", "data_protection_officer", "supervisory_authority", "purposes",
     "data_recipients", "hosting", "transfers", "machine_seconds", "dashboard_url", "crm_url", "crm_key", "oidc_issuer",
     "oidc_client_id", "oidc_client_secret", "smtps_listen", "smtp_networks", "smtp_certificate", "smtp_private_key",
+    "webhook_url", "webhook_secret", "webhook_source", "webhook_private",
 ]  # fmt: skip
 REQUIRED = {"TRACKER_CONTROLLER": "Werkstatt Nord GmbH", "TRACKER_CONTACT": "privacy@werkstatt-nord.example"}
 IMPOSSIBLE = {
@@ -49,6 +50,10 @@ IMPOSSIBLE = {
     "oidc_issuer": ["http://login.example.com", "login.example.com", "https://a.example/?x=1", "https://a.example/#x"],
     "oidc_client_id": ["a\nb"],
     "oidc_client_secret": ["a\nb"],
+    "webhook_url": ["crm", "ftp://crm.example.com/", "http://crm.example.com/", "https://a:b@crm.example.com/"],
+    "webhook_secret": ["secret", "whsec_", "whsec_!"],
+    "webhook_source": ["a\nb"],
+    "webhook_private": ["", "maybe"],
     "crm_key": ["a\nb"],
     "crm_url": ["https://crm.example.com/", "ftp://crm.example.com/{reference}", "https://{reference}/",
                 "https://crm.example.com/{reference}/{reference}", "javascript:alert({reference})"],

@@ -14,6 +14,7 @@ import idna
 
 from tracker.core.disclosure import Wording
 from tracker.core.pseudonym import normalise
+from tracker.core.webhook import secret_octets
 from tracker.model import InvalidAddress, Language
 
 T = TypeVar("T")
@@ -193,6 +194,22 @@ def issuer(value: object) -> str:
         raise ValueError("must be a URL without query and fragment, such as https://login.example.com")
     public_url(f"{parts.scheme}://{parts.netloc}")
     return url
+
+
+def webhook_url(value: object) -> str:
+    """Where webhooks go: a URL without credentials and fragment; https, or loopback."""
+    url = _string(value)
+    parts = urlsplit(url)
+    if parts.fragment or "@" in parts.netloc or not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError("must be a URL without credentials and fragment, such as https://crm.example.com/tracker")
+    public_url(f"{parts.scheme}://{parts.netloc}")
+    return url
+
+
+def webhook_secret(value: object) -> str:
+    """A secret of Standard Webhooks."""
+    secret_octets(_string(value))
+    return _string(value)
 
 
 def domain(value: object) -> str:

@@ -1157,6 +1157,16 @@ class MailRefused(MailNotSent):
     title = "The mail server refused our mail."
 
 
+class WebhookNotSent(TrackerError):
+    """The system that is to be told of events did not take it, or not just now."""
+
+    status = 503
+    slug = "webhook-not-sent"
+    title = "The system behind `webhook_url` does not take what it is to be told."
+    meaning = "It is tried again, less and less often, until the event's last day."
+    remedy = "See that `webhook_url` can be reached from here, answers 2xx, and is not at a private address."
+
+
 class FormTooLarge(BodyTooLarge):
     """A form on a page with more in it than any form of ours has."""
 

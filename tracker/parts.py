@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,8 +15,10 @@ from typing import Final
 
 from tracker.blockfile import BlockFile, BlockSource
 from tracker.config import Settings
+from tracker.core.webhook import secret_octets
 from tracker.doors.courier import Courier
 from tracker.doors.next_hop import NextHop
+from tracker.doors.webhook_client import WebhookClient
 from tracker.flows.access import Access
 from tracker.flows.answer import Answers
 from tracker.flows.asking import Asking
@@ -33,6 +36,7 @@ from tracker.flows.report import Figures
 from tracker.flows.send import Sender
 from tracker.flows.subject import Subjects
 from tracker.flows.surveys import Surveys
+from tracker.flows.webhooks import Receiver, Webhooks
 from tracker.key_source import KeySource
 from tracker.keyfile import KeyFile
 from tracker.metrics import EventCounts, Metrics
@@ -82,6 +86,8 @@ class Parts:
     in_step: InStep
     asking: Asking
     answers: Answers
+    webhooks: Webhooks | None
+    """None: nobody is to be told of anything."""
 
 
 @asynccontextmanager
@@ -111,6 +117,7 @@ async def built(settings: Settings, clock: Clock = utc_now, post: Post | None = 
             retention_days=settings.retention_days,
             minimum_group=settings.minimum_group,
             busy_seconds=LOCK_PATIENCE,
+            told_to=settings.webhook_source,
         )
         store.heed_bursts(post.bursts.struck)
         stack.push_async_callback(store.close)
@@ -162,6 +169,7 @@ async def built(settings: Settings, clock: Clock = utc_now, post: Post | None = 
             in_step=in_step,
             asking=asking,
             answers=Answers(store, keys, policy, in_step, settings.public_url),
+            webhooks=webhooks(settings, store, stack),
         )
 
 
@@ -179,6 +187,16 @@ def posting(settings: Settings, clock: Clock) -> Callable[[Letter], Awaitable[No
     if settings.smtp_next_hop is None:
         return None
     return Courier(NextHop.of(settings.smtp_next_hop), site(settings), clock, secrets.token_bytes).post
+
+
+def webhooks(settings: Settings, store: Store, stack: AsyncExitStack) -> Webhooks | None:
+    """What tells another system of events on STORE; None when SETTINGS name none. STACK closes its connections."""
+    if settings.webhook_url is None or settings.webhook_secret is None or settings.webhook_source is None:
+        return None
+    client = WebhookClient(settings.webhook_url, private=settings.webhook_private)
+    stack.push_async_callback(client.close)
+    receiver = Receiver(settings.webhook_source, secret_octets(settings.webhook_secret))
+    return Webhooks(store, receiver, client.post, random.SystemRandom())
 
 
 def _event_counts(store: Store) -> EventCounts:

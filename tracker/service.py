@@ -204,6 +204,7 @@ def once(parts: Parts) -> Iterable[Job]:
         Job("make partitions a week ahead", make_room, timedelta(days=1)),
         Job("look at the oldest event", look_at_oldest, timedelta(minutes=1)),
         Job("look for rows past their day", look_for_overdue, timedelta(minutes=5)),
+        *(() if parts.webhooks is None else (Job("send webhooks", parts.webhooks.send, timedelta(seconds=1)),)),
         *jobs(parts.store, parts.settings.proof_days, parts.metrics.swept),
     )
 

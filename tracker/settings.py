@@ -27,7 +27,7 @@ FilePath = Annotated[Path, PlainValidator(values.path)]
 OptionalFile = Annotated[Path | None, PlainValidator(values.optional(values.path))]
 
 MAY_HOLD_SECRETS: Final = ("database_url", "smtp_next_hop")
-SECRETS: Final = ("oidc_client_secret",)
+SECRETS: Final = ("oidc_client_secret", "webhook_secret")
 PATHS: Final = ("key_file", "journal", "blocked_hosts", "smtp_certificate", "smtp_private_key")
 
 
@@ -117,6 +117,24 @@ class Settings(BaseSettings):
         default=None,
         repr=False,
         description="What it proves itself to the provider with; better in a file (TRACKER_OIDC_CLIENT_SECRET_FILE).",
+    )
+    webhook_url: Annotated[str | None, PlainValidator(values.optional(values.webhook_url))] = Field(
+        default=None,
+        repr=False,
+        description="Which system is told of opens and clicks of people whose notice has the feature `webhook`: its "
+        "URL, https. It is told of withdrawals too. Needs webhook_secret and webhook_source.",
+    )
+    webhook_secret: Annotated[str | None, PlainValidator(values.optional(values.webhook_secret))] = Field(
+        default=None,
+        repr=False,
+        description="What webhooks are signed with, whsec_ and base64; better in a file (TRACKER_WEBHOOK_SECRET_FILE).",
+    )
+    webhook_source: OptionalText = Field(
+        default=None, description="The API key whose references name people in webhooks: that of the same system."
+    )
+    webhook_private: Annotated[bool, PlainValidator(values.flag)] = Field(
+        default=False,
+        description="Whether webhook_url may lead to an address of a private network or of this machine.",
     )
     trusted_proxies: Networks = Field(
         default=(), description="Reverse proxies whose X-Forwarded-For is believed: addresses or networks."
@@ -245,6 +263,11 @@ class Settings(BaseSettings):
                     raise ValueError(f"{name}: required with smtp_listen")
         if (self.oidc_issuer is None) != (self.oidc_client_id is None):
             raise ValueError("oidc_issuer, oidc_client_id: one is nothing without the other")
+        webhook = (self.webhook_url, self.webhook_secret, self.webhook_source)
+        if None in webhook and any(webhook):
+            raise ValueError("webhook_url, webhook_secret, webhook_source: one is nothing without the others")
+        if self.webhook_url is not None and self.webhook_url.startswith("http:") and not self.webhook_private:
+            raise ValueError("webhook_url: without https only with webhook_private, on a loopback host")
         if (self.smtp_certificate is None) != (self.smtp_private_key is None):
             raise ValueError("smtp_certificate, smtp_private_key: one is of no use without the other")
         if self.smtps_listen is not None and (self.smtp_certificate is None or self.smtp_listen is None):

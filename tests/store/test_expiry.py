@@ -40,6 +40,7 @@ from tracker.store.schema import (
     folded_links,
     mailings,
     metadata,
+    outbox,
     recovery_codes,
     sessions,
     spent,
@@ -113,6 +114,7 @@ async def fill(world: World) -> None:
             (folded, {"message": OFFER, "purpose": Purpose.OPEN, "since_hour": 1, **counts, "measured": 1}),
             (folded_links, {"message": OFFER, "number": 1, "by_people": 1, "by_machines": 0}),
             (folded_copies, {"message": OFFER, "count": 1, "measured": 1, "by_people": 1, "by_machines": 0}),
+            (outbox, {**opened(sent)._asdict(), "due": 0, "tries": 0}),
             (totals, {"id": 1, "month": TODAY, "sent": 10, "tracked": 10}),
         ):
             await book._connection.execute(insert(table).values(values))
@@ -134,6 +136,7 @@ async def test_the_sweep_tells_what_it_deleted(world: World) -> None:
     await fill(world)
     deleted = await world.store.sweep(on(91), at(91), PROOF)
     assert {table: count for table, count in deleted.items() if count} == {
+        "outbox": 1,
         "events": 2,
         "tracked": 2,
         "deliveries": 1,

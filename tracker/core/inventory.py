@@ -100,7 +100,11 @@ CATEGORIES: Final = (
         "Opens and clicks: of which message, which link, in which hour, "
         "and whether it looked like a person or a program.",
         "for %(retention)s after the message was sent, or until consent is withdrawn",
-        {"events": "last_day delivery purpose link hour agent", "messages": "engaged_hour"},
+        {
+            "events": "last_day delivery purpose link hour agent",
+            "messages": "engaged_hour",
+            "outbox": "last_day delivery purpose link hour agent due tries",
+        },
     ),
     Category(
         "calls",

@@ -12,12 +12,13 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import FromClause, Integer, LargeBinary, Select, bindparam, func, select
+from sqlalchemy import FromClause, Integer, LargeBinary, Select, Text, and_, bindparam, exists, func, literal, select
 
 from tracker.model import Day, Event
 from tracker.store.bursts import Struck, mark_bursts_at_once, nothing_struck, struck_of
 from tracker.store.compiled import compiled
-from tracker.store.schema import events, grants, is_live, tracked
+from tracker.store.outbox import due, is_to_be_told
+from tracker.store.schema import events, grants, is_live, outbox, tracked
 from tracker.store.sqlite import SqliteDatabase, in_transaction
 from tracker.store.upsert import upsert
 
@@ -25,12 +26,16 @@ _ID_SIZE: Final = 16
 
 
 async def record_events(
-    database: SqliteDatabase, items: Sequence[tuple[Event, Day]], struck: Struck = nothing_struck
+    database: SqliteDatabase,
+    items: Sequence[tuple[Event, Day]],
+    struck: Struck = nothing_struck,
+    told_to: str | None = None,
 ) -> list[bool]:
     """Write events in one transaction, each with the day it came in; whether each found a live grant to hang on.
 
     One that is there already is accepted and changes nothing. Where STRUCK knows of a burst, what people seem to have
-    done becomes a program's. Raises StoreUnavailable.
+    done becomes a program's. What is new and may be told to TOLD_TO, who gave references for people, is put into the
+    outbox with it. Raises StoreUnavailable.
     """
     rows = list({event for event, _ in items})
     values = {
@@ -38,7 +43,7 @@ async def record_events(
         "ids": b"".join([row.delivery for row in rows]),
         "today": max(day for _, day in items),
     }
-    found = await database.write_at_once(partial(_write, rows, values, struck))
+    found = await database.write_at_once(partial(_write, rows, values, struck, told_to))
     if found is None:
         return [True] * len(items)
     accepted = {rows[key] for key in json.loads(found)}
@@ -46,16 +51,23 @@ async def record_events(
 
 
 def _write(
-    rows: Sequence[Event], values: Mapping[str, Any], struck: Struck, connection: sqlite3.Connection
+    rows: Sequence[Event],
+    values: Mapping[str, Any],
+    struck: Struck,
+    told_to: str | None,
+    connection: sqlite3.Connection,
 ) -> str | None:
     """Insert ROWS, all different; which of them found a live grant, as a JSON array, or None for all.
 
     Of bursts it is enough to ask now: this process has the turn to write, so whoever sees one later writes later.
     """
     bursts = struck_of(rows, struck)
-    if not bursts:
+    if not bursts and told_to is None:
         return _insert(len(rows), values, connection)
     with in_transaction(connection):
+        if told_to is not None:  # first, as long as it can be seen which are new
+            tell, always = _TELL
+            connection.execute(tell, {**always, **values, "told_to": told_to})
         found = _insert(len(rows), values, connection)
         mark_bursts_at_once(connection, bursts)
     return found
@@ -108,6 +120,30 @@ _INSERT: Final = compiled(
                 *(_field(_GIVEN, number).label(name) for number, name in enumerate(_COLUMNS[3:], 2)),
             ],
             _GIVEN,
+        ),
+    )
+    .on_conflict_do_nothing()
+)
+_TELL: Final = compiled(
+    upsert(outbox)
+    .from_select(
+        [*_COLUMNS, "due", "tries"],
+        _open(
+            [
+                tracked.c.last_day,
+                tracked.c.delivery,
+                tracked.c.purpose,
+                *(_field(_GIVEN, number).label(name) for number, name in enumerate(_COLUMNS[3:], 2)),
+                due(_field(_GIVEN, 3)),
+                literal(0),
+            ],
+            _GIVEN,
+        ).where(
+            is_to_be_told(bindparam("told_to", type_=Text), bindparam("today", type_=Integer)),
+            ~exists().where(
+                and_(*(events.c[name] == tracked.c[name] for name in _COLUMNS[:3])),
+                and_(*(events.c[name] == _field(_GIVEN, number) for number, name in enumerate(_COLUMNS[3:], 2))),
+            ),
         ),
     )
     .on_conflict_do_nothing()

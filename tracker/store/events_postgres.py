@@ -38,18 +38,43 @@ _WRITE: Final = """
         SELECT DISTINCT last_day, delivery, purpose, link, hour, agent FROM found
         ORDER BY last_day, delivery, purpose, link, hour, agent  -- so that two groups never wait for each other
         ON CONFLICT DO NOTHING
-    )
+        RETURNING last_day, delivery, purpose, link, hour, agent
+    ){telling}
     SELECT number FROM found
 """
+_TELLING: Final = """, told AS (
+        INSERT INTO outbox (last_day, delivery, purpose, link, hour, agent, due, tries)
+        SELECT written.*, (hour + CASE WHEN covers.live THEN 0 ELSE 1 END) * 3600::bigint, 0
+        FROM written
+        JOIN tracked USING (last_day, delivery, purpose)
+        JOIN grants USING (recipient, purpose)
+        JOIN LATERAL (
+            SELECT bool_or(position('"live"' IN features) > 0) AS live,
+                   bool_or(position('"webhook"' IN features) > 0) AS webhook
+            FROM notices WHERE version = notice_version
+        ) AS covers ON covers.webhook
+        WHERE EXISTS (
+            SELECT FROM external_ids
+            WHERE external_ids.recipient = tracked.recipient AND source = $8::text
+              AND external_ids.last_day >= $7::integer
+        )
+        ON CONFLICT DO NOTHING
+    )"""
+_WRITE_ALONE: Final = _WRITE.format(telling="")
+_WRITE_AND_TELL: Final = _WRITE.format(telling=_TELLING)
 
 
 async def record_events(
-    database: Database, items: Sequence[tuple[Event, Day]], struck: Struck = nothing_struck
+    database: Database,
+    items: Sequence[tuple[Event, Day]],
+    struck: Struck = nothing_struck,
+    told_to: str | None = None,
 ) -> list[bool]:
     """Write events in one transaction, each with the day it came in; whether each found a live grant to hang on.
 
     One that is there already is accepted and changes nothing. Where STRUCK knows of a burst, what people seem to have
-    done becomes a program's. Raises StoreUnavailable.
+    done becomes a program's. What is new and may be told to TOLD_TO, who gave references for people, is put into the
+    outbox with it. Raises StoreUnavailable.
     """
     found = [event for event, _ in items]
     columns = (
@@ -61,8 +86,9 @@ async def record_events(
         [int(event.agent) for event in found],
         max(day for _, day in items),
     )
+    statement, values = (_WRITE_ALONE, columns) if told_to is None else (_WRITE_AND_TELL, (*columns, told_to))
     async with database.write(alone=False) as connection:
-        accepted = set((await connection.exec_driver_sql(_WRITE, columns)).scalars())
+        accepted = set((await connection.exec_driver_sql(statement, values)).scalars())
         known = struck_of(found, struck)
         await mark_bursts(connection, known)
     # Who marked a burst meanwhile did not see these rows before their commit.

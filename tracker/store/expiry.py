@@ -36,6 +36,7 @@ from tracker.store.schema import (
     ledger_ends,
     mailings,
     messages,
+    outbox,
     pending,
     recipients,
     sessions,
@@ -51,8 +52,8 @@ from tracker.store.unneeded import forget_unneeded
 GRANTS: Final = 100
 """The most grants that one transaction ends: each takes its events along, and some write to the ledger."""
 BY_DAY: Final = (
-    *COPIES, messages, pending, suppressions, external_ids, erased_ids, calls, mailings, spent, audit, untouched,
-    ledger_contents, ledger_ends, sessions, accounts, swept,
+    outbox, *COPIES, messages, pending, suppressions, external_ids, erased_ids, calls, mailings, spent, audit,
+    untouched, ledger_contents, ledger_ends, sessions, accounts, swept,
 )  # fmt: skip
 """Tables that a last day alone decides about, children first."""
 
@@ -66,9 +67,10 @@ async def sweep(
     deleted before stays so.
     """
     deleted = await end_grants(database, ledger_key, today, now, proof_days=proof_days, minimum_group=minimum_group)
+    deleted += await _delete(database, outbox, today, minimum_group)  # a day whose events are told is not dropped
     deleted += await delete_past(database, today, hour_of(now), minimum_group)
     for table in BY_DAY:
-        if table not in COPIES:
+        if table not in (outbox, *COPIES):
             deleted += await _delete(database, table, today, minimum_group)
     await _drop_small(database, minimum_group)
     names = [table.name for table in (grants, *BY_DAY, recipients)]

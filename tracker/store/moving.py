@@ -22,7 +22,7 @@ from tracker.store.examination import examine
 from tracker.store.ledger import head
 from tracker.store.partitions import PARTITIONED, ensure_days
 from tracker.store.postgres import PostgresDatabase
-from tracker.store.schema import HEAD, metadata
+from tracker.store.schema import HEAD, metadata, outbox
 from tracker.store.sqlite import SqliteDatabase
 
 CHUNK: Final = 5_000
@@ -31,6 +31,8 @@ PATIENCE: Final = 60.0
 """Seconds for which whoever writes the file is waited for."""
 ONE_BY_ONE: Final = ("ledger", "ledger_contents", "ledger_ends")
 """The tables whose triggers want entries as they happened; they rest while the past is copied."""
+OF_COPIES: Final = (*PARTITIONED, outbox)
+"""The tables of which what is past its day is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ async def move(
                         progress.copied(len(rows))
                 await _go_on_counting(new)
                 entries, digest = await _compare(old, new, counts, ledger_key, today)
-            left_out = sum([await _count(old, table) - counts[table.name] for table in PARTITIONED])
+            left_out = sum([await _count(old, table) - counts[table.name] for table in OF_COPIES])
         return Moved(counts, left_out, entries, digest)
     finally:
         await target.close()
@@ -113,7 +115,7 @@ async def _resting(connection: AsyncConnection) -> AsyncIterator[None]:
 
 
 def _kept(table: Table, today: Day | None) -> str:
-    return f" WHERE last_day >= {today:d}" if today is not None and table in PARTITIONED else ""
+    return f" WHERE last_day >= {today:d}" if today is not None and table in OF_COPIES else ""
 
 
 async def _count(connection: AsyncConnection, table: Table, today: Day | None = None) -> int:

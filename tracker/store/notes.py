@@ -18,6 +18,8 @@ COMPATIBLE_FROM: Final = "compatible from"
 """The oldest schema whose release may work on the one that is there."""
 BACKUP: Final = "backup"
 """The folder of the last backup."""
+TOLD_UNTIL: Final = "webhooks told until"
+"""The last entry of the ledger that webhooks need not tell of any more."""
 
 PING: Final = "ping"
 """Changes whenever somebody asks whether the database can be written."""

@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-from tracker.model import Day, Purpose
+from tracker.model import Day, Feature, Purpose
 
 HEAD: Final = "0004"
 """The migration that this release works with."""
@@ -310,6 +310,27 @@ engaged_unsure = _table(
     _column("asked"),  # how often: whoever looks notices that more has gone meanwhile
     PrimaryKeyConstraint("message"),
 )
+outbox = _table(
+    # Events that are to be told to another system; `due` is in seconds since 1970.
+    "outbox",
+    _column("last_day"),
+    _column("delivery", LargeBinary),
+    _purpose(),
+    _column("link", Number),
+    _column("hour"),
+    _column("agent"),
+    _column("due", Number),
+    _column("tries"),
+    PrimaryKeyConstraint("last_day", "delivery", "purpose", "link", "hour", "agent"),
+    ForeignKeyConstraint(  # looked at when the transaction ends: on SQLite the event comes after what is told of it
+        ["last_day", "delivery", "purpose", "link", "hour", "agent"],
+        [f"events.{name}" for name in ("last_day", "delivery", "purpose", "link", "hour", "agent")],
+        ondelete="CASCADE",
+        deferrable=True,
+        initially="DEFERRED",
+    ),
+    Index("outbox_by_due", "due"),
+)
 untouched = _table(
     "untouched",
     _column("owner", LargeBinary),
@@ -500,3 +521,8 @@ def superseded(today: Day | ColumnElement[int]) -> Select[tuple[str]]:
 def is_live(today: Day | ColumnElement[int]) -> ColumnElement[bool]:
     """Whether a row of `grants` permits anything on TODAY: its day has not passed, its notice was not superseded."""
     return and_(grants.c.last_day >= today, grants.c.notice_version.not_in(superseded(today)))
+
+
+def covering(feature: Feature) -> Select[tuple[str]]:
+    """The versions of notices that cover FEATURE."""
+    return select(notices.c.version).where(notices.c.features.contains(f'"{feature.value}"'))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tracker.core.calendar import day_of, later
 from tracker.core.held import Held
 from tracker.core.oversight import AuditLine, ConsentState
+from tracker.core.webhook import WaitingWebhook
 from tracker.model import (
     ApiKey,
     Coverage,
@@ -59,6 +60,7 @@ from tracker.store import (
     migrate,
     notes,
     notices,
+    outbox,
     oversight,
     people,
     proofs,
@@ -131,6 +133,7 @@ class Store:
         minimum_group: int = 10,
         capacity: int = CAPACITY,
         pause: float = PAUSE,
+        told_to: str | None = None,
     ) -> None:
         self._database = database
         self._ledger_key = ledger_key
@@ -155,9 +158,9 @@ class Store:
         # Without the turn: a message of many links is written in several transactions, and hits come in between.
         self._registrations = Group(self._unless_held(partial(deliveries.register_copies, database)))
         write_events = (
-            partial(record_events, database, struck=self._is_struck)
+            partial(record_events, database, struck=self._is_struck, told_to=told_to)
             if isinstance(database, SqliteDatabase)
-            else partial(record_on_postgres, database, struck=self._is_struck)
+            else partial(record_on_postgres, database, struck=self._is_struck, told_to=told_to)
         )
         self._events = PatientGroup(self._unless_held(write_events), capacity, pause, database.turn)
         self._untouched = Tally(database, worker, retention_days)
@@ -189,6 +192,7 @@ class Store:
         busy_seconds: float = BUSY_SECONDS,
         capacity: int = CAPACITY,
         pause: float = PAUSE,
+        told_to: str | None = None,
     ) -> Self:
         """Open the database that URL names.
 
@@ -196,7 +200,7 @@ class Store:
         with FINGERPRINT by the keys that came since. RETENTION_DAYS is how long counts of untouched copies stay;
         MINIMUM_GROUP how many people a message needs so that what expires goes on counting; a statement waits
         BUSY_SECONDS for another process; up to CAPACITY events wait for a store that is away, tried again every PAUSE
-        seconds.
+        seconds. TOLD_TO: the API key by whose references webhooks name people; None: there are no webhooks.
         Raises SchemaBehind, WrongKey, BadSetting, StoreUnavailable.
         """
         database = database_of(url, busy_seconds)
@@ -215,6 +219,7 @@ class Store:
             minimum_group=minimum_group,
             capacity=capacity,
             pause=pause,
+            told_to=told_to,
         )
         store.was_rekeyed = rekeyed
         return store
@@ -407,6 +412,34 @@ class Store:
         """What became after ENTRY of people for whom SOURCE has a reference, in its own references."""
         async with self._database.read() as connection:
             return await changes_after(connection, source, entry, today, limit)
+
+    async def take_webhooks(
+        self, source: str, now: datetime, until: datetime, count: int
+    ) -> tuple[WaitingWebhook, ...]:
+        """Up to COUNT events to be told to SOURCE that are due NOW; nobody else gets them before UNTIL."""
+        seconds = int(now.timestamp())
+        async with self._database.read() as connection:  # most of the time nothing is, and nobody is kept waiting
+            if not await outbox.is_due(connection, seconds):
+                return ()
+        async with self._database.write(alone=False) as connection:
+            return await outbox.take(connection, source, day_of(now), seconds, int(until.timestamp()), count)
+
+    async def settle_webhooks(self, told: Collection[Event], put_off: Mapping[Event, datetime]) -> None:
+        """Those of TOLD need not be told again; each that is PUT_OFF is due again at its time."""
+        async with self._database.write(alone=False) as connection:
+            await outbox.forget(connection, told)
+            await outbox.put_off(connection, {event: int(at.timestamp()) for event, at in put_off.items()})
+
+    async def consents_told_until(self) -> int | None:
+        """The last entry of the ledger that webhooks told of, or need not tell of; None when none ever did."""
+        async with self._database.read() as connection:
+            value = await notes.read(connection, notes.TOLD_UNTIL)
+            return None if value is None else int.from_bytes(value, "big")
+
+    async def note_consents_told(self, entry: int) -> None:
+        """Note that webhooks need not tell of ENTRY and those before it."""
+        async with self._database.write() as connection:
+            await notes.write(connection, notes.TOLD_UNTIL, entry.to_bytes(8, "big"))
 
     async def ledger_digest(self, entry: int) -> bytes | None:
         """The digest of the ledger's ENTRY; None when there is none such."""

@@ -1,4 +1,4 @@
-"""Makes the tables of the people who sign in and of what they do: accounts, sessions; and of what was deleted."""
+"""Makes the tables of the people who sign in and of what they see: accounts, sessions, figures; and of webhooks."""
 
 from __future__ import annotations
 
@@ -68,6 +68,7 @@ def upgrade() -> None:
     for table in ("accounts", "sessions", "swept"):
         op.create_index(f"{table}_by_last_day", table, ["last_day"])
     _figures()
+    _webhooks()
 
 
 def _figures() -> None:
@@ -93,6 +94,30 @@ def _figures() -> None:
         *(_column(name, null=True) for name in ("sent", "measurable", "open_base", "opened", "click_base", "clicked")),
         sa.PrimaryKeyConstraint("day"),
     )
+
+
+def _webhooks() -> None:
+    of_event = ["last_day", "delivery", "purpose", "link", "hour", "agent"]
+    _table(
+        "outbox",
+        _column("last_day"),
+        _column("delivery", sa.LargeBinary),
+        _column("purpose", sa.Text, sa.CheckConstraint("purpose IN ('o', 'c', 'p')")),
+        _column("link", _NUMBER),
+        _column("hour"),
+        _column("agent"),
+        _column("due", _NUMBER),
+        _column("tries"),
+        sa.PrimaryKeyConstraint(*of_event),
+        sa.ForeignKeyConstraint(
+            of_event,
+            [f"events.{name}" for name in of_event],
+            ondelete="CASCADE",
+            deferrable=True,
+            initially="DEFERRED",
+        ),
+    )
+    op.create_index("outbox_by_due", "outbox", ["due"])
 
 
 def _table(name: str, *parts: Any, rowid: bool = False) -> None:
