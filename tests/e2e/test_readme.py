@@ -18,7 +18,8 @@ from tests.harness import free_port
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
 NAMES = (
-    "agents", "consent", "dashboard", "outages", "people", "postgres", "processes", "receipts", "restore", "smtp",
+    "agents", "capacity", "consent", "dashboard", "outages", "people", "postgres", "processes", "receipts", "restore",
+    "smtp", "webhooks",
 )  # fmt: skip
 GUIDES = [ROOT / "deploy" / f"{name}.md" for name in NAMES]
 SHELL = re.compile(r"```sh\n(.*?)```", re.DOTALL)
