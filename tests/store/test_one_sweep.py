@@ -18,7 +18,7 @@ PROOF = 1095
 async def test_a_second_sweep_waits_for_the_first(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     running, most, may_end = 0, 0, asyncio.Event()
 
-    async def slow(*_: object) -> dict[str, int]:
+    async def slow(*_: object, **__: object) -> dict[str, int]:
         nonlocal running, most
         running += 1
         most = max(most, running)
@@ -29,6 +29,7 @@ async def test_a_second_sweep_waits_for_the_first(world: World, monkeypatch: pyt
     monkeypatch.setattr(expiry, "sweep", slow)
     sweeps = [asyncio.create_task(world.store.sweep(on(1), at(1), PROOF)) for _ in range(3)]
     while not running:
+        assert not any(each.done() for each in sweeps)
         await asyncio.sleep(0)
     may_end.set()
     await asyncio.gather(*sweeps)
