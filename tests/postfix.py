@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,8 +93,9 @@ def postfix(folder: Path, tracker: int, onward: int, back: int) -> Iterator[Post
     for name in ("etc", "queue", "data", "log"):
         (folder / name).mkdir(parents=True)
     shutil.chown(folder / "data", "postfix")
-    for parent in (folder, *folder.parents[:3]):
-        if parent != Path("/tmp") and parent.owner() == "root":  # its processes are another user's
+    shared = Path(tempfile.gettempdir())
+    for parent in (folder, *folder.parents):
+        if parent.is_relative_to(shared) and parent != shared:  # its processes are another user's
             parent.chmod(parent.stat().st_mode | 0o055)
     (folder / "etc" / "main.cf").write_text(MAIN.format(folder=folder, onward=onward))
     (folder / "etc" / "master.cf").write_text(MASTER.format(entry=entry, back=back, tracker=tracker))

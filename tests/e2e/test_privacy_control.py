@@ -19,7 +19,7 @@ def events(tracker: Installation) -> int:
 
 
 def seen(reply: Reply) -> tuple[int, bytes, list[tuple[str, str]]]:
-    return reply.status, reply.body, [(name, value) for name, value in reply.headers.items() if name != "Date"]
+    return reply.status, reply.body, sorted((name, value) for name, value in reply.headers.items() if name != "Date")
 
 
 def test_the_signal_suppresses_recording_and_changes_no_answer(fresh: Installation) -> None:

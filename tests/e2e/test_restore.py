@@ -47,7 +47,7 @@ def test_a_withdrawal_that_only_the_journal_has_survives_sigkill(fresh: Installa
         copy = tracker.rewrite(OFFER, ANNA)
         with locked(tracker):
             assert tracker.public("POST", f"{stop(copy)}/withdraw").status == 200
-            assert "withdrawal waits" in trouble(tracker)
+            assert "withdrawal may wait" in trouble(tracker)
             tracker.stop(signal.SIGKILL)
         tracker.start()
         assert tracker.api("GET", "/health/ready").status == 200

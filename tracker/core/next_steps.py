@@ -47,6 +47,7 @@ STEPS = {
     Reason.TOO_LARGE: Step.OPERATOR,
     Reason.STORE_UNAVAILABLE: Step.OPERATOR,
     Reason.ERROR: Step.OPERATOR,
+    Reason.OBSERVED: Step.OPERATOR,
 }
 """By the reason for which a copy left untouched."""
 CAME_SIGNED = frozenset({Reason.SIGNED, Reason.DKIM_SIGNED})
