@@ -190,7 +190,7 @@ async def test_each_row_is_looked_for_by_its_key_however_little_the_planner_know
     events = ([on(90)], [b"d" * 16], ["o"], [0], [1], [3], TODAY)
     copies = ([on(90)], [b"d" * 16], [1], ["o"], TODAY)
     async with world.store._database.write(alone=False) as connection:
-        for statement, values in ((events_postgres._WRITE, events), (deliveries._TRACKED_AT_ONCE, copies)):
+        for statement, values in ((events_postgres._WRITE_ALONE, events), (deliveries._TRACKED_AT_ONCE, copies)):
             plan = "\n".join((await connection.exec_driver_sql(f"EXPLAIN {statement}", values)).scalars())
             for table, key in (("tracked", "purpose"), ("deliveries", "id"), ("grants", "purpose")):
                 assert f"Seq Scan on {table}" not in plan
