@@ -9,23 +9,20 @@ import asyncio
 import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pyotp
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser
 
-from tests.browser.test_axe import axe, broken, picture
+from tests.browser.staff import SAID, Visitor
+from tests.browser.test_axe import axe
 from tests.browser.test_rights_pages import go_to
-from tests.browser.tour import Stop
 from tests.doors.dashboard_world import FAST, PASSWORD
 from tests.e2e.mail import OFFER, link, pixel
 from tests.harness import Installation
 from tracker.config import load
 from tracker.dashboard import accounts
-from tracker.doors.languages import Languages
 from tracker.doors.pages import templates_folder
 from tracker.flows.passwords import Passwords
 from tracker.model import Language, Role
@@ -35,8 +32,6 @@ __all__ = ["axe"]
 pytestmark = pytest.mark.browser
 FIREFOX = {"User_Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"}
 ANNA = "anna@recipients.example"
-FOLDER = templates_folder()
-SAID = Languages(FOLDER / "locale", FOLDER / "dashboard" / "locale")
 
 
 @pytest.fixture(scope="module")
@@ -67,50 +62,26 @@ def with_accounts(installation: Installation, logins: Mapping[str, Role]) -> Non
         thread.submit(lambda: asyncio.run(make())).result()
 
 
-@dataclass
-class Visitor:
-    """Somebody at a browser that runs no scripts."""
-
-    tracker: Installation
-    context: BrowserContext
-    page: Page
-    language: Language
-    axe: str
-    seen: set[str] = field(default_factory=set)
-    faults: list[Any] = field(default_factory=list)
-
-    def open(self, path: str) -> None:
-        self.page.goto(f"{self.tracker.dashboard_url}{path}")
-
-    def press(self, selector: str) -> None:
-        with self.page.expect_navigation():
-            self.page.click(selector)
+class StaffVisitor(Visitor):
+    """Each language has accounts of its own."""
 
     def look(self, template: str, name: str, heading: str) -> None:
-        """The page of TEMPLATE is open; axe-core finds nothing, and pictures are taken when they are wanted."""
-        self.seen.add(template)
-        assert self.page.locator("html").get_attribute("lang") == self.language
-        assert self.page.inner_text("h1").rstrip(".") == SAID.text(self.language, heading).rstrip(".")
-        self.faults += [(name, *one) for one in broken(self.page)]
-        picture(self.page, Stop(template, f"staff-{name}"), self.language)
+        assert self.page.inner_text("h1").rstrip(".") == self.said(heading).rstrip(".")
+        self.examine(template, name)
 
     def login(self, name: str) -> str:
         return f"{name}-{self.language}@werkstatt-nord.example"
 
     def sign_in(self, name: str, password: str = PASSWORD) -> None:
-        self.open("/sign-in")
-        self.page.fill("#login", self.login(name))
-        self.page.fill("#password", password)
-        self.press("main button")
+        self.sign_in_as(self.login(name), password)
 
 
 @pytest.fixture(params=[Language.DE, Language.EN])
-def visitor(request: pytest.FixtureRequest, browser: Browser, tracker: Installation, axe: str) -> Iterator[Visitor]:
-    # axe-core comes by the debugging protocol, which needs scripts on; the pages' own policy allows them none.
-    context = browser.new_context(locale=request.param.value)
-    context.add_init_script(axe)
-    yield Visitor(tracker, context, context.new_page(), request.param, axe)
-    context.close()
+def visitor(
+    request: pytest.FixtureRequest, browser: Browser, tracker: Installation, axe: str
+) -> Iterator[StaffVisitor]:
+    with StaffVisitor.at(browser, tracker, request.param, axe) as somebody:
+        yield somebody
 
 
 def code(secret: str, used: str = "") -> str:
@@ -119,7 +90,7 @@ def code(secret: str, used: str = "") -> str:
     return next(shown for shown in (totp.at(now), totp.at(now + timedelta(seconds=30))) if shown != used)
 
 
-def test_the_privacy_officer_from_the_first_sign_in_to_an_erasure(visitor: Visitor) -> None:
+def test_the_privacy_officer_from_the_first_sign_in_to_an_erasure(visitor: StaffVisitor) -> None:
     page = visitor.page
     tracker, anna = visitor.tracker, f"{visitor.language}-{ANNA}"
     visitor.open("/requests")
@@ -191,12 +162,12 @@ def test_the_privacy_officer_from_the_first_sign_in_to_an_erasure(visitor: Visit
     visitor.open("/nothing")
     visitor.look("error.html", "error", "There is nothing here.")
     assert visitor.faults == []
-    templates = {file.name for file in (FOLDER / "dashboard").glob("*.html")}
+    templates = {file.name for file in (templates_folder() / "dashboard").glob("*.html")}
     only_reps = {"password.html", "remove-second-factor.html"}
     assert templates - visitor.seen == {"base.html", "parts.html"} | only_reps, "each page is looked at"
 
 
-def test_a_rep_by_keyboard_alone(visitor: Visitor) -> None:
+def test_a_rep_by_keyboard_alone(visitor: StaffVisitor) -> None:
     """Password, second factor and sessions of one's own account, without a mouse."""
     page = visitor.page
     page.set_viewport_size({"width": 320, "height": 640})
@@ -241,10 +212,10 @@ def test_a_rep_by_keyboard_alone(visitor: Visitor) -> None:
     assert visitor.faults == []
 
 
-def test_my_other_browser_is_signed_out_from_this_one(visitor: Visitor, browser: Browser) -> None:
+def test_my_other_browser_is_signed_out_from_this_one(visitor: StaffVisitor, browser: Browser) -> None:
     visitor.sign_in("rep1")
     other = browser.new_context(java_script_enabled=False)
-    second = Visitor(visitor.tracker, other, other.new_page(), visitor.language, "")
+    second = StaffVisitor(visitor.tracker, other, other.new_page(), visitor.language, "")
     second.sign_in("rep1")
     visitor.open("/account")
     visitor.look("account.html", "account-sessions", "Your account")
@@ -257,7 +228,7 @@ def test_my_other_browser_is_signed_out_from_this_one(visitor: Visitor, browser:
     other.close()
 
 
-def test_the_language_is_chosen_on_the_page_and_kept_with_the_account(visitor: Visitor) -> None:
+def test_the_language_is_chosen_on_the_page_and_kept_with_the_account(visitor: StaffVisitor) -> None:
     page = visitor.page
     other = Language.EN if visitor.language is Language.DE else Language.DE
     visitor.open("/account?x=1")
@@ -272,7 +243,7 @@ def test_the_language_is_chosen_on_the_page_and_kept_with_the_account(visitor: V
     assert page.locator("html").get_attribute("lang") == other
 
 
-def test_no_script_runs_and_nothing_comes_from_elsewhere(visitor: Visitor) -> None:
+def test_no_script_runs_and_nothing_comes_from_elsewhere(visitor: StaffVisitor) -> None:
     asked = []
     visitor.page.on("request", lambda request: asked.append(request.url))
     visitor.sign_in("rep2")
@@ -281,7 +252,7 @@ def test_no_script_runs_and_nothing_comes_from_elsewhere(visitor: Visitor) -> No
     assert visitor.page.locator("script, link, img, iframe").count() == 0
 
 
-def test_another_sites_form_does_nothing_in_chromium(visitor: Visitor) -> None:
+def test_another_sites_form_does_nothing_in_chromium(visitor: StaffVisitor) -> None:
     """The cookie does not come along with it, and the browser says where it is from."""
     visitor.sign_in("rep3")
     page = visitor.context.new_page()

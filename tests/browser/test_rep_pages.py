@@ -7,23 +7,21 @@ import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pyotp
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser
 
-from tests.browser.test_axe import axe, broken, picture
-from tests.browser.tour import FIREFOX, Stop
+from tests.browser.staff import Visitor
+from tests.browser.test_axe import axe
+from tests.browser.tour import FIREFOX
 from tests.doors.dashboard_world import FAST, PASSWORD
 from tests.e2e.mail import OFFER, link, message, pixel
 from tests.harness import Installation
 from tracker.config import load
 from tracker.core.calendar import day_of, hour_of
 from tracker.dashboard import accounts
-from tracker.doors.languages import Languages
 from tracker.doors.pages import templates_folder
 from tracker.flows.passwords import Passwords
 from tracker.model import Language, Role
@@ -31,8 +29,6 @@ from tracker.parts import built, utc_now
 
 __all__ = ["axe"]
 pytestmark = pytest.mark.browser
-FOLDER = templates_folder()
-SAID = Languages(FOLDER / "locale", FOLDER / "dashboard" / "locale")
 ROLES = {"rita": Role.REP, "nora": Role.REP, "mark": Role.MANAGER}
 """Nora has sent nothing."""
 LABEL = "Angebot 2026-118: die Fenster im Erdgeschoss und das Vordach, wie besprochen"
@@ -116,52 +112,24 @@ def _over_days(path: Path) -> None:
         plain.commit()
 
 
-@dataclass
-class Visitor:
-    """Somebody at a browser that runs no scripts."""
-
-    tracker: Installation
-    context: BrowserContext
-    page: Page
-    language: Language
-    seen: set[str] = field(default_factory=set)
-    faults: list[Any] = field(default_factory=list)
-
-    def open(self, path: str) -> None:
-        self.page.goto(f"{self.tracker.dashboard_url}{path}")
-
-    def press(self, selector: str) -> None:
-        with self.page.expect_navigation():
-            self.page.click(selector)
+class RepVisitor(Visitor):
+    """One of ROLES."""
 
     def look(self, template: str, name: str, heading: str) -> None:
-        """The page of TEMPLATE is open; axe-core finds nothing, and pictures are taken when they are wanted."""
-        self.seen.add(template)
-        assert self.page.locator("html").get_attribute("lang") == self.language
         assert self.page.inner_text("h1") == self.said(heading)
-        self.faults += [(name, *one) for one in broken(self.page)]
-        picture(self.page, Stop(template, f"staff-{name}"), self.language)
-
-    def said(self, english: str) -> str:
-        return SAID.text(self.language, english)
+        self.examine(template, name)
 
     def sign_in(self, name: str) -> None:
-        self.open("/sign-in")
-        self.page.fill("#login", f"{name}@nord.example")
-        self.page.fill("#password", PASSWORD)
-        self.press("main button")
+        self.sign_in_as(f"{name}@nord.example")
 
 
 @pytest.fixture(params=[Language.DE, Language.EN])
-def visitor(request: pytest.FixtureRequest, browser: Browser, tracker: Installation, axe: str) -> Iterator[Visitor]:
-    # axe-core comes by the debugging protocol, which needs scripts on; the pages' own policy allows them none.
-    context = browser.new_context(locale=request.param.value)
-    context.add_init_script(axe)
-    yield Visitor(tracker, context, context.new_page(), request.param)
-    context.close()
+def visitor(request: pytest.FixtureRequest, browser: Browser, tracker: Installation, axe: str) -> Iterator[RepVisitor]:
+    with RepVisitor.at(browser, tracker, request.param, axe) as somebody:
+        yield somebody
 
 
-def test_a_rep_looks_at_everything(visitor: Visitor) -> None:
+def test_a_rep_looks_at_everything(visitor: RepVisitor) -> None:
     page = visitor.page
     visitor.sign_in("rita")
     assert page.url.endswith("/feed")
@@ -208,7 +176,7 @@ def test_a_rep_looks_at_everything(visitor: Visitor) -> None:
     assert visitor.faults == []
 
 
-def test_a_rep_who_has_sent_nothing_is_told_what_to_do(visitor: Visitor) -> None:
+def test_a_rep_who_has_sent_nothing_is_told_what_to_do(visitor: RepVisitor) -> None:
     visitor.sign_in("nora")
     visitor.look("feed.html", "feed-empty", "Messages")
     for path, name, heading in (("/campaigns", "campaigns-empty", "Campaigns"), ("/coverage", "coverage-empty",
@@ -218,7 +186,7 @@ def test_a_rep_who_has_sent_nothing_is_told_what_to_do(visitor: Visitor) -> None
     assert visitor.faults == []
 
 
-def test_a_manager_sees_totals(visitor: Visitor) -> None:
+def test_a_manager_sees_totals(visitor: RepVisitor) -> None:
     page = visitor.page
     visitor.sign_in("mark")
     if page.url.partition("?")[0].endswith("/second-factor"):
@@ -242,11 +210,11 @@ MARKS: dict[Path, str] = {}
 def test_every_page_is_looked_at() -> None:
     source = Path(__file__).read_text()
     for folder in ("rep", "team"):
-        for file in (FOLDER / "dashboard" / folder).glob("*.html"):
+        for file in (templates_folder() / "dashboard" / folder).glob("*.html"):
             assert file.name == "words.html" or f'"{file.name}"' in source or f'"/{file.stem}"' in source
 
 
-def test_a_rep_by_keyboard_alone_in_a_narrow_window(visitor: Visitor) -> None:
+def test_a_rep_by_keyboard_alone_in_a_narrow_window(visitor: RepVisitor) -> None:
     page = visitor.page
     page.set_viewport_size({"width": 320, "height": 640})
     visitor.sign_in("rita")
