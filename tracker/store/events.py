@@ -108,17 +108,17 @@ def _field(given: FromClause, number: int) -> Any:
 
 _GIVEN: Final = func.json_each(bindparam("rows")).table_valued("key", "value", name="given")
 _COLUMNS: Final = ("last_day", "delivery", "purpose", "link", "hour", "agent")
+_VALUES: Final = (
+    *(tracked.c[name] for name in _COLUMNS[:3]),
+    *(_field(_GIVEN, number).label(name) for number, name in enumerate(_COLUMNS[3:], 2)),
+)
+"""A row of `events`: what it hangs on as it is stored there, the rest as it was given."""
 _INSERT: Final = compiled(
     upsert(events)
     .from_select(
         _COLUMNS,
         _open(
-            [
-                tracked.c.last_day,
-                tracked.c.delivery,
-                tracked.c.purpose,
-                *(_field(_GIVEN, number).label(name) for number, name in enumerate(_COLUMNS[3:], 2)),
-            ],
+            _VALUES,
             _GIVEN,
         ),
     )
@@ -129,14 +129,7 @@ _TELL: Final = compiled(
     .from_select(
         [*_COLUMNS, "due", "tries"],
         _open(
-            [
-                tracked.c.last_day,
-                tracked.c.delivery,
-                tracked.c.purpose,
-                *(_field(_GIVEN, number).label(name) for number, name in enumerate(_COLUMNS[3:], 2)),
-                due(_field(_GIVEN, 3)),
-                literal(0),
-            ],
+            [*_VALUES, due(_field(_GIVEN, 3)), literal(0)],
             _GIVEN,
         ).where(
             is_to_be_told(bindparam("told_to", type_=Text), bindparam("today", type_=Integer)),

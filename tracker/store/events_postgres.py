@@ -37,12 +37,13 @@ _WRITE: Final = """
         INSERT INTO events (last_day, delivery, purpose, link, hour, agent)
         SELECT DISTINCT last_day, delivery, purpose, link, hour, agent FROM found
         ORDER BY last_day, delivery, purpose, link, hour, agent  -- so that two groups never wait for each other
-        ON CONFLICT DO NOTHING
-        RETURNING last_day, delivery, purpose, link, hour, agent
-    ){telling}
+        ON CONFLICT DO NOTHING{telling}
+    )
     SELECT number FROM found
 """
-_TELLING: Final = """, told AS (
+_TELLING: Final = """
+        RETURNING last_day, delivery, purpose, link, hour, agent
+    ), told AS (
         INSERT INTO outbox (last_day, delivery, purpose, link, hour, agent, due, tries)
         SELECT written.*, (hour + CASE WHEN covers.live THEN 0 ELSE 1 END) * 3600::bigint, 0
         FROM written
@@ -58,8 +59,7 @@ _TELLING: Final = """, told AS (
             WHERE external_ids.recipient = tracked.recipient AND source = $8::text
               AND external_ids.last_day >= $7::integer
         )
-        ON CONFLICT DO NOTHING
-    )"""
+        ON CONFLICT DO NOTHING"""
 _WRITE_ALONE: Final = _WRITE.format(telling="")
 _WRITE_AND_TELL: Final = _WRITE.format(telling=_TELLING)
 

@@ -98,7 +98,7 @@ class SqliteDatabase(Database):
 
     async def _at_once(self, engine: AsyncEngine, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
         async with self._steady(), engine.connect() as connection:
-            driver: Any = (await connection.get_raw_connection()).driver_connection
+            driver = await _driver(connection)
             answer: Answer = await driver._execute(work, driver._conn)
             return answer
 
@@ -130,7 +130,7 @@ class SqliteDatabase(Database):
         self.file.is_looked_at()
         with translated(sqlite3.Error):
             async with self._readers.connect() as connection:
-                driver: Any = (await connection.get_raw_connection()).driver_connection
+                driver = await _driver(connection)
                 found = await driver.execute_fetchall("PRAGMA quick_check(1)")
         if found == [("ok",)]:
             self.file.is_whole()
@@ -171,7 +171,7 @@ class SqliteDatabase(Database):
         Raises StoreUnavailable, also when a reader of another program kept the log from being emptied.
         """
         async with self._steady(), self._lock.turn(), self._writer.connect() as connection:
-            driver: Any = (await connection.get_raw_connection()).driver_connection
+            driver = await _driver(connection)
             await driver.execute_fetchall("VACUUM")
             ((busy, _, _),) = await driver.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
         if busy:
@@ -186,7 +186,7 @@ class SqliteDatabase(Database):
         path = folder / self.path.name
         make_private_file(path)
         async with self._steady(), self._writer.connect() as connection:  # a reader may not; others are not held up
-            driver: Any = (await connection.get_raw_connection()).driver_connection
+            driver = await _driver(connection)
             await driver.execute_fetchall("VACUUM INTO ?", (str(path),))
         return path
 
@@ -244,6 +244,11 @@ def _engine(
     event.listen(engine.sync_engine, "checkout", about_to_use)
     event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
+
+
+async def _driver(connection: AsyncConnection) -> Any:
+    """The connection of the driver itself, past SQLAlchemy's transactions."""
+    return (await connection.get_raw_connection()).driver_connection
 
 
 def _prepare_reader(connection: Any) -> None:
