@@ -85,6 +85,7 @@ from tracker.store.group import CAPACITY, PAUSE, Group, PatientGroup
 from tracker.store.mailings import MailLimit
 from tracker.store.octets import all_octets
 from tracker.store.partitions import AHEAD, ensure_partitions
+from tracker.store.registrations_sqlite import Registrar
 from tracker.store.reported import Ended, end_reported
 from tracker.store.restore import RestoreBook
 from tracker.store.sqlite import SqliteDatabase
@@ -156,7 +157,12 @@ class Store:
         self._grants = Group(self._unless_held(read_grants))
         self._keys = Group(partial(keys.read_keys, database))
         # Without the turn: a message of many links is written in several transactions, and hits come in between.
-        self._registrations = Group(self._unless_held(partial(deliveries.register_copies, database)))
+        register_copies = (
+            Registrar(database)
+            if isinstance(database, SqliteDatabase)
+            else partial(deliveries.register_copies, database)
+        )
+        self._registrations = Group(self._unless_held(register_copies))
         write_events = (
             partial(record_events, database, struck=self._is_struck, told_to=told_to)
             if isinstance(database, SqliteDatabase)
