@@ -82,7 +82,10 @@ async def test_the_share_of_copies_that_could_be_measured_is_shown_with_the_reas
     await staff.parts.sender.rewrite(envelope(ANNA), mail(Content_Type="multipart/signed"), staff.now)
     page = (await officer.get("/consents")).text
     assert "1 of 5 copies of messages, 20%" in page
-    assert [row[:2] for row in cells(page) if row[-1].startswith(("no consent", "came signed"))] == [["3", "60%"], ["1", "20%"]]
+    assert [row[:2] for row in cells(page) if row[-1].startswith(("no consent", "came signed"))] == [
+        ["3", "60%"],
+        ["1", "20%"],
+    ]
 
 
 async def test_every_reason_for_which_copies_left_untouched_has_words(staff: World, officer: Browser) -> None:
