@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tracker.core.calendar import day_of, later
 from tracker.core.held import Held
 from tracker.core.oversight import AuditLine, ConsentState
-from tracker.core.webhook import WaitingWebhook
+from tracker.core.webhook import Backlog, WaitingWebhook
 from tracker.model import (
     ApiKey,
     Coverage,
@@ -435,6 +435,11 @@ class Store:
         async with self._database.write(alone=False) as connection:
             await outbox.forget(connection, told)
             await outbox.put_off(connection, {event: int(at.timestamp()) for event, at in put_off.items()})
+
+    async def webhook_backlog(self, today: Day) -> Backlog:
+        """The events that wait on TODAY to be told."""
+        async with self._database.read() as connection:
+            return await outbox.backlog(connection, today)
 
     async def consents_told_until(self) -> int | None:
         """The last entry of the ledger that webhooks told of, or need not tell of; None when none ever did."""
