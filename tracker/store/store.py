@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tracker.core.calendar import day_of, later
 from tracker.core.held import Held
 from tracker.core.oversight import AuditLine, ConsentState
-from tracker.core.webhook import WaitingWebhook
+from tracker.core.webhook import Backlog, WaitingWebhook
 from tracker.model import (
     ApiKey,
     Coverage,
@@ -83,6 +83,7 @@ from tracker.store.expiring import Expiring, expiring
 from tracker.store.figures import Owners
 from tracker.store.group import CAPACITY, PAUSE, Group, PatientGroup
 from tracker.store.mailings import MailLimit
+from tracker.store.measured import Running
 from tracker.store.octets import all_octets
 from tracker.store.partitions import AHEAD, ensure_partitions
 from tracker.store.registrations_sqlite import Registrar
@@ -436,6 +437,11 @@ class Store:
             await outbox.forget(connection, told)
             await outbox.put_off(connection, {event: int(at.timestamp()) for event, at in put_off.items()})
 
+    async def webhook_backlog(self, today: Day) -> Backlog:
+        """The events that wait on TODAY to be told."""
+        async with self._database.read() as connection:
+            return await outbox.backlog(connection, today)
+
     async def consents_told_until(self) -> int | None:
         """The last entry of the ledger that webhooks told of, or need not tell of; None when none ever did."""
         async with self._database.read() as connection:
@@ -543,35 +549,39 @@ class Store:
 
     # --- figures -----------------------------------------------------------------------------------
 
-    async def messages(self, query: MessageQuery, today: Day) -> tuple[tuple[MessageFigures, ...], str | None]:
+    async def messages(
+        self, query: MessageQuery, today: Day, running: Running = None
+    ) -> tuple[tuple[MessageFigures, ...], str | None]:
         """The messages that QUERY asks for, and where the next page begins.
 
-        Raises InvalidField for a cursor that no page gave.
+        Raises InvalidField for a cursor that no page gave. RUNNING, here and below: the hour that is not over, of which
+        nothing is told of people whose notice does not let anybody watch; None: everything is told.
         """
         await self._untouched.settle()
         async with self._database.read() as connection:
-            return await figures.message_page(connection, query, today, self._minimum_group)
+            return await figures.message_page(connection, query, today, self._minimum_group, running)
 
     async def message(
-        self, key: MessageKey, owners: Owners, today: Day, source: str | None = None
+        self, key: MessageKey, owners: Owners, today: Day, source: str | None = None, running: Running = None
     ) -> MessageFigures | None:
         """The message KEY; None when it is unknown or none of OWNERS'. References are those that SOURCE gave."""
         await self._untouched.settle()
         async with self._database.read() as connection:
-            return await figures.one_message(connection, key, owners, source, today, self._minimum_group)
+            return await figures.one_message(connection, key, owners, source, today, self._minimum_group, running)
 
-    async def timeline(self, key: MessageKey, today: Day) -> tuple[Moment, ...]:
+    async def timeline(self, key: MessageKey, today: Day, running: Running = None) -> tuple[Moment, ...]:
         """When people and machines touched the message KEY."""
         async with self._database.read() as connection:
-            return await timeline.timeline(connection, key, today)
+            return await timeline.timeline(connection, key, today, running)
 
-    async def person(self, pseudonym: Pseudonym, owners: Owners, today: Day) -> PersonFigures:
+    async def person(self, pseudonym: Pseudonym, owners: Owners, today: Day, running: Running = None) -> PersonFigures:
         """What the person did with messages of OWNERS; empty for somebody unknown."""
         async with self._database.read() as connection:
-            return await people.one_person(connection, await recipient_of(connection, pseudonym), owners, today)
+            recipient = await recipient_of(connection, pseudonym)
+            return await people.one_person(connection, recipient, owners, today, running)
 
     async def person_by_reference(
-        self, source: str | None, reference: str, owners: Owners, today: Day
+        self, source: str | None, reference: str, owners: Owners, today: Day, running: Running = None
     ) -> PersonFigures | None:
         """The same for the person whom SOURCE calls REFERENCE; None when it never gave that one.
 
@@ -579,7 +589,9 @@ class Store:
         """
         async with self._database.read() as connection:
             recipient = await people.person_of_reference(connection, source, reference, today)
-            return None if recipient is None else await people.one_person(connection, recipient, owners, today)
+            if recipient is None:
+                return None
+            return await people.one_person(connection, recipient, owners, today, running)
 
     async def person_called(self, source: str | None, reference: str, today: Day) -> Pseudonym | None:
         """The person whom SOURCE (None: whichever system) calls REFERENCE; None when nobody is known by it."""
