@@ -42,6 +42,8 @@ class Sink:
     connections: int = 0
     before_answer: Callable[[str], object] | None = None
     """Is told each command before it is answered; `DATA x@y` when a message has come."""
+    after_taking: Callable[[Taken], object] | None = None
+    """Is told each message that was taken, before that is answered."""
     hold: asyncio.Event | None = None
     """While it is not set, no message is answered."""
 
@@ -81,6 +83,8 @@ class Sink:
                         await self.hold.wait()
                     if answer.startswith("2"):
                         self.taken.append(copy)
+                        if self.after_taking is not None:
+                            self.after_taking(copy)
                     if answer == "cut":
                         return
                     say(answer)

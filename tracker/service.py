@@ -30,6 +30,7 @@ from tracker.doors.server import Malformed, listen, plain
 from tracker.doors.session_page import SessionPage
 from tracker.flows.surveys import KEPT
 from tracker.flows.sweep import Job, jobs
+from tracker.flows.webhooks import Webhooks
 from tracker.limits import FEW, connections, raise_open_files
 from tracker.listeners import Sockets, bound, close
 from tracker.logs import report_loop_error
@@ -209,8 +210,20 @@ def once(parts: Parts) -> Iterable[Job]:
         Job("make partitions a week ahead", make_room, timedelta(days=1)),
         Job("look at the oldest event", look_at_oldest, timedelta(minutes=1)),
         Job("look for rows past their day", look_for_overdue, timedelta(minutes=5)),
-        *(() if parts.webhooks is None else (Job("send webhooks", parts.webhooks.send, timedelta(seconds=1)),)),
+        *(() if parts.webhooks is None else telling(parts, parts.webhooks)),
         *jobs(parts.store, parts.settings.proof_days, parts.metrics.swept),
+    )
+
+
+def telling(parts: Parts, webhooks: Webhooks) -> Iterable[Job]:
+    """The background work of WEBHOOKS."""
+
+    async def look_at_backlog(now: datetime) -> None:
+        parts.metrics.webhooks(await parts.store.webhook_backlog(day_of(now)), now)
+
+    return (
+        Job("send webhooks", webhooks.send, timedelta(seconds=1)),
+        Job("look at webhooks that wait", look_at_backlog, timedelta(seconds=15)),
     )
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import smtplib
 import ssl
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.certificate import Certificate
 from tests.e2e.mail import message
 from tests.harness import Installation, free_port
 from tests.mailserver import MailServer, mail_server
@@ -63,17 +63,12 @@ def test_mixed_consent_through_a_real_process_and_nothing_in_its_log(proxy: Inst
 
 
 def test_tls_and_a_login_on_the_real_event_loop(proxy: Installation, hop: MailServer, tmp_path: Path) -> None:
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout",
-         tmp_path / "key", "-out", tmp_path / "chain", "-days", "2", "-subj", "/CN=127.0.0.1",
-         "-addext", "subjectAltName=IP:127.0.0.1"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    trust = ssl.create_default_context(cafile=str(tmp_path / "chain"))
+    certificate = Certificate.made(tmp_path)
+    trust = ssl.create_default_context(cafile=str(certificate.chain))
     proxy.environment |= {
         "TRACKER_SMTPS_LISTEN": f"127.0.0.1:{free_port()}",
-        "TRACKER_SMTP_CERTIFICATE": str(tmp_path / "chain"),
-        "TRACKER_SMTP_PRIVATE_KEY": str(tmp_path / "key"),
+        "TRACKER_SMTP_CERTIFICATE": str(certificate.chain),
+        "TRACKER_SMTP_PRIVATE_KEY": str(certificate.key),
         "TRACKER_SMTP_NETWORKS": "192.0.2.0/24",
     }
     with proxy:

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tracker.core.calendar import day_of, later
 from tracker.core.held import Held
 from tracker.core.oversight import AuditLine, ConsentState
-from tracker.core.webhook import WaitingWebhook
+from tracker.core.webhook import Backlog, WaitingWebhook
 from tracker.model import (
     ApiKey,
     Coverage,
@@ -88,6 +88,7 @@ from tracker.store.mailings import MailLimit
 from tracker.store.measured import Running
 from tracker.store.octets import all_octets
 from tracker.store.partitions import AHEAD, ensure_partitions
+from tracker.store.registrations_sqlite import Registrar
 from tracker.store.reported import Ended, end_reported
 from tracker.store.restore import RestoreBook
 from tracker.store.sqlite import SqliteDatabase
@@ -160,7 +161,12 @@ class Store:
         self._grants = Group(self._unless_held(read_grants))
         self._keys = Group(partial(keys.read_keys, database))
         # Without the turn: a message of many links is written in several transactions, and hits come in between.
-        self._registrations = Group(self._unless_held(partial(deliveries.register_copies, database)))
+        register_copies = (
+            Registrar(database)
+            if isinstance(database, SqliteDatabase)
+            else partial(deliveries.register_copies, database)
+        )
+        self._registrations = Group(self._unless_held(register_copies))
         write_events = (
             partial(record_events, database, struck=self._is_struck, told_to=told_to)
             if isinstance(database, SqliteDatabase)
@@ -433,6 +439,11 @@ class Store:
         async with self._database.write(alone=False) as connection:
             await outbox.forget(connection, told)
             await outbox.put_off(connection, {event: int(at.timestamp()) for event, at in put_off.items()})
+
+    async def webhook_backlog(self, today: Day) -> Backlog:
+        """The events that wait on TODAY to be told."""
+        async with self._database.read() as connection:
+            return await outbox.backlog(connection, today)
 
     async def consents_told_until(self) -> int | None:
         """The last entry of the ledger that webhooks told of, or need not tell of; None when none ever did."""
