@@ -36,8 +36,9 @@ log = logging.getLogger(__name__)
 
 MARKED_DAYS: Final = 7
 """For which a copy that was taken is not sent again when the client tries again; mail servers try for five."""
-PATIENCE: Final = 4.2
-"""Seconds for one copy to be made; then it, and those after it, go as they came."""
+PATIENCE: Final = 20.0
+"""Seconds for one copy to be made; then it, and those after it, go as they came. A store that is away says so before;
+a client waits ten minutes, so that a thousand messages that come at once are tracked, one after the other."""
 TAKEN: Final = Reply(250, "2.0.0 Ok")
 SOURCE: Final = "smtp"
 
