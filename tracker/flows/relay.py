@@ -19,7 +19,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from time import perf_counter
 from typing import Final, Protocol
@@ -39,7 +39,10 @@ MARKED_DAYS: Final = 7
 PATIENCE: Final = 20.0
 """Seconds for one copy to be made; then it, and those after it, go as they came. A store that is away says so before;
 a client waits ten minutes, so that a thousand messages that come at once are tracked, one after the other."""
+ENOUGH: Final = timedelta(minutes=4)
+"""After which the client is asked to try again with the copies that are left; it waits ten minutes for an answer."""
 TAKEN: Final = Reply(250, "2.0.0 Ok")
+LATER: Final = Reply(451, "4.4.7 The next hop took some copies and takes long; please try again for the others")
 SOURCE: Final = "smtp"
 
 
@@ -107,6 +110,8 @@ class Transaction:
         self.recipients: list[Path] = []
         """Those that the next hop takes mail for."""
         self.sender: Path | None = None
+        self.asked = 0
+        """How many recipients the client named, those included that the next hop refused."""
         self._hop = hop
         self._named: list[Path] = []
         """The recipients that the next hop has been told since the last MAIL."""
@@ -120,6 +125,7 @@ class Transaction:
 
     async def rcpt(self, recipient: Path) -> Reply:
         """Add RECIPIENT, if the next hop takes mail for it."""
+        self.asked += 1
         reply = await self._hop.rcpt(recipient)
         if reply.is_yes:
             self.recipients.append(recipient)
@@ -177,7 +183,8 @@ class Relay:
     async def _delivered(self, transaction: Transaction, incoming: Incoming, taken: list[bytes]) -> Reply:
         """The answer; TAKEN becomes the marks of copies that the next hop has by now."""
         untouched: dict[bytes, list[Path]] = {}
-        several = len(transaction.recipients) > 1
+        several = transaction.asked > 1  # of whom the next hop may take others than when the client tried before
+        began = self._clock()
         reply = TAKEN
         async with aclosing(self._copies(transaction.recipients, incoming)) as copies:
             async for recipient, copy in copies:
@@ -188,6 +195,8 @@ class Relay:
                 if mark is not None and await self._was_taken(mark):
                     taken.append(mark)
                     continue
+                if taken and self._clock() - began > ENOUGH:
+                    return LATER
                 reply = await transaction.send([recipient], [incoming.received, copy.message])
                 if reply.is_yes:
                     if mark is not None:
@@ -199,6 +208,8 @@ class Relay:
                 else:
                     return reply
         for message, recipients in untouched.items():
+            if taken and self._clock() - began > ENOUGH:
+                return LATER
             reply = await transaction.send(recipients, [incoming.received, message])
             if not reply.is_yes:
                 return reply
