@@ -21,7 +21,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from hashlib import blake2b
 from time import perf_counter
@@ -39,9 +39,13 @@ log = logging.getLogger(__name__)
 
 MARKED_DAYS: Final = 7
 """For which a copy that was taken is not sent again when the client tries again; mail servers try for five."""
-PATIENCE: Final = 4.2
-"""Seconds for one copy to be made; then it, and those after it, go as they came."""
+PATIENCE: Final = 20.0
+"""Seconds for what is decided about a message; then it goes as it came. A store that is away says so before; a client
+waits ten minutes, so that a thousand messages that come at once are tracked, one after the other."""
+ENOUGH: Final = timedelta(minutes=4)
+"""After which the client is asked to try again with the copies that are left; it waits ten minutes for an answer."""
 TAKEN: Final = Reply(250, "2.0.0 Ok")
+LATER: Final = Reply(451, "4.4.7 The next hop took some copies and takes long; please try again for the others")
 SOURCE: Final = "smtp"
 _ENHANCED: Final = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3} ")
 
@@ -123,6 +127,8 @@ class Transaction:
         self.recipients: list[Path] = []
         """Those that the next hop takes mail for."""
         self.sender: Path | None = None
+        self.asked = 0
+        """How many recipients the client named, those included that the next hop refused."""
         self._hop = hop
         self._named: list[Path] = []
         """The recipients that the next hop has been told since the last MAIL."""
@@ -136,6 +142,7 @@ class Transaction:
 
     async def rcpt(self, recipient: Path) -> Reply:
         """Add RECIPIENT, if the next hop takes mail for it."""
+        self.asked += 1
         reply = await self._hop.rcpt(recipient)
         if reply.is_yes:
             self.recipients.append(recipient)
@@ -192,7 +199,8 @@ class Relay:
 
     async def _delivered(self, transaction: Transaction, incoming: Incoming, taken: list[bytes]) -> Reply:
         """The answer; TAKEN becomes the marks of what the next hop has by now."""
-        steps = deque(await self._steps(transaction.recipients, incoming))
+        began = self._clock()
+        steps = deque(await self._steps(transaction, incoming))
         late: list[Path] = []
         """Those whose tracked copy was refused for good."""
         served = 0
@@ -202,6 +210,8 @@ class Relay:
             if step.mark is not None and await self._was_taken(step.mark):
                 taken.append(step.mark)
                 served += len(step.recipients)
+            elif taken and self._clock() - began > ENOUGH:
+                return LATER
             else:
                 reply = await transaction.send(step.recipients, [incoming.received, step.message()])
                 if reply.is_yes:
@@ -223,18 +233,18 @@ class Relay:
                 late = []
         return reply
 
-    async def _steps(self, recipients: Sequence[Path], incoming: Incoming) -> list[_Step]:
+    async def _steps(self, transaction: Transaction, incoming: Incoming) -> list[_Step]:
         """What is to be sent to whom, one after the other."""
         untouched: dict[bytes, list[Path]] = {}
         tracked: list[_Step] = []
-        for recipient, decided, seconds in await self._fates(recipients, incoming):
+        for recipient, decided, seconds in await self._fates(transaction.recipients, incoming):
             made = partial(self._written, decided, seconds)
             if decided.delivery is None:
                 untouched.setdefault(made(), []).append(recipient)
             else:
                 tracked.append(_Step([recipient], made, decided.delivery, _taken(decided.mark)))
         groups = [_Step(people, partial(bytes, message)) for message, people in untouched.items()]
-        if len(groups) + len(tracked) < 2:
+        if transaction.asked < 2:  # of several the next hop may take others than when the client tried before
             return groups or [replace(step, mark=None) for step in tracked]
         marks = [step.mark for step in tracked if step.mark is not None]
         if not marks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from tests.doors.smtp.conftest import ANNA, BERT, CARA, Proxy, mail
 from tests.flows.conftest import locked
 from tests.flows.test_send import tokens_in
+from tracker.doors.next_hop import NextHop
+from tracker.flows.relay import ENOUGH
 from tracker.model import Reason
 
 LATER, NEVER = "451 4.7.1 later, please", "550 5.7.1 no, thanks"
@@ -189,12 +192,69 @@ async def test_a_next_hop_that_goes_away_before_its_answer_is_tried_again(proxy:
     assert (await proxy.send(mail(), ANNA))[0] == 250
 
 
-async def test_a_connection_that_was_kept_and_has_gone_is_replaced(proxy: Proxy) -> None:
+async def test_a_connection_that_was_kept_and_has_had_its_day_is_replaced(proxy: Proxy) -> None:
+    """Mail servers say 421 to one that was idle, or that has had so many messages."""
     await proxy.send(mail(), ANNA)
     proxy.sink.answers["MAIL"] = "421 4.4.2 idle for too long"
-    proxy.sink.before_answer = lambda command: proxy.sink.answers.pop("MAIL", None) if command[:4] == "DATA" else None
-    code, _ = await proxy.send(mail(), ANNA)
-    assert code == 451
+
+    def be_well(_: str) -> None:
+        if proxy.sink.connections > 1:
+            proxy.sink.answers.clear()
+
+    proxy.sink.before_answer = be_well
+    assert (await proxy.send(mail(), BERT))[0] == 250
+    assert proxy.sink.connections == 2
+    assert sent_to(proxy) == [(ANNA,), (BERT,)]
+
+
+async def test_a_next_hop_that_has_no_time_even_for_a_new_connection_is_tried_again_later(proxy: Proxy) -> None:
+    proxy.sink.answers["MAIL"] = "421 4.3.2 shutting down"
+    assert await proxy.send(mail(), ANNA) == (451, "4.3.2 shutting down")
+
+
+@pytest.mark.parametrize("fault", ["greeting", "login"])
+async def test_a_next_hop_that_refuses_us_does_not_refuse_the_mail(proxy: Proxy, fault: str) -> None:
+    """A password that was changed there must not send all mail back to its authors."""
+    if fault == "greeting":
+        proxy.sink.greeting = "554 5.7.1 you are on our list"
+    else:
+        proxy.hops._next_hop = NextHop("127.0.0.1", proxy.sink.port, tls=False, user="app", password="old")
+        proxy.sink.extensions = ("AUTH PLAIN",)
+        proxy.sink.answers["AUTH"] = "535 5.7.8 who are you?"
+    code, text = await proxy.send(mail(), ANNA)
+    assert (code, text[:6]) == (451, "4.7.1 " if fault == "greeting" else "4.7.8 ")
+
+
+async def test_who_had_it_does_not_get_it_again_when_the_others_are_refused_by_then(proxy: Proxy) -> None:
+    await proxy.flows.grant(ANNA)
+    proxy.sink.answers[f"DATA {BERT}"] = LATER
+    assert (await proxy.send(mail(), ANNA, BERT))[0] == 451
+    proxy.sink.answers[f"RCPT TO:<{BERT}"] = "452 4.2.2 mailbox full"
+    async with proxy.client() as client:
+        refused, _ = await client.sendmail("a@b.example", [ANNA, BERT], mail())
+    assert list(refused) == [BERT]
+    assert sent_to(proxy) == [(ANNA,)]
+
+
+async def test_a_next_hop_that_takes_long_for_each_copy_is_given_the_rest_when_the_client_tries_again(
+    proxy: Proxy,
+) -> None:
+    """The client would give up waiting, and everybody would have the message once more with each of its attempts."""
+    for one in (ANNA, BERT):
+        await proxy.flows.grant(one)
+
+    def take_long(command: str) -> None:
+        if command.startswith("DATA"):
+            proxy.clock.now += ENOUGH + timedelta(seconds=1)
+
+    proxy.sink.before_answer = take_long
+    expected = [(ANNA,), (BERT,), (CARA,)]
+    for attempt in (1, 2):
+        code, text = await proxy.send(mail(), ANNA, BERT, CARA)
+        assert (code, text[:6]) == (451, "4.4.7 ")
+        assert sent_to(proxy) == expected[:attempt]
+    assert (await proxy.send(mail(), ANNA, BERT, CARA))[0] == 250
+    assert sent_to(proxy) == expected
 
 
 async def test_a_next_hop_that_is_away_is_told_and_mail_flows_again(proxy: Proxy) -> None:
