@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.certificate import Certificate
-from tests.e2e.hop import Hop, hop
+from tests.e2e.hop import Hop
 from tests.e2e.mail import message
 from tests.harness import PATIENCE, Installation, free_port
 from tests.sink import Taken
@@ -80,7 +80,7 @@ class Desk:
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     folder: Path = tmp_path_factory.mktemp("desk")
     certificate = Certificate.made(folder)
-    with hop() as next_hop:
+    with Hop() as next_hop:
         installation = Installation.copied(
             folder / "tracker",
             TRACKER_SMTP_LISTEN=f"127.0.0.1:{free_port()}",
@@ -105,7 +105,7 @@ def is_tracked(taken: Taken) -> bool:
 def test_who_agreed_gets_a_tracked_copy_and_who_did_not_the_octets_that_came(desk: Desk) -> None:
     said = desk.swaks(to=f"{ANNA},{BERT}")
     assert said.status == 0
-    tracked, untouched = said.taken
+    untouched, tracked = said.taken
     assert (tracked.recipients, is_tracked(tracked)) == ((ANNA,), True)
     assert (untouched.recipients, untouched.below_received) == ((BERT,), OFFER)
 
