@@ -167,30 +167,32 @@ class QuietHandler(RequestHandler):
 
     def _receive(self, data: bytes) -> None:
         """Parse DATA; a request that the lane takes never wakes the task, and one that it knows is not parsed."""
-        lane, waiter, unparsed = self._lane, self._waiter, self._unparsed
+        lane, waiter = self._lane, self._waiter
         if lane is None or waiter is None or waiter.done() or self.writing_paused or self._is_leaving():
-            self._unparsed = False
-            super().data_received(data)
+            self._is_parsed_alone(data)
             return
         self._waiter = None
-        if unparsed:
+        if self._unparsed:
             self._asleep = waiter
             if lane.take_again(data, self._peer(), self._reply):
                 self._request_count += 1
                 self._head = 0
                 return
             self._asleep = None
-        self._unparsed = False
         try:
-            super().data_received(data)
+            alone = self._is_parsed_alone(data)
         finally:
             self._waiter = waiter
-        if not self._messages:
-            return
-        alone = len(self._messages) == 1 and self._messages[0][1] is EMPTY_PAYLOAD
-        self._unparsed = unparsed and alone and data.startswith(b"GET ") and data.find(_END) == len(data) - len(_END)
-        if not (alone and self._is_taken(lane, data if self._unparsed else b"", waiter)):
+        if self._messages and not (len(self._messages) == 1 and self._is_taken(lane, data if alone else b"", waiter)):
             waiter.set_result(None)
+
+    def _is_parsed_alone(self, data: bytes) -> bool:
+        """Parse DATA; whether it was one GET request without a body and nothing else, so that the next begins anew."""
+        unparsed, waiting, self._unparsed = self._unparsed, len(self._messages), False
+        super().data_received(data)
+        if unparsed and len(self._messages) == waiting + 1 and self._messages[-1][1] is EMPTY_PAYLOAD:
+            self._unparsed = data.startswith(b"GET ") and data.find(_END) == len(data) - len(_END)
+        return self._unparsed
 
     def _is_leaving(self) -> bool:
         """Whether the next answer is to end the connection; the lane does not know how to say so."""
@@ -198,7 +200,7 @@ class QuietHandler(RequestHandler):
 
     def _is_taken(self, lane: Lane, octets: bytes, waiter: asyncio.Future[None]) -> bool:
         request, payload = self._messages[0]
-        if not isinstance(request, RawRequestMessage) or request.upgrade:
+        if payload is not EMPTY_PAYLOAD or not isinstance(request, RawRequestMessage) or request.upgrade:
             return False
         self._messages.clear()
         self._asleep, self._waiter = waiter, None
