@@ -4,11 +4,15 @@ set -eu
 axe=4.14.1
 into=.venv/axe
 oidc=9.13.3
+nodemailer=10.6.1
 missing=""
 command -v chromium >/dev/null 2>&1 || missing="chromium"
 command -v npm >/dev/null 2>&1 || missing="$missing npm"
 command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
 command -v postfix >/dev/null 2>&1 || [ -x /usr/sbin/postfix ] || missing="$missing postfix"
+command -v opendkim >/dev/null 2>&1 || [ -x /usr/sbin/opendkim ] || missing="$missing opendkim"
+command -v swaks >/dev/null 2>&1 || missing="$missing swaks"
+perl -MNet::SSLeay -e 1 2>/dev/null || missing="$missing libnet-ssleay-perl"  # with which swaks speaks TLS
 if [ -n "$missing" ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
         echo "installing $missing for the tests"
@@ -35,4 +39,12 @@ if command -v npm >/dev/null 2>&1 &&
     npm install --prefix .venv/oidc --no-save --ignore-scripts --no-audit --no-fund --silent \
         --fetch-retries 1 --fetch-timeout 60000 "oidc-provider@$oidc" ||
         echo "oidc-provider could not be fetched; the test that needs it is skipped (with CI=true it fails)" >&2
+fi
+# Nodemailer is what applications in Node.js mail with, for the test of one that submits; never part of a release.
+if command -v npm >/dev/null 2>&1 &&
+    ! grep -qs "\"version\": \"$nodemailer\"" .venv/nodemailer/node_modules/nodemailer/package.json; then
+    echo "fetching nodemailer $nodemailer for the test of an application that mails with it"
+    npm install --prefix .venv/nodemailer --no-save --ignore-scripts --no-audit --no-fund --silent \
+        --fetch-retries 1 --fetch-timeout 60000 "nodemailer@$nodemailer" ||
+        echo "nodemailer could not be fetched; the test that needs it is skipped (with CI=true it fails)" >&2
 fi

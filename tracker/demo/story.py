@@ -249,6 +249,7 @@ async def _installed(folder: Path) -> tuple[Settings, str, str]:
         language=Language.DE,
         now=utc_now(),
         environ={},
+        live=True,  # what its people do shows at once, not when the hour is over
     )
     listen = {
         "TRACKER_PUBLIC_LISTEN": f"127.0.0.1:{public}",

@@ -17,7 +17,9 @@ from tracker.model import Reply
 log = logging.getLogger("tracker.smtp")
 
 SECONDS: Final = 30.0
-"""For the next hop to answer a command."""
+"""For the next hop to be reached and to greet us."""
+SECONDS_FOR_COMMAND: Final = 240.0
+"""For it to answer MAIL or RCPT; a client waits five minutes (RFC 5321, section 4.5.3.2)."""
 SECONDS_FOR_DATA: Final = 300.0
 """For it to take a message; a client waits ten minutes (RFC 5321, section 4.5.3.2.6)."""
 MOST_IDLE: Final = 32
@@ -125,16 +127,15 @@ class HopTransaction:
 
     async def mail(self, sender: Path) -> Reply:
         """Begin; a connection that was kept and has gone since is replaced."""
-        kept = None
         if self._client is None or not self._client.is_connected:
-            kept = self._client = self._hops.take()
+            self._client = self._hops.take()
         reply = AWAY if self._client is None else await self._mail(sender)
-        if reply is AWAY and (kept is not None or self._client is None):
+        if self._client is None or not self._client.is_connected:  # 421 closes it, too
             try:
                 self._client = await self._hops.connect()
             except aiosmtplib.SMTPResponseException as error:
                 log.warning("the next hop refuses us with %d", error.code)
-                return _reply(error.code, error.message)
+                return _for_now(_reply(error.code, error.message))
             except (aiosmtplib.SMTPException, OSError) as error:
                 log.warning("the next hop cannot be reached: %s", type(error).__name__)
                 return AWAY
@@ -151,7 +152,7 @@ class HopTransaction:
         if self._client is None:
             return AWAY
         try:
-            code, text = await self._client.execute_command(b"DATA")
+            code, text = await self._client.execute_command(b"DATA", timeout=SECONDS_FOR_COMMAND)
             if code == 354 and self._client.protocol is not None:
                 # The library's own `data` looks for lone line ends, which are refused at the door, and takes long.
                 self._client.protocol.write(_stuffed(b"".join(parts)))
@@ -202,7 +203,7 @@ class HopTransaction:
         ]
         try:
             code, text = await self._client.execute_command(
-                f"{verb}:<{path.address}>".encode(), *(word.encode() for word in words)
+                f"{verb}:<{path.address}>".encode(), *(word.encode() for word in words), timeout=SECONDS_FOR_COMMAND
             )
         except aiosmtplib.SMTPResponseException as error:
             code, text = error.code, error.message
@@ -231,3 +232,8 @@ def _reply(code: int, text: str) -> Reply:
     if 200 <= code < 600 and code not in (221, 421):
         return Reply(code, text)
     return Reply(451, text) if code == 421 else AWAY
+
+
+def _for_now(reply: Reply) -> Reply:
+    """REPLY to our greeting or login: it is not about the message, which is of use once the operator has mended it."""
+    return Reply(451, reply.text_as("4")) if reply.is_final else reply
