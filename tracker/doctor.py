@@ -20,6 +20,7 @@ from tracker.store.journal import Journal
 from tracker.store.journal_files import SUFFIX, put_aside
 from tracker.store.store import Store
 from tracker.told import told
+from tracker.webhook_findings import webhooks_taken
 
 
 async def examine(settings: Callable[[], Settings], now: datetime) -> tuple[Finding, ...]:
@@ -45,6 +46,7 @@ async def examine(settings: Callable[[], Settings], now: datetime) -> tuple[Find
         found += [await _journal(store, Journal(effective.journal, ring.journal_key))]
         found += [_apart(effective.key_file, await store.backup_folder())]
         found += told(await store.notices(), effective)
+        found += await webhooks_taken(store, effective, now)
         found.append(_signed(await store.outcomes()))
         overdue = {table: rows for table, rows in (await store.overdue(day_of(now))).items() if rows}
         why = "; ".join(

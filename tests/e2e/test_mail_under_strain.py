@@ -160,7 +160,7 @@ def test_a_next_hop_that_takes_its_time_is_waited_for_and_holds_up_nothing_else(
         assert {code for task in sending for code in [await task]} == {250}
 
     def waiting() -> int:
-        return sum(command.startswith(f"DATA {ANNA}") for command in line.next_hop.sink.commands[since:])
+        return sum(command.startswith(f"DATA {BERT}") for command in line.next_hop.sink.commands[since:])
 
     since = len(line.next_hop.sink.commands)
     asyncio.run(all_of_them())

@@ -47,7 +47,7 @@ def test_mixed_consent_through_a_real_process_and_nothing_in_its_log(proxy: Inst
         assert proxy.grant(ANNA).status == 201
         with client(proxy) as smtp:
             assert smtp.sendmail(FROM, [ANNA, BERT], OFFER) == {}
-        tracked, untouched = hop.wait_for(2)
+        untouched, tracked = hop.wait_for(2)
         metrics = proxy.api("GET", "/metrics").body
     assert tracked.recipients == (ANNA,)
     assert b"/c/" in tracked.octets

@@ -106,7 +106,7 @@ def is_tracked(taken: Taken) -> bool:
 def test_who_agreed_gets_a_tracked_copy_and_who_did_not_the_octets_that_came(desk: Desk) -> None:
     said = desk.swaks(to=f"{ANNA},{BERT}")
     assert said.status == 0
-    tracked, untouched = said.taken
+    untouched, tracked = said.taken
     assert (tracked.recipients, is_tracked(tracked)) == ((ANNA,), True)
     assert (untouched.recipients, untouched.below_received) == ((BERT,), OFFER)
 

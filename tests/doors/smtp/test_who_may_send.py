@@ -99,7 +99,7 @@ async def test_control_headers_are_taken_out_and_not_heeded_from_others(proxies:
     proxy = await proxies(control_networks=NOWHERE)
     await proxy.flows.grant(ANNA)
     await proxy.send(mail(head="X-Tracker: off\r\nX-Tracker-Label: a\r\n b\r\n"), ANNA, BERT)
-    tracked, untouched = proxy.sink.taken
+    untouched, tracked = proxy.sink.taken
     assert tokens_in(tracked.octets)
     assert untouched.below_received == mail()
 
