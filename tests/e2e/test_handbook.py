@@ -31,7 +31,8 @@ NOT_RUN = (
     "python3 -m venv /opt/tracker",
     "/opt/tracker/bin/pip install --constraint deploy/constraints.txt .",
     "systemd-sysusers",
-    'certbot certonly --standalone --domain t.example.com --deploy-hook "systemctl reload nginx"',
+    "certbot certonly --webroot --webroot-path /var/www/html --domain t.example.com "
+    '--deploy-hook "systemctl reload nginx"',
 )
 """What needs a real machine on the Internet: package mirrors, a user of its own, a host name of one's own."""
 INSTALL_AGAIN = "/opt/tracker/bin/pip install --upgrade --constraint deploy/constraints.txt ."
@@ -185,7 +186,7 @@ def test_one_machine_from_nothing_to_restores_and_the_next_release(
         (new,) = [one for one in blocks("restore", "new-machine") if "--end-grants" in one]
         with machine(tmp_path / "two", this, hop) as two:
             begin_on_bare_metal(two, one)
-            shutil.copytree(one.root / "var/backups/tracker", two.root / "var/backups/tracker")
+            shutil.copytree(one.root / "var/backups", two.root / "var/backups", dirs_exist_ok=True)
             shutil.copy2(one.root / "var/lib/tracker/tracker.keys", two.root / "media/stick")
             said_there = two.run(new)
             assert "grants ended" in said_there
