@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.certificate import Certificate
-from tests.e2e.hop import Hop, hop
+from tests.e2e.hop import Hop
 from tests.e2e.mail import message
 from tests.harness import PATIENCE, Installation, free_port
 from tests.sink import Taken
@@ -21,6 +21,7 @@ from tests.sink import Taken
 SWAKS = shutil.which("swaks")
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.xdist_group("swaks"),  # one tracker for all of it
     pytest.mark.skipif(SWAKS is None and os.environ.get("CI") != "true", reason="needs swaks (Debian's package)"),
 ]
 ANNA, BERT = "anna@example.org", "bert@example.org"
@@ -80,7 +81,7 @@ class Desk:
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     folder: Path = tmp_path_factory.mktemp("desk")
     certificate = Certificate.made(folder)
-    with hop() as next_hop:
+    with Hop() as next_hop:
         installation = Installation.copied(
             folder / "tracker",
             TRACKER_SMTP_LISTEN=f"127.0.0.1:{free_port()}",
@@ -105,7 +106,7 @@ def is_tracked(taken: Taken) -> bool:
 def test_who_agreed_gets_a_tracked_copy_and_who_did_not_the_octets_that_came(desk: Desk) -> None:
     said = desk.swaks(to=f"{ANNA},{BERT}")
     assert said.status == 0
-    tracked, untouched = said.taken
+    untouched, tracked = said.taken
     assert (tracked.recipients, is_tracked(tracked)) == ((ANNA,), True)
     assert (untouched.recipients, untouched.below_received) == ((BERT,), OFFER)
 
@@ -186,6 +187,13 @@ def test_what_is_too_large_is_refused(desk: Desk) -> None:
     sent = desk.swaks(octets=OFFER + (b"x" * 76 + b"\r\n") * 54_000)
     assert (sent.status, sent.taken) == (26, [])
     assert "552 5.3.4 The message is larger than is taken here" in sent.answers
+
+
+def test_mail_that_is_merely_forwarded_through_is_not_ours_to_track(desk: Desk) -> None:
+    """Whatever the envelope says: who wrote it is of no domain of ours."""
+    octets = OFFER.replace(FROM.encode(), b"somebody@elsewhere.example")
+    (taken,) = desk.swaks(octets=octets).taken
+    assert taken.below_received == octets
 
 
 CONTROLS = (
