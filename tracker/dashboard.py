@@ -44,7 +44,7 @@ class Dashboard:
         passwords = passwords or Passwords()
         self._clock = clock
         self._answered = parts.metrics.answered
-        self.signing_in = SigningIn(parts.store, parts.keys, passwords, secrets.token_bytes)
+        self.signing_in = SigningIn(parts.store, parts.keys, passwords, secrets.token_bytes, parts.tries)
         self._own = OwnAccount(
             parts.store, parts.keys, passwords, self.signing_in, secrets.token_bytes, settings.controller
         )
