@@ -78,11 +78,12 @@ def test_the_server_does_its_work_under_its_restrictions(fresh: Installation) ->
         assert "Seccomp:\t2" in under
         assert "NoNewPrivs:\t1" in under
         try:
+            fresh.until_ready()
             assert fresh.grant("anna@example.org").status == 201
             large = message("<p>" + "<a href='https://shop.example/'>x</a> y" * 5_000 + "</p>")
             for one in (OFFER, large):  # the second is planned in a process of its own
                 copy = fresh.rewrite(one, "anna@example.org")
-                assert copy.headers["Tracker-Outcome"] == "tracked"
+                assert copy.headers["Tracker-Outcome"] == "tracked", copy.headers["Tracker-Reason"]
             path = re.findall(rb'http://127\.0\.0\.1:\d+(/o/[^"]+)', copy.body.replace(b"=\r\n", b""))[0].decode()
             assert fresh.public("GET", path).status == 200
             fresh.process("sweep")

@@ -22,7 +22,10 @@ from tests.e2e.outage import check_log, until
 from tests.harness import Installation, consent, free_port
 from tests.sink import Taken
 
-pytestmark = pytest.mark.e2e
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.xdist_group("mail under strain"),  # one tracker for all of it
+]
 ANNA, BERT, CARA = "anna@example.org", "bert@example.org", "cara@example.org"
 """Anna and Cara agreed, Bert did not."""
 FROM = "jonas@werkstatt-nord.example"
@@ -157,7 +160,7 @@ def test_a_next_hop_that_takes_its_time_is_waited_for_and_holds_up_nothing_else(
         assert {code for task in sending for code in [await task]} == {250}
 
     def waiting() -> int:
-        return sum(command.startswith(f"DATA {ANNA}") for command in line.next_hop.sink.commands[since:])
+        return sum(command.startswith(f"DATA {BERT}") for command in line.next_hop.sink.commands[since:])
 
     since = len(line.next_hop.sink.commands)
     asyncio.run(all_of_them())

@@ -18,10 +18,12 @@ from tests.harness import free_port
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
 NAMES = (
-    "agents", "capacity", "consent", "dashboard", "outages", "people", "postgres", "processes", "receipts", "restore",
-    "smtp", "webhooks",
+    "agents", "capacity", "consent", "dashboard", "outages", "people", "postgres", "processes", "receipts", "smtp",
+    "webhooks",
 )  # fmt: skip
 GUIDES = [ROOT / "deploy" / f"{name}.md" for name in NAMES]
+OF_THE_HANDBOOK = [ROOT / "deploy" / f"{name}.md" for name in ("README", "restore", "upgrade")]
+"""Their commands are run on machines of their own, by tests/e2e/test_handbook.py."""
 SHELL = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 BLOCKS = SHELL.findall(README)
 WAIT = "until curl -s -o /dev/null http://127.0.0.1:8081/health/live; do :; done\n"
@@ -33,9 +35,25 @@ def test_the_two_commands_are_targets_of_the_makefile() -> None:
 
 
 def test_every_guide_is_linked_and_run() -> None:
-    assert sorted(GUIDES) == sorted((ROOT / "deploy").glob("*.md"))
-    text = README + "".join(guide.read_text() for guide in GUIDES)
-    assert all(f"{guide.name})" in text for guide in GUIDES)
+    assert sorted([*GUIDES, *OF_THE_HANDBOOK]) == sorted((ROOT / "deploy").glob("*.md"))
+    handbook = (ROOT / "deploy" / "README.md").read_text()
+    assert all(f"]({guide.name})" in handbook for guide in [*GUIDES, *OF_THE_HANDBOOK] if guide.name != "README.md")
+    assert "](deploy/README.md)" in README
+
+
+def test_every_link_between_the_pages_leads_somewhere() -> None:
+    for page in (ROOT / "README.md", *GUIDES, *OF_THE_HANDBOOK):
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)]*))?\)", page.read_text()):
+            there = page if not target else (page.parent / target)
+            assert there.exists(), f"{page.name}: {target}"
+            if anchor:
+                assert anchor in anchors(there), f"{page.name}: {target}#{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """What one can link to in PAGE: its headings, as GitHub names them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_every_other_command_does_what_it_says(tmp_path: Path) -> None:

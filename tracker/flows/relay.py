@@ -62,11 +62,17 @@ class NextHop(Protocol):
     async def rcpt(self, recipient: Path) -> Reply:
         """Name a recipient."""
 
+    async def begin(self, sender: Path, recipients: Sequence[Path]) -> Sequence[Reply]:
+        """Begin anew with SENDER and RECIPIENTS: the answer to each of them, in order."""
+
     async def data(self, parts: Sequence[bytes]) -> Reply:
-        """Hand over the message that PARTS make; it ends the transaction."""
+        """Hand over the message that PARTS, all of which end with CRLF but the last perhaps, make.
+
+        It ends the transaction.
+        """
 
     async def reset(self) -> Reply:
-        """Begin anew."""
+        """End the transaction; nothing of it is delivered."""
 
 
 class RelayCounter(Protocol):
@@ -160,23 +166,15 @@ class Transaction:
 
     async def _named_anew(self, recipients: Sequence[Path]) -> Reply:
         assert self.sender is not None
-        if self._named:
-            reply = await self._hop.reset()
-            if not reply.is_yes:
-                return reply
-            self._named = []
-        reply = await self._hop.mail(self.sender)
-        for recipient in recipients:
-            if not reply.is_yes:
-                break
-            reply = await self._hop.rcpt(recipient)
-            self._named.append(recipient)
-        if reply.is_yes:
-            return reply
-        await self._hop.reset()
         self._named = []
+        replies = await self._hop.begin(self.sender, recipients)
+        refused = next((reply for reply in replies if not reply.is_yes), None)
+        if refused is None:
+            self._named = list(recipients)
+            return replies[0]
+        await self._hop.reset()
         # It took this recipient a moment ago. When the client tries again it is told which one, if it is one.
-        return Reply(451, reply.text_as("4")) if len(recipients) > 1 else reply
+        return Reply(451, refused.text_as("4")) if len(recipients) > 1 else refused
 
 
 class Relay:

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tracker.core.calendar import hour_of, later
 from tracker.core.ledger import Statement
 from tracker.model import MAIL_PURPOSES, Day, Hour, LedgerEvent, OwnActor, Purpose
+from tracker.store.engaged import hold_messages_of
 from tracker.store.engine import Database
 from tracker.store.folding import drop_small, finish, fold, hold_folding, of_grants, small_pairs
 from tracker.store.ledger import append, ended_with, unsupported
@@ -96,6 +97,7 @@ async def end_grants(
                 for recipient, theirs in purposes.items():
                     people[theirs & MAIL_PURPOSES].append(recipient)
                 await hold_folding(connection)
+                await hold_messages_of(connection, purposes)
                 for ending, those in people.items():
                     if not ending:
                         continue
