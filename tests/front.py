@@ -86,7 +86,7 @@ def fronting(upstream: int, folder: Path, *, days: float = 90, host: str = HOST)
     """A running front, with a certificate for HOST that holds for so many DAYS."""
     front = Front(upstream, folder)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    _certify(front.certificate, days, host)
+    certify(front.certificate, days, host)
     context.load_cert_chain(front.certificate)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="front")
@@ -121,7 +121,7 @@ def fronting(upstream: int, folder: Path, *, days: float = 90, host: str = HOST)
         loop.close()
 
 
-def _certify(path: Path, days: float, host: str) -> None:
+def certify(path: Path, days: float, host: str) -> None:
     """Write key and certificate, which signs itself, to PATH."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])

@@ -35,6 +35,7 @@ class Sink:
 
     port: int = 0
     extensions: tuple[str, ...] = ("8BITMIME", "SMTPUTF8", "DSN", "SIZE 10000000")
+    greeting: str = "220 sink"
     answers: dict[str, str] = field(default_factory=dict)
     """By the start of a command, such as `RCPT TO:<x@y`, or `DATA x@y,z@y` for what was sent to just these."""
     taken: list[Taken] = field(default_factory=list)
@@ -65,7 +66,7 @@ class Sink:
             writer.write(text.encode() + b"\r\n")
 
         mail, rcpts = "", list[str]()
-        say("220 sink")
+        say(self.greeting)
         try:
             while line := (await reader.readline()).decode().rstrip("\r\n"):
                 verb = line[:4].upper()

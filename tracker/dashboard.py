@@ -14,6 +14,7 @@ from tracker.doors.dashboard.app import build
 from tracker.doors.dashboard.campaigns_page import CampaignsPage
 from tracker.doors.dashboard.cookie import Cookie
 from tracker.doors.dashboard.feed_page import Crm, FeedPage
+from tracker.doors.dashboard.live_page import LivePage
 from tracker.doors.dashboard.officer_pages import OfficerPages
 from tracker.doors.dashboard.person_page import PersonPage
 from tracker.doors.dashboard.provider import Client, Provider
@@ -60,9 +61,11 @@ class Dashboard:
             settings.trusted_proxies,
             provider=provider is not None,
         )
+        feed = FeedPage(parts.figures, self._screens, crm, ask_url)
         self.routes: tuple[Route, ...] = (
             # The order is that of the navigation.
-            *FeedPage(parts.figures, self._screens, crm, ask_url).routes,
+            *feed.routes,
+            *LivePage(parts.live, self._screens, feed.rendered_list).routes,
             *PersonPage(parts.people, self._screens, crm, ask_url).routes,
             *CampaignsPage(parts.figures, self._screens, ask_url).routes,
             *OfficerPages(Oversight(parts.store), self._screens).routes,

@@ -27,6 +27,7 @@ from tracker.flows.changes import Changes
 from tracker.flows.consent import Consents
 from tracker.flows.hit import Hits
 from tracker.flows.in_step import InStep
+from tracker.flows.live import Live
 from tracker.flows.mailbox import Mailbox
 from tracker.flows.mailing import Mailings
 from tracker.flows.notices import Notices
@@ -77,6 +78,7 @@ class Parts:
     proofs: Proofs
     notices: Notices
     figures: Figures
+    live: Live
     people: People
     subjects: Subjects
     access: Access
@@ -160,6 +162,7 @@ async def built(settings: Settings, clock: Clock = utc_now, post: Post | None = 
             proofs=Proofs(store, keys, secrets.token_bytes, disclosure(settings)),
             notices=Notices(store, settings.controller, settings.proof_days),
             figures=Figures(store, keys),
+            live=Live(store, keys, clock),
             people=People(store, keys, consents, asking),
             subjects=Subjects(store, keys, policy, in_step),
             access=Access(store),

@@ -51,6 +51,8 @@ SOON_AGAIN: Final = timedelta(minutes=5)
 """When background work that failed is tried again, if its turn does not come sooner."""
 TAKE_OVER: Final = timedelta(seconds=1)
 """How often a process looks whether it leads now."""
+LIVE_LOOK: Final = timedelta(seconds=0.5)
+"""How often a process looks for whoever watches at it: what happens is to show within two seconds."""
 HAND_OVER_SECONDS: Final = 10.0
 """How long a connection may be idle before a process that hands over to others closes it."""
 
@@ -104,7 +106,9 @@ async def serve(
         _tuned()
         log.info("serving")
         ready()
-        if await _first(post.hand_over, stopping) is post.hand_over:
+        handing_over = await _first(post.hand_over, stopping) is post.hand_over
+        parts.live.end()
+        if handing_over:
             log.info("handing over: finishing what was begun")
             over = asyncio.gather(*(runner.hand_over(HAND_OVER_SECONDS) for runner in runners))
             await _until(over, stopping)
@@ -186,6 +190,7 @@ def everywhere(parts: Parts) -> Iterable[Job]:
         Job("keep journal and database in step", parts.in_step.keep, timedelta(seconds=1)),
         Job("forget what repeated messages look like", parts.surveys.forget, KEPT / 5),
         Job("let the other processes add up what this one counts", tell, timedelta(seconds=1)),
+        Job("look what happens just now, where somebody watches", parts.live.look, LIVE_LOOK),
     )
 
 

@@ -202,7 +202,8 @@ class Upstream(socketserver.StreamRequestHandler):
 
 def test_the_tracker_is_told_the_peer_and_the_path_as_they_came(open_folder: Path) -> None:
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Upstream) as upstream:
-        upstream.asked = asked = []  # type: ignore[attr-defined]
+        asked: list[list[str]] = []
+        upstream.asked = asked  # type: ignore[attr-defined]
         threading.Thread(target=upstream.serve_forever, daemon=True).start()
         with nginx(open_folder, upstream.server_address[1]) as front:
             path = "/c/abc//%41%2f..%2F./x.example/?a=%20"

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from tests.harness import PATIENCE
-from tests.sink import Sink, Taken, sink
+from tests.sink import Sink, Taken
 
 
 class Hop:
     """Its `sink` says what it answers and holds what it took."""
 
-    def __init__(self, one: Sink, loop: asyncio.AbstractEventLoop) -> None:
-        self.sink = one
-        self._loop = loop
+    def __init__(self) -> None:
+        self.sink = Sink()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="next hop")
+        self._server: asyncio.Server | None = None
         self._change = threading.Condition()
-        one.after_taking = self._told
-
-    def _told(self, _: Taken) -> None:
-        with self._change:
-            self._change.notify_all()
+        self.before_answer: Callable[[str], object] = lambda command: None
+        """Is told each command before it is answered; `DATA x@y` when a message has come."""
+        self.sink.before_answer = self._asked
+        self.sink.after_taking = self._changed
 
     def until(self, condition: Callable[[Sink], object]) -> None:
-        """Wait until CONDITION holds; it is looked at whenever a message was taken."""
+        """Wait until CONDITION holds; it is looked at whenever something came."""
         with self._change:
             assert self._change.wait_for(lambda: condition(self.sink), PATIENCE), self.sink.commands[-20:]
 
@@ -36,30 +37,61 @@ class Hop:
         assert len(taken) == number, [one.recipients for one in taken]
         return taken
 
-    def tell(self, action: Callable[[], object]) -> None:
-        """Do ACTION in the thread in which the sink lives."""
-        self._loop.call_soon_threadsafe(action)
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Take messages and answer none of them until the end."""
+        hold = self.sink.hold = asyncio.Event()
+        try:
+            yield
+        finally:
+            self.sink.hold = None
+            self._loop.call_soon_threadsafe(hold.set)
 
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Be nowhere: nobody listens, and whoever was connected is no longer."""
+        self._do(self._close())
+        try:
+            yield
+        finally:
+            self._do(self._listen())
 
-@contextmanager
-def hop() -> Iterator[Hop]:
-    """A running one."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="next hop")
-    thread.start()
-    running = sink()
-    try:
-        yield Hop(asyncio.run_coroutine_threadsafe(running.__aenter__(), loop).result(PATIENCE), loop)
-    finally:
+    def _asked(self, command: str) -> None:
+        self._changed()
+        self.before_answer(command)
 
-        async def end() -> None:
-            await running.__aexit__(None, None, None)
-            others = asyncio.all_tasks(loop) - {asyncio.current_task(loop)}
-            for task in others:
-                task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
+    def _changed(self, _: Taken | None = None) -> None:
+        with self._change:
+            self._change.notify_all()
 
-        asyncio.run_coroutine_threadsafe(end(), loop).result(PATIENCE)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(PATIENCE)
-        loop.close()
+    def _do(self, what: Awaitable[None]) -> None:
+        async def done() -> None:
+            await what
+
+        asyncio.run_coroutine_threadsafe(done(), self._loop).result(PATIENCE)
+
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(
+            self.sink.session, "127.0.0.1", self.sink.port, limit=2**24, backlog=2_000
+        )
+        self.sink.port = self._server.sockets[0].getsockname()[1]
+
+    async def _close(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        sessions = [task for task in others if "session" in repr(task.get_coro())]
+        for task in sessions:
+            task.cancel()
+        await asyncio.gather(*sessions, return_exceptions=True)
+
+    def __enter__(self) -> Hop:
+        self._thread.start()
+        self._do(self._listen())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._do(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(PATIENCE)
+        self._loop.close()

@@ -50,7 +50,7 @@ def offer(number: int, who: Pseudonym = ANNA) -> Registration:
 
 async def send(world: World, *copies: Registration, watched: bool = False) -> None:
     for each in copies:
-        await world.give(each.recipient, **({"notice_version": LIVE} if watched else {}))
+        await world.give(each.recipient, notice_version=LIVE if watched else "2026-1")
         assert await world.store.register(each, TODAY)
 
 

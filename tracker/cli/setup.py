@@ -28,7 +28,10 @@ LOOPBACK_URL = "http://127.0.0.1:8080"
 @click.option("--contact", metavar="ADDRESS", help="Where people reach it about their data.")
 @click.option("--public-url", metavar="URL", default=LOOPBACK_URL, show_default=True, help="What links begin with.")
 @click.option("--language", type=LANGUAGES, default="en", show_default=True, help="What people are spoken to in.")
-def init(folder: Path, controller: str | None, contact: str | None, public_url: str, language: str) -> None:
+@click.option("--live", is_flag=True, help="Let the first notice cover that reps watch as it happens.")
+def init(
+    folder: Path, controller: str | None, contact: str | None, public_url: str, language: str, *, live: bool
+) -> None:
     """Write settings, keys, database and first notice to DIR.
 
     That is tracker.toml, the key file, the database, and notice 2026-1 in each language. Nothing is overwritten.
@@ -42,6 +45,7 @@ def init(folder: Path, controller: str | None, contact: str | None, public_url: 
             language=Language(language),
             now=utc_now(),
             environ=os.environ,
+            live=live,
         )
     )
     click.echo(f"wrote {config}, the key file, the database and notice 2026-1")

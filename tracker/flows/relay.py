@@ -9,8 +9,8 @@ tracked copy in a transaction of its own:
 - when the untouched ones are refused, that is the answer, and nothing else has gone out;
 - a tracked copy that is refused for good is taken back, and goes untouched when all others have gone;
 - whatever is refused for the time being ends the attempt: the client tries again later, and what was taken before is
-  marked in the store, so that it is not sent twice. The mark for those who agreed to nothing is one for all of them,
-  and can be made only from a tracked copy of the same message.
+  marked in the store, so that nobody gets it twice. A mark is a keyed digest of the octets and the person, and goes
+  when the message is answered for good.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import asyncio
 import logging
 import re
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import partial
 from hashlib import blake2b
 from time import perf_counter
@@ -39,9 +39,13 @@ log = logging.getLogger(__name__)
 
 MARKED_DAYS: Final = 7
 """For which a copy that was taken is not sent again when the client tries again; mail servers try for five."""
-PATIENCE: Final = 4.2
-"""Seconds for one copy to be made; then it, and those after it, go as they came."""
+PATIENCE: Final = 20.0
+"""Seconds for what is decided about a message; then it goes as it came. A store that is away says so before; a client
+waits ten minutes, so that a thousand messages that come at once are tracked, one after the other."""
+ENOUGH: Final = timedelta(minutes=4)
+"""After which the client is asked to try again with the copies that are left; it waits ten minutes for an answer."""
 TAKEN: Final = Reply(250, "2.0.0 Ok")
+LATER: Final = Reply(451, "4.4.7 The next hop took some copies and takes long; please try again for the others")
 SOURCE: Final = "smtp"
 _ENHANCED: Final = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3} ")
 
@@ -118,8 +122,6 @@ class _Step:
     """Writes it down: of tracked copies there is one at a time."""
     delivery: DeliveryRef | None = None
     """Of a tracked copy."""
-    mark: bytes | None = None
-    """By which the store knows that it was taken; None where the client hears so at once."""
 
 
 class Transaction:
@@ -129,6 +131,8 @@ class Transaction:
         self.recipients: list[Path] = []
         """Those that the next hop takes mail for."""
         self.sender: Path | None = None
+        self.asked = 0
+        """How many recipients the client named, those included that the next hop refused."""
         self._hop = hop
         self._named: list[Path] = []
         """The recipients that the next hop has been told since the last MAIL."""
@@ -142,6 +146,7 @@ class Transaction:
 
     async def rcpt(self, recipient: Path) -> Reply:
         """Add RECIPIENT, if the next hop takes mail for it."""
+        self.asked += 1
         reply = await self._hop.rcpt(recipient)
         if reply.is_yes:
             self.recipients.append(recipient)
@@ -190,32 +195,40 @@ class Relay:
 
     async def _delivered(self, transaction: Transaction, incoming: Incoming, taken: list[bytes]) -> Reply:
         """The answer; TAKEN becomes the marks of what the next hop has by now."""
+        began = self._clock()
         steps = deque(await self._steps(transaction.recipients, incoming))
         late: list[Path] = []
         """Those whose tracked copy was refused for good."""
         served = 0
         reply = TAKEN
+        marks = await self._marks(transaction, incoming)
+        """By recipient; empty where there is but one, and the client hears at once what becomes of it."""
+        had = await self._were_taken(marks.values())
+        taken += had
         while steps:
             step = steps.popleft()
-            if step.mark is not None and await self._was_taken(step.mark):
-                taken.append(step.mark)
-                served += len(step.recipients)
+            recipients = [one for one in step.recipients if marks.get(one.address) not in had]
+            served += len(step.recipients) - len(recipients)
+            if not recipients:
+                continue
+            if taken and self._clock() - began > ENOUGH:
+                return LATER
+            reply = await transaction.send(recipients, [incoming.received, step.message()])
+            if reply.is_yes:
+                served += len(recipients)
+                if marks and (steps or late):  # after the last one the client is answered
+                    now_taken = [marks[one.address] for one in recipients]
+                    taken += now_taken
+                    await self._mark(now_taken)
+            elif not reply.is_final:
+                return reply
             else:
-                reply = await transaction.send(step.recipients, [incoming.received, step.message()])
-                if reply.is_yes:
-                    served += len(step.recipients)
-                    if step.mark is not None and (steps or late):  # after the last one the client is answered
-                        taken.append(step.mark)
-                        await self._mark(step.mark)
-                elif not reply.is_final:
-                    return reply
-                else:
-                    await self._take_back(step.delivery)
-                    if step.delivery is None:  # as it came, or nearly so: this is the answer
-                        for unsent in steps:
-                            await self._take_back(unsent.delivery)
-                        return _with_note(reply, served, len(transaction.recipients))
-                    late += step.recipients
+                await self._take_back(step.delivery)
+                if step.delivery is None:  # as it came, or nearly so: this is the answer
+                    for unsent in steps:
+                        await self._take_back(unsent.delivery)
+                    return _with_note(reply, served, len(transaction.recipients))
+                late += recipients
             if late and not steps:
                 steps.append(_Step(late, lambda: incoming.message))
                 late = []
@@ -230,18 +243,12 @@ class Relay:
             if decided.delivery is None:
                 untouched.setdefault(made(), []).append(recipient)
             else:
-                tracked.append(_Step([recipient], made, decided.delivery, _taken(decided.mark)))
-        groups = [_Step(people, partial(bytes, message)) for message, people in untouched.items()]
-        if len(groups) + len(tracked) < 2:
-            return groups or [replace(step, mark=None) for step in tracked]
-        marks = [step.mark for step in tracked if step.mark is not None]
-        if not marks:
-            return groups
-        return [replace(group, mark=_others_taken(min(marks), group.recipients)) for group in groups] + tracked
+                tracked.append(_Step([recipient], made, decided.delivery))
+        return [_Step(people, partial(bytes, message)) for message, people in untouched.items()] + tracked
 
     async def _fates(self, recipients: Sequence[Path], incoming: Incoming) -> Sequence[tuple[Path, Decided, float]]:
         """What is decided for each of RECIPIENTS, and in how many seconds; what fails leaves copies as they came."""
-        as_it_came = Decided(None, b"", partial(Answer, incoming.message, Reason.NO_GRANT))
+        as_it_came = Decided(None, partial(Answer, incoming.message, Reason.NO_GRANT))
         known = [] if incoming.said.off else [one for one in recipients if _is_address(one.address)]
         if not known:
             return [(one, as_it_came, 0.0) for one in recipients]
@@ -252,7 +259,7 @@ class Relay:
         except Exception as error:
             log.error("a message was passed on as it came: %s", type(error).__name__)
             reason = Reason.STORE_UNAVAILABLE if isinstance(error, TimeoutError) else Reason.ERROR
-            decided = [Decided(None, b"", partial(Answer, incoming.message, reason))] * len(known)
+            decided = [Decided(None, partial(Answer, incoming.message, reason))] * len(known)
         seconds = (perf_counter() - began) / len(known)
         following = iter(decided)
         return [
@@ -290,17 +297,24 @@ class Relay:
 
     # --- copies of several that were taken, when the client has to try again ------------------------
 
-    async def _was_taken(self, mark: bytes) -> bool:
-        try:
-            return await self._store.is_spent(mark)
-        except StoreUnavailable:
-            return False
+    async def _marks(self, transaction: Transaction, incoming: Incoming) -> Mapping[str, bytes]:
+        if transaction.asked < 2 or incoming.said.off:  # off: all of them together, or nobody
+            return {}
+        addresses = [one.address for one in transaction.recipients]
+        marks = await self._sender.marks(incoming.message, addresses)
+        return {address: _taken(mark) for address, mark in zip(addresses, marks, strict=True)}
 
-    async def _mark(self, mark: bytes) -> None:
+    async def _were_taken(self, marks: Collection[bytes]) -> frozenset[bytes]:
         try:
-            await self._store.spend(mark, later(day_of(self._clock()), MARKED_DAYS))
+            return await self._store.spent_among(list(marks)) if marks else frozenset()
         except StoreUnavailable:
-            log.warning("a copy that was taken could not be marked: the store is away")
+            return frozenset()
+
+    async def _mark(self, marks: Sequence[bytes]) -> None:
+        try:
+            await self._store.spend_all(marks, later(day_of(self._clock()), MARKED_DAYS))
+        except StoreUnavailable:
+            log.warning("copies that were taken could not be marked: the store is away")
 
     async def _unmark(self, marks: Sequence[bytes]) -> None:
         try:
@@ -319,15 +333,6 @@ class Relay:
 def _taken(mark: bytes) -> bytes:
     """What the store keeps of a MARK, which is a keyed digest already: apart from those of tokens."""
     return blake2b(mark, digest_size=32, person=b"copy was taken").digest()
-
-
-def _others_taken(mark: bytes, others: Sequence[Path]) -> bytes:
-    """What the store keeps of all OTHERS together, who had it beside the tracked copy with MARK.
-
-    Nobody who has not that mark, the whole list and the key file can tell whom it is about, nor make it.
-    """
-    names = sorted(one.address.encode() for one in others)
-    return blake2b(b"\n".join(names), key=mark, digest_size=32, person=b"others had it").digest()
 
 
 def _with_note(refusal: Reply, served: int, recipients: int) -> Reply:

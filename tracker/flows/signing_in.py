@@ -123,12 +123,15 @@ class SigningIn:
             known = await book.by_id(session.account.id)
         return await self._proved(f"password {session.account.login}", password, known, now) is not None
 
-    async def session(self, token: str, now: datetime) -> StaffSession | None:
-        """The session whose TOKEN a browser brought; None when there is none or it is over."""
+    async def session(self, token: str, now: datetime, *, used: bool = True) -> StaffSession | None:
+        """The session whose TOKEN a browser brought; None when there is none or it is over.
+
+        USED: whether somebody is there; a session that is not used ends.
+        """
         digest = token_digest(token)
         async with self._store.staff_as_it_is() as book:
             session = await book.session(digest, now)
-        if session is not None and now - session.used >= NOTE_USE:
+        if used and session is not None and now - session.used >= NOTE_USE:
             async with self._store.staff() as book:
                 await book.use_session(digest, now)
         return session

@@ -34,6 +34,7 @@ from tracker.model import (
     MessageQuery,
     Moment,
     Notice,
+    Owner,
     PersonFigures,
     Proof,
     Pseudonym,
@@ -68,6 +69,7 @@ from tracker.store import (
     spent,
     team,
     timeline,
+    watched,
 )
 from tracker.store.alone import SWEEP
 from tracker.store.bulk import BulkBook
@@ -96,6 +98,7 @@ from tracker.store.subjects import SubjectBook, read_held
 from tracker.store.unneeded import look_for_unneeded
 from tracker.store.untouched import Tally, outcomes
 from tracker.store.vacuumed import note_vacuum, vacuum_day
+from tracker.store.watched import Told, Touch
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -527,6 +530,16 @@ class Store:
         async with self._database.write() as connection:
             return await spent.spend(connection, digest, last_day)
 
+    async def spend_all(self, digests: Sequence[bytes], last_day: Day) -> None:
+        """Note until LAST_DAY what has one of DIGESTS, also if it was noted before."""
+        async with self._database.write(alone=False) as connection:
+            await spent.spend_all(connection, digests, last_day)
+
+    async def spent_among(self, digests: Sequence[bytes]) -> frozenset[bytes]:
+        """Those of DIGESTS that were noted."""
+        async with self._database.read() as connection:
+            return await spent.among(connection, digests)
+
     async def unspend(self, digests: Sequence[bytes]) -> None:
         """Forget that what has one of DIGESTS was used."""
         async with self._database.write(alone=False) as connection:
@@ -609,6 +622,21 @@ class Store:
         await self._untouched.settle()
         async with self._database.read() as connection:
             return await coverage.coverage(connection, owners, first, today, today)
+
+    async def watch(
+        self, sessions: Collection[bytes], owners: Collection[Owner], now: datetime, since: Hour
+    ) -> tuple[frozenset[bytes], frozenset[Touch]]:
+        """For who watches NOW: which of SESSIONS are not over, and what people who agreed to be watched did in the hour
+        SINCE, or later, with messages of OWNERS.
+        """
+        async with self._database.read() as connection:
+            open_now = await StaffBook(connection).open_sessions(sessions, now)
+            return open_now, await watched.touched(connection, owners, day_of(now), since)
+
+    async def told(self, touches: Collection[Touch]) -> tuple[Told, ...]:
+        """What is to be told of TOUCHES."""
+        async with self._database.read() as connection:
+            return await watched.told(connection, touches)
 
     async def look_for_last_engagement(self, today: Day) -> int:
         """Find the last engagement of messages that lost theirs, to a withdrawal or by TODAY; how many."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from aiohttp import web
@@ -62,6 +62,29 @@ class FeedPage:
 
     async def feed(self, visit: Visit) -> web.StreamResponse:
         """One page of the rep's messages, latest engagement first."""
+        values = await self._list_values(visit)
+        reasons = await self._figures.reasons(logins_of(visit), LATELY, visit.now)
+        label, shown = values["label"], values["shown"]
+        return self._screens.answer(
+            "rep/feed.html",
+            visit,
+            {
+                **values,
+                "live": _url("/feed/live", {"label": label, "show": shown}) if values["first"] else None,
+                "ways": {way: _url("/feed", {"label": label, "show": way}) for way in SHOWN},
+                "reasons": by_count(reasons.counts),
+                "came_signed": reasons.came_signed,
+                "days": LATELY,
+                "steps": STEPS,
+            },
+            scripted=True,
+        )
+
+    async def rendered_list(self, visit: Visit) -> str:
+        """The messages alone, as the page has them."""
+        return self._screens.render("rep/list.html", visit, await self._list_values(visit))
+
+    async def _list_values(self, visit: Visit) -> dict[str, Any]:
         query = visit.request.query
         shown = query.get("show", "") if query.get("show", "") in SHOWN else ""
         listing = Listing(
@@ -74,24 +97,16 @@ class FeedPage:
             source=self._crm.key,
         )
         page = await self._figures.messages(listing, visit.now)
-        reasons = await self._figures.reasons(listing.logins, LATELY, visit.now)
         kept = {"label": listing.label, "show": shown}
-        return self._screens.answer(
-            "rep/feed.html",
-            visit,
-            {
-                "messages": page.messages,
-                "first": listing.after is None,
-                "next": None if page.next is None else _url("/feed", {**kept, "after": page.next}),
-                "shown": shown,
-                "ways": {way: _url("/feed", {"label": listing.label, "show": way}) for way in SHOWN},
-                "label": listing.label,
-                "reasons": by_count(reasons.counts),
-                "came_signed": reasons.came_signed,
-                "days": LATELY,
-                **self._common(),
-            },
-        )
+        return {
+            "messages": page.messages,
+            "first": listing.after is None,
+            "next": None if page.next is None else _url("/feed", {**kept, "after": page.next}),
+            "shown": shown,
+            "label": listing.label,
+            "crm": self._crm,
+            "ask_url": self._ask_url,
+        }
 
     async def export(self, visit: Visit) -> web.StreamResponse:
         """All of the rep's messages as a file. Raises NotFound for a form that there is not."""
@@ -122,12 +137,11 @@ class FeedPage:
                     [(moment.opened, moment.clicked) for moment in _without_gaps(moments, 24 if daily else 1)]
                 ),
                 "highest": max((max(moment.opened, moment.clicked) for moment in moments), default=0),
-                **self._common(),
+                "crm": self._crm,
+                "ask_url": self._ask_url,
+                "steps": STEPS,
             },
         )
-
-    def _common(self) -> dict[str, object]:
-        return {"crm": self._crm, "ask_url": self._ask_url, "steps": STEPS}
 
 
 def logins_of(visit: Visit) -> frozenset[str]:

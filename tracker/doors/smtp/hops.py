@@ -19,7 +19,9 @@ from tracker.model import Reply
 log = logging.getLogger("tracker.smtp")
 
 SECONDS: Final = 30.0
-"""For the next hop to answer a command."""
+"""For the next hop to be reached and to greet us."""
+SECONDS_FOR_COMMAND: Final = 240.0
+"""For it to answer MAIL or RCPT; a client waits five minutes (RFC 5321, section 4.5.3.2)."""
 SECONDS_FOR_DATA: Final = 300.0
 """For it to take a message; a client waits ten minutes (RFC 5321, section 4.5.3.2.6)."""
 MOST_IDLE: Final = 32
@@ -138,7 +140,7 @@ class HopTransaction:
                 self._line = await self._hops.connect()
             except aiosmtplib.SMTPResponseException as error:
                 log.warning("the next hop refuses us with %d", error.code)
-                return _passed_on(Reply(error.code, error.message))
+                return _for_now(_passed_on(Reply(error.code, error.message)))
             except (aiosmtplib.SMTPException, OSError) as error:
                 log.warning("the next hop cannot be reached: %s", type(error).__name__)
                 return AWAY
@@ -213,7 +215,7 @@ class HopTransaction:
         if self._line is None:
             return [AWAY] * len(commands)
         try:
-            replies = await self._line.ask(*commands, seconds=SECONDS)
+            replies = await self._line.ask(*commands, seconds=SECONDS_FOR_COMMAND)
         except OSError as error:
             return [self._gone(error)] * len(commands)
         if any(reply.code == CLOSING for reply in replies):
@@ -237,3 +239,8 @@ def _passed_on(reply: Reply) -> Reply:
     if reply.code == CLOSING:
         return Reply(451, reply.text)
     return reply if 200 <= reply.code < 600 and reply.code != 221 else AWAY
+
+
+def _for_now(reply: Reply) -> Reply:
+    """REPLY to our greeting or login: it is not about the message, which is of use once the operator has mended it."""
+    return Reply(451, reply.text_as("4")) if reply.is_final else reply
