@@ -17,6 +17,7 @@ from tests.postgres import Cluster
 from tests.store.conftest import on_postgres, on_sqlite
 from tests.store.world import ANNA, BERT, JONAS, OFFER, PROOF, TODAY, World, at, clicked, copy, on, opened, person
 from tracker.model import DeliveryRef, Language, MessageQuery, Notice, Order
+from tracker.store.registering import FOUND, WRITTEN
 from tracker.store.schema import metadata
 
 SMALL: Final = {"notices", "installation", "api_keys"}
@@ -130,6 +131,17 @@ async def test_no_statement_reads_a_whole_large_table(sqlite_world: World) -> No
             await happens(sqlite_world)
     assert len(seen) > 80
     assert not scans(sqlite_world, seen)
+
+
+async def test_neither_does_a_group_of_registrations(sqlite_world: World) -> None:
+    """The statements of a trigger, of which no plan tells: each by itself, with what it is given."""
+    for number in range(4):
+        await sqlite_world.send(person(number), reference=str(number))
+    await sqlite_world.send(person(4))
+    statements = [statement.replace("NEW.", ":") for statement in (*WRITTEN, FOUND)]
+    given = {"copies": "[]", "octets": b"", "contents": "[]", "today": TODAY, "ahead": 0}
+    assert not scans(sqlite_world, dict.fromkeys(statements, given))
+    assert scans(sqlite_world, {"SELECT * FROM tracked WHERE closed": given}), "one that would be found"
 
 
 async def test_neither_does_one_about_webhooks(fresh: Path, tmp_path: Path) -> None:
