@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector
 
 from tracker.core.calendar import instant_of
+from tracker.core.webhook import Backlog
 from tracker.model import Agent, Hour, Left, MailKind, Purpose, Reason
 
 KINDS: Final = {Purpose.OPEN: "pixel", Purpose.CLICK: "redirect"}
@@ -26,6 +28,10 @@ RELAY_RESULTS: Final = ("relayed", "deferred", "refused")
 """Of a message that came by SMTP, as flows/relay names them."""
 MAIL_RESULTS: Final = ("sent", "too-often", "refused", "failed", "dropped")
 """Of a mail of our own, as flows/mailing names them."""
+WEBHOOK_KINDS: Final = ("event", "end")
+"""Of what another system is told, as flows/webhooks names them."""
+WEBHOOK_RESULTS: Final = ("taken", "refused", "given-up")
+"""`refused`: tried and not taken, to be tried again; `given-up`: an event whose last day came first."""
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
@@ -95,20 +101,20 @@ class Metrics:
         )
         self._jobs = self._counter("tracker_job_runs", "Runs of background work", "job", "result")
         self._mails = self._counter("tracker_own_mails", "Mails that the tracker was to send itself", "kind", "result")
-        self._oldest = Gauge(
-            "tracker_oldest_event_age_seconds",
-            "Age of the oldest event that is stored",
-            registry=self._registry,
-            multiprocess_mode="mostrecent",
+        self._webhooks = self._counter(
+            "tracker_webhooks", "Tries to tell another system, and what was given up", "kind", "result"
         )
-        # Looking a label up costs more than counting: these two are counted with every hit.
-        self._answers_of: dict[tuple[str, str, int], Counter] = {}
-        self._hit_of = {
-            (purpose, agent, result): self._hits.labels(kind, _class(agent), result)
-            for purpose, kind in KINDS.items()
-            for agent in (*Agent, None)
-            for result in RESULTS
-        }
+        self._webhooks_waiting = self._present("tracker_webhooks_waiting", "Events that another system is to be told")
+        self._webhooks_refused = self._present(
+            "tracker_webhooks_waiting_refused", "Those of them that were tried, and not taken"
+        )
+        self._webhooks_oldest = self._present(
+            "tracker_webhooks_oldest_age_seconds", "Age of the oldest event that another system is to be told"
+        )
+        self._oldest = self._present("tracker_oldest_event_age_seconds", "Age of the oldest event that is stored")
+        # Every hit raises both of these: they are kept in plain numbers until somebody looks.
+        self._new_answers: defaultdict[tuple[str, str, int], int] = defaultdict(int)
+        self._new_hits: defaultdict[tuple[Purpose, Agent | None, str], int] = defaultdict(int)
         self._start_at_zero()
 
     # --- what flows and doors tell ---
@@ -137,9 +143,7 @@ class Metrics:
 
     def hit(self, purpose: Purpose, agent: Agent | None, result: str) -> None:
         """One request for a pixel or a link; AGENT is None where nobody was told apart, RESULT one of RESULTS."""
-        self._hit_of[purpose, agent, result].inc()
-        if result == "early":
-            self._early.labels(KINDS[purpose]).inc()
+        self._new_hits[purpose, agent, result] += 1
 
     def problem(self, slug: str) -> None:
         """A request to the API was answered with the problem SLUG."""
@@ -147,15 +151,13 @@ class Metrics:
 
     def answered(self, route: str, method: str, status: int) -> None:
         """A request was answered with STATUS; ROUTE is the template, not the path."""
-        answers = self._answers_of.get((route, method, status))
-        if answers is None:
-            answers = self._answers_of[route, method, status] = self._answers.labels(route, method, str(status))
-        answers.inc()
+        self._new_answers[route, method, status] += 1
 
     def swept(self, deleted: Mapping[str, int]) -> None:
         """A sweep DELETED so many rows of each table."""
         for table, rows in deleted.items():
             self._deleted.labels(table).inc(rows)
+        self._webhooks.labels("event", "given-up").inc(deleted.get("outbox", 0))
 
     def overdue(self, counts: Mapping[str, int]) -> None:
         """So many rows of each table are past their day and not deleted yet; told every few minutes."""
@@ -170,9 +172,19 @@ class Metrics:
         """What became of a mail of our own; RESULT is one of MAIL_RESULTS."""
         self._mails.labels(kind, result).inc()
 
+    def webhook(self, kind: str, taken: bool) -> None:
+        """Another system was told, or it did not listen; KIND is one of WEBHOOK_KINDS."""
+        self._webhooks.labels(kind, "taken" if taken else "refused").inc()
+
+    def webhooks(self, backlog: Backlog, now: datetime) -> None:
+        """What waits to be told; told every minute or so, also when it is nothing."""
+        self._webhooks_waiting.set(backlog.waiting)
+        self._webhooks_refused.set(backlog.refused)
+        self._webhooks_oldest.set(_age(backlog.oldest, now))
+
     def oldest_event(self, hour: Hour | None, now: datetime) -> None:
         """The oldest event that is stored is of HOUR, None when there is none; told every minute or so."""
-        self._oldest.set(0 if hour is None else max(0.0, (now - instant_of(hour)).total_seconds()))
+        self._oldest.set(_age(hour, now))
 
     # --- what is asked for when somebody looks ---
 
@@ -181,10 +193,18 @@ class Metrics:
         self._events.watch(counts)
 
     def tell(self) -> None:
-        """Bring up to date what is asked for, so that other processes can add it up; told every second."""
+        """Bring up to date what is asked for or was kept back, so that other processes can add it up; every second."""
         self._events.look()
         if isinstance(self._process, _Process):
             self._process.look()
+        for (route, method, status), answers in self._new_answers.items():
+            self._answers.labels(route, method, str(status)).inc(answers)
+        for (purpose, agent, result), hits in self._new_hits.items():
+            self._hits.labels(KINDS[purpose], _class(agent), result).inc(hits)
+            if result == "early":
+                self._early.labels(KINDS[purpose]).inc(hits)
+        self._new_answers.clear()
+        self._new_hits.clear()
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """All metrics as the Accept field ACCEPT asks for (Prometheus text or OpenMetrics), and the content type."""
@@ -194,6 +214,10 @@ class Metrics:
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self._registry)
+
+    def _present(self, name: str, text: str) -> Gauge:
+        """Something that the one process that leads sets: what was said last holds."""
+        return Gauge(name, text, registry=self._registry, multiprocess_mode="mostrecent")
 
     def _start_at_zero(self) -> None:
         # A counter that appears with its first increment hides that increment from rate().
@@ -211,6 +235,13 @@ class Metrics:
                 self._mails.labels(mail, result)
         for kind in KINDS.values():
             self._early.labels(kind)
+            for agent in (*Agent, None):
+                for result in RESULTS:
+                    self._hits.labels(kind, _class(agent), result)
+        for told in WEBHOOK_KINDS:
+            for became in WEBHOOK_RESULTS:
+                if (told, became) != ("end", "given-up"):  # the end of a consent is told for as long as it takes
+                    self._webhooks.labels(told, became)
 
 
 class _Untimed(Collector):
@@ -289,6 +320,11 @@ class _Process:
 def _added_up(folder: Path) -> Collector:
     """What all processes counted that share FOLDER."""
     return MultiProcessCollector(None, str(folder))  # type: ignore[no-untyped-call]
+
+
+def _age(hour: Hour | None, now: datetime) -> float:
+    """Seconds since HOUR began; 0 for none."""
+    return 0.0 if hour is None else max(0.0, (now - instant_of(hour)).total_seconds())
 
 
 def _class(agent: Agent | None) -> str:

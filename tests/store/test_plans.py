@@ -6,20 +6,24 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from tests.postgres import Cluster
+from tests.store.conftest import on_postgres, on_sqlite
 from tests.store.world import ANNA, BERT, JONAS, OFFER, PROOF, TODAY, World, at, clicked, copy, on, opened, person
 from tracker.model import DeliveryRef, Language, MessageQuery, Notice, Order
+from tracker.store.registering import FOUND, WRITTEN
 from tracker.store.schema import metadata
 
 SMALL: Final = {"notices", "installation", "api_keys"}
 """Tables that do not grow with mail and people."""
 IN_ORDER: Final = re.compile(
-    r"ORDER BY ledger\.entry DESC\s+LIMIT|ORDER BY (recipients\.id|messages\.last_hour).*LIMIT", re.DOTALL
+    r"ORDER BY ledger\.entry DESC\s+LIMIT|ORDER BY (recipients\.id|messages\.last_hour|outbox\.due).*LIMIT", re.DOTALL
 )
 """Statements that walk along a key or an index and stop at a limit."""
 
@@ -127,6 +131,75 @@ async def test_no_statement_reads_a_whole_large_table(sqlite_world: World) -> No
             await happens(sqlite_world)
     assert len(seen) > 80
     assert not scans(sqlite_world, seen)
+
+
+async def test_neither_does_a_group_of_registrations(sqlite_world: World) -> None:
+    """The statements of a trigger, of which no plan tells: each by itself, with what it is given."""
+    for number in range(4):
+        await sqlite_world.send(person(number), reference=str(number))
+    await sqlite_world.send(person(4))
+    statements = [statement.replace("NEW.", ":") for statement in (*WRITTEN, FOUND)]
+    given = {"copies": "[]", "octets": b"", "contents": "[]", "today": TODAY, "ahead": 0}
+    assert not scans(sqlite_world, dict.fromkeys(statements, given))
+    assert scans(sqlite_world, {"SELECT * FROM tracked WHERE closed": given}), "one that would be found"
+
+
+async def test_neither_does_one_about_webhooks(fresh: Path, tmp_path: Path) -> None:
+    async with on_sqlite(fresh, tmp_path, told_to="crm") as world:
+        await world.store.add_notice(Notice("told", Language.DE, "Dürfen wir?", frozenset({"webhook"})))
+        with statements() as seen:
+            for number in range(4):
+                await world.give(person(number), notice_version="told")
+                sent = copy(person(number), reference=str(number))
+                assert await world.store.register(sent, TODAY)
+                assert await world.store.record(opened(sent), TODAY)
+            await world.give(person(3), now=at(1))  # under a text that does not cover it
+            taken = await world.store.take_webhooks("crm", at(1), at(2), 20)
+            await world.store.settle_webhooks([taken[0].event], {one.event: at(2) for one in taken[1:]})
+            await world.store.webhook_backlog(TODAY)
+            await world.store.changes("crm", 0, TODAY, 20)
+        assert len(taken) == 3
+        assert len([statement for statement in seen if "outbox" in statement]) >= 7
+        assert not scans(world, seen)
+
+
+@pytest.mark.postgres
+async def test_on_postgresql_what_is_due_is_found_by_its_index(cluster: Cluster, fresh_on_postgres: str) -> None:
+    """However much waits for its hour."""
+    async with on_postgres(cluster, fresh_on_postgres, told_to="crm") as world:
+        await world.store.add_notice(Notice("told", Language.DE, "Dürfen wir?", frozenset({"webhook"})))
+        await world.give(notice_version="told")
+        sent = copy(reference="4711")
+        assert await world.store.register(sent, TODAY)
+        assert await world.store.record(opened(sent), TODAY)
+        with world.connected() as plain:
+            plain.execute(
+                "INSERT INTO events SELECT last_day, delivery, purpose, link, hour + each, agent"
+                " FROM events, generate_series(1, 20000) AS each"
+            )
+            plain.execute(
+                "INSERT INTO outbox SELECT last_day, delivery, purpose, link, hour, agent, 4000000000, 0"
+                " FROM events ON CONFLICT DO NOTHING"
+            )
+            plain.execute("ANALYZE")
+        with statements() as seen:
+            assert len(await world.store.take_webhooks("crm", at(1), at(2), 20)) == 1
+            await world.store.webhook_backlog(TODAY)
+        asked = [statement for statement in seen if "FROM outbox" in statement and "$" in statement]
+        assert len(asked) >= 3
+        with world.connected() as plain:
+            plain.execute("SET plan_cache_mode = force_generic_plan")
+            for number, statement in enumerate(asked):
+                plain.execute(f"PREPARE asked{number} AS {statement}")
+                given = ", ".join(literal(value) for value in seen[statement])
+                plan = "\n".join(row[0] for row in plain.execute(f"EXPLAIN EXECUTE asked{number}({given})").fetchall())
+                assert "outbox_by_due" in plan, plan
+                assert "Seq Scan on outbox" not in plan, plan
+
+
+def literal(value: Any) -> str:
+    """VALUE as SQL writes it."""
+    return f"'{value}'" if isinstance(value, str) else str(value)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tracker.core.calendar import later
 from tracker.core.next_steps import CAME_SIGNED, MUCH
 from tracker.model import Coverage, Day, Reason, Reasons
-from tracker.store.figures import Owners, measurable_copies
+from tracker.store.figures import Owners
+from tracker.store.measured import measurable_copies
 from tracker.store.schema import deliveries, message_untouched, messages, untouched
 
 

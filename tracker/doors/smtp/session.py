@@ -94,6 +94,14 @@ class SmtpSession(SMTP):
         self._auth_require_tls = not self._office.is_loopback(self._peer)
         super().connection_made(transport)
 
+    def eof_received(self) -> bool:
+        """Go on with what was said: a client may close its own side and wait for the answer (RFC 9293 section 3.6).
+
+        Exim sends QUIT right behind the end of data and closes; hung up on, it would send the message once more.
+        """
+        self._reader.feed_eof()
+        return not self._tls_protocol  # TLS has no half of a connection
+
     async def _handle_client(self) -> None:
         if not self._office.enter(self):
             await self._say(BYE)
@@ -115,7 +123,11 @@ class SmtpSession(SMTP):
 
     async def handle_exception(self, error: Exception) -> str:
         """Answer what failed here; what an error says may hold what the client said."""
-        if not isinstance(error, ConnectionError):
+        if isinstance(error, EOFError):  # nothing more comes
+            self._hang_up()
+            assert self._handler_coroutine is not None
+            self._handler_coroutine.cancel()
+        elif not isinstance(error, ConnectionError):
             log.error("a command failed: %s", place(error))
         return f"{FAULT.code} {FAULT.text}"
 
@@ -313,7 +325,7 @@ class SmtpSession(SMTP):
             octets += piece
             end = end_of_data(octets, searched)
             if end >= 0:
-                self._reader.feed_data(bytes(octets[end:]))  # the next command
+                self._reader._buffer[:0] = octets[end:]  # type: ignore[attr-defined]  # the next command, which comes first
                 del octets[end:]
                 return None if too_large else bytes(octets)
             if too_large or len(octets) > self._office.largest + LONGEST_LINE:
