@@ -17,7 +17,7 @@ from tests.postgres import Cluster
 from tests.store.conftest import on_postgres, on_sqlite
 from tests.store.world import ANNA, BERT, JONAS, NOW, OFFER, PROOF, TODAY, World, at, clicked, copy, on, opened, person
 from tracker.core.calendar import hour_of
-from tracker.model import DeliveryRef, Feature, Language, MessageQuery, Notice, Order
+from tracker.model import DeliveryId, DeliveryRef, Feature, Language, MessageKey, MessageQuery, Notice, Order
 from tracker.store.schema import metadata
 
 SMALL: Final = {"notices", "installation", "api_keys"}
@@ -120,6 +120,9 @@ async def test_no_figure_goes_through_a_whole_day(sqlite_world: World) -> None:
     assert await world.store.register(sent[1], TODAY)
     for each in sent:
         assert await world.store.record(clicked(each), TODAY)
+    for number in range(60):  # of a page of so many another way looks short
+        key = number.to_bytes(16, "big")
+        assert await world.store.register(copy(ANNA, delivery=DeliveryId(key), message=MessageKey(key)), TODAY)
     with statements() as seen:
         for order in Order:
             for engaged in (None, True, False):
