@@ -216,8 +216,9 @@ class Crew:
         )
         try:
             with theirs:
+                # Not with -m: the process that a worker plans large messages in would import the whole worker first.
                 process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", "tracker.worker",
+                    sys.executable, "-c", "from tracker.worker import main; main()",
                     stdin=PIPE,
                     stdout=DEVNULL,
                     pass_fds=orders.inherited,

@@ -1,4 +1,4 @@
-"""Runs one of several processes of a server: `python -m tracker.worker`, with its orders on stdin.
+"""Runs one of several processes of a server: `main`, with its orders on stdin.
 
 The law: it leaves with its parent, however that ends, and finishes what was begun first.
 """
@@ -82,7 +82,3 @@ def main() -> None:
     except Exception:
         log.exception("a worker failed")
         sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()
