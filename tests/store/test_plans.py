@@ -89,6 +89,7 @@ async def looks(world: World) -> None:
     assert await world.store.message(OFFER, None, TODAY)
     for order in Order:
         await world.store.messages(MessageQuery(frozenset({JONAS}), order), TODAY)
+    await world.store.reasons(frozenset({JONAS}), on(-29), TODAY, 500)
     await world.store.person(ANNA, None, TODAY)
     await world.store.person_by_reference("crm", "4711", None, TODAY)
     await world.store.held(ANNA, TODAY)
