@@ -64,6 +64,8 @@ class Common:
     bursts: int | None
     """The descriptor of memory in which they see bursts, with so many PLACES."""
     places: int
+    tries: int | None
+    """The descriptor of memory in which they count who tries passwords."""
     numbers: Numbers = field(default_factory=Numbers)
 
 
@@ -209,7 +211,9 @@ class Crew:
         common = self._common
         number = common.numbers.take()
         sockets = {name: tuple(one.fileno() for one in several) for name, several in self._sockets.items()}
-        orders = Orders(self._settings, number, common.folder, theirs.fileno(), common.bursts, common.places, sockets)
+        orders = Orders(
+            self._settings, number, common.folder, theirs.fileno(), common.bursts, common.places, common.tries, sockets
+        )
         try:
             with theirs:
                 # Not with -m: the process that a worker plans large messages in would import the whole worker first.
