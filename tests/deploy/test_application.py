@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -67,8 +68,10 @@ def proxy(tmp_path_factory: pytest.TempPathFactory, world: MailServer) -> Iterat
         yield installation
 
 
-def runs(tracker: Installation, *words: str, stdin: bytes = b"", **environment: str) -> None:
-    """Run an application that logs in to TRACKER."""
+def runs(
+    tracker: Installation, *words: str, stdin: bytes = b"", environment: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Run an application that logs in to TRACKER; ENVIRONMENT comes on top."""
     where = tracker.environment["TRACKER_SMTP_LISTEN"]
     given = {
         "MAIL_TRACKER": where,
@@ -108,7 +111,7 @@ def test_the_standard_library_is_enough(proxy: Installation, world: MailServer) 
 def test_a_django_project_needs_these_settings_alone(proxy: Installation, world: MailServer) -> None:
     before = len(world.received)
     environment = {"DJANGO_SETTINGS_MODULE": "django_settings", "PYTHONPATH": str(APPLICATION)}
-    runs(proxy, sys.executable, "-c", DJANGO, **environment)
+    runs(proxy, sys.executable, "-c", DJANGO, environment=environment)
     arrived(proxy, world, before)
 
 
@@ -118,7 +121,7 @@ def test_an_application_with_nodemailer_needs_these_settings_alone(proxy: Instal
         pytest.skip("needs nodemailer; `make tools` installs it")
     before = len(world.received)
     environment = {"NODEMAILER": str(nodemailer), "SETTINGS": str(APPLICATION / "nodemailer.mjs")}
-    runs(proxy, program("node"), "--input-type=module", "-e", NODE, **environment)
+    runs(proxy, program("node"), "--input-type=module", "-e", NODE, environment=environment)
     arrived(proxy, world, before)
 
 
@@ -126,7 +129,7 @@ def test_while_the_tracker_is_away_mail_goes_straight_on(proxy: Installation, wo
     before = len(world.received)
     nobody = f"127.0.0.1:{free_port()}"
     send = [sys.executable, str(APPLICATION / "send.py"), ANNA, BERT]
-    runs(proxy, *send, stdin=OFFER, MAIL_TRACKER=nobody, MAIL_SERVER=world.next_hop)
+    runs(proxy, *send, stdin=OFFER, environment={"MAIL_TRACKER": nobody, "MAIL_SERVER": world.next_hop})
     (mail,) = world.wait_for(before + 1)[before:]
     assert sorted(mail.recipients) == [ANNA, BERT]
     assert mail.octets == OFFER
