@@ -32,7 +32,7 @@ STAND_INS: Final = {
     "chown": "exit 0\n",
     "install": """
 words=()
-while [ $# -gt 0 ]; do case $1 in -o|-g) shift 2 ;; *) words+=("$1"); shift ;; esac; done
+while [ $# -gt 0 ]; do case $1 in -o | -g) shift 2 ;; *) words+=("$1"); shift ;; esac; done
 exec /usr/bin/install "${words[@]}"
 """,
     "scp": 'to=${2#*:}\nexec cp "$1" "${to/"$HERE"/"$THERE"}"\n',

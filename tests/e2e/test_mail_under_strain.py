@@ -81,7 +81,7 @@ def is_tracked(taken: Taken) -> bool:
     return b'data-tracker="notice"' in taken.octets
 
 
-# The next hop hears MAIL, RCPT of all, RSET; MAIL, RCPT, DATA for Bert's copy as it came, for Anna's, and for Cara's.
+# The next hop hears MAIL, RCPT of all; RSET, MAIL, RCPT, DATA for Bert; then the same for Anna and for Cara.
 STAGES = {
     "its sender was named": ("MAIL", 1, {}),
     "its recipients were named": (f"RCPT TO:<{BERT}", 1, {}),
@@ -89,8 +89,8 @@ STAGES = {
     "all of it had come": ("RSET", 1, {}),
     "the untouched copy was taken, and the answer lost": (f"DATA {BERT}", 1, {BERT: 2}),
     "the untouched copy was taken": ("MAIL", 3, {}),
-    "one tracked copy was taken, and the answer lost": (f"DATA {ANNA}", 1, {ANNA: 2}),
-    "one of two tracked copies was taken": ("MAIL", 4, {}),
+    "the first tracked copy was taken, and the answer lost": (f"DATA {ANNA}", 1, {ANNA: 2}),
+    "the first tracked copy was taken": ("MAIL", 4, {}),
     "every copy was taken, and the answer lost": (f"DATA {CARA}", 1, {CARA: 2}),
 }
 

@@ -97,8 +97,9 @@ class Bursts:
     def _remember(self, start: int, tag: bytes, link: int, seconds: float) -> None:
         """Put a hit in the place of the one farthest in time among this worker's own, which begin at START."""
         times = _TIMES.unpack(self._memory[start : start + _TIMES.size])
-        away = [abs(when - seconds) for when in times]  # either way: the clock may be set back
-        place = start + away.index(max(away)) * _SEEN.size
+        first, last = min(times), max(times)
+        farthest = first if seconds - first >= last - seconds else last  # the clock may be set back
+        place = start + times.index(farthest) * _SEEN.size
         self._memory[place : place + _SEEN.size] = _SEEN.pack(tag, link, seconds)
 
     def _look_for_haste(self, tag: bytes, seconds: float, hits: bytes | bytearray, zone: tzinfo | None) -> None:

@@ -84,7 +84,7 @@ class Hits:
             self._counter.hit(Purpose.CLICK, None, "uncounted")
             then(Destination(target, ask=True, blocked=True))
         else:
-            destination = Destination(target, ask=delivery.retired)
+            destination = Destination(target, delivery.retired)
             self._record(delivery, Purpose.CLICK, self._reported(target).number, hit, partial(then, destination))
 
     def _record(

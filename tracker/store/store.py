@@ -530,6 +530,16 @@ class Store:
         async with self._database.write() as connection:
             return await spent.spend(connection, digest, last_day)
 
+    async def spend_all(self, digests: Sequence[bytes], last_day: Day) -> None:
+        """Note until LAST_DAY what has one of DIGESTS, also if it was noted before."""
+        async with self._database.write(alone=False) as connection:
+            await spent.spend_all(connection, digests, last_day)
+
+    async def spent_among(self, digests: Sequence[bytes]) -> frozenset[bytes]:
+        """Those of DIGESTS that were noted."""
+        async with self._database.read() as connection:
+            return await spent.among(connection, digests)
+
     async def unspend(self, digests: Sequence[bytes]) -> None:
         """Forget that what has one of DIGESTS was used."""
         async with self._database.write(alone=False) as connection:
