@@ -159,7 +159,11 @@ class Store:
             else partial(deliveries.read_grants, database)
         )
         self._grants = Group(self._unless_held(read_grants))
-        self._keys = Group(partial(keys.read_keys, database))
+        self._keys = Group(
+            partial(keys.read_keys_at_once, database)
+            if isinstance(database, SqliteDatabase)
+            else partial(keys.read_keys, database)
+        )
         # Without the turn: a message of many links is written in several transactions, and hits come in between.
         register_copies = (
             Registrar(database)
