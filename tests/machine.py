@@ -32,11 +32,11 @@ STAND_INS: Final = {
     "chown": "exit 0\n",
     "install": """
 words=()
-while [ $# -gt 0 ]; do case $1 in -o|-g) shift 2 ;; *) words+=("$1"); shift ;; esac; done
+while [ $# -gt 0 ]; do case $1 in -o | -g) shift 2 ;; *) words+=("$1"); shift ;; esac; done
 exec /usr/bin/install "${words[@]}"
 """,
     "scp": 'to=${2#*:}\nexec cp "$1" "${to/"$HERE"/"$THERE"}"\n',
-    "nginx": 'exec "$NGINX" -c "$HERE/etc/nginx/nginx.conf" "$@"\n',
+    "nginx": 'exec "$REAL_NGINX" -c "$HERE/etc/nginx/nginx.conf" "$@"\n',
     "systemctl": """
 start() {
     unit=$HERE/etc/systemd/system/tracker.service
@@ -56,7 +56,7 @@ case "$*" in
     "start tracker" | "enable --now tracker") start ;;
     "stop tracker") stop ;;
     "restart tracker") stop; start ;;
-    "restart nginx") [ ! -e "$HERE/nginx.pid" ] || nginx -s stop; nginx ;;
+    "restart nginx") [ ! -e "$HERE/nginx.pid" ] || nginx -s stop; nginx > "$HERE/nginx.log" 2>&1 ;;
     *) echo "no stand-in for systemctl $*" >&2; exit 64 ;;
 esac
 """,
@@ -105,23 +105,21 @@ class Machine:
             **{name: value for name, value in os.environ.items() if not name.startswith("TRACKER_")},
             "PATH": f"{self.root}/stand-ins:{self.root}/usr/local/bin:{os.environ['PATH']}:/usr/sbin",
             "HERE": str(self.root),
-            "NGINX": shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or "nginx",
+            "REAL_NGINX": shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or "nginx",
             "SSL_CERT_FILE": str(self.root / "etc/letsencrypt/live" / HOST / "fullchain.pem"),
             "TRACKER_PUBLIC_LISTEN": f"127.0.0.1:{self.public}",
             "TRACKER_PRIVATE_LISTEN": f"127.0.0.1:{self.private}",
             "TRACKER_DASHBOARD_LISTEN": f"127.0.0.1:{free_port()}",
-            "TRACKER_SMTP_LISTEN": f"127.0.0.1:{self.smtp}",
             "TRACKER_MACHINE_SECONDS": "0",  # mail is opened at once here
         }
 
     def here(self, text: str) -> str:
         """TEXT with the paths and ports of this machine."""
         for old, new in self.changes.items():
-            text = re.sub(
-                rf"(?<![\w}}$.]){re.escape(old)}" if old.startswith("/") else re.escape(old),
-                lambda _, new=new: new,
-                text,
-            )
+            if old.startswith("/"):  # a path, and not the middle of one
+                text = re.sub(rf"(?<![\w}}$.]){re.escape(old)}", new, text)
+            else:
+                text = text.replace(old, new)
         return text
 
     def install(self, program: Path) -> None:
@@ -130,15 +128,15 @@ class Machine:
         shutil.copy2(program, new)
         new.replace(self.root / "opt/tracker/bin/tracker")
 
-    def run(self, commands: str, *, status: int = 0, **environment: str) -> str:
-        """What COMMANDS print, run by bash in the folder of the release; they must end with STATUS."""
+    def run(self, commands: str, **environment: str) -> str:
+        """What COMMANDS print, run by bash in the folder of the release; none of them may fail."""
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", self.here(commands)],
             cwd=self.root / "release", env={**self.environment, **environment}, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE, check=False,
         )  # fmt: skip
         said = done.stdout.decode()
-        assert done.returncode == status, f"{commands}\n{said}\n{self.log}"
+        assert done.returncode == 0, f"{commands}\n{said}\n{self.log}"
         return said
 
     @property

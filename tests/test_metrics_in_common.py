@@ -53,6 +53,7 @@ def test_each_tells_the_sum(process: Started) -> None:
     for _ in range(2):
         second.hit(Purpose.OPEN, Agent.HUMAN, "recorded")
     second.rewrote(Reason.NO_GRANT, {Left.VISIBLE_URL: 3}, 0.004)
+    second.tell()  # as it does every second
     for one in (first, second):
         assert value(one, "tracker_hits_total", kind="pixel", agent="human", result="recorded") == [3]
         assert value(one, "tracker_copies_total", outcome="untouched", reason="no-grant") == [1]

@@ -114,5 +114,6 @@ def _run() -> None:
 
 if __name__ == "__main__":
     if sys.argv[2:]:
-        migrate.MIGRATIONS, migrate.HEAD = Path(sys.argv[2]), sys.argv[3]
+        for name, value in (("MIGRATIONS", Path(sys.argv[2])), ("HEAD", sys.argv[3])):
+            setattr(migrate, name, value)
     _serve(Path(sys.argv[1]))

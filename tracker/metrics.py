@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -111,14 +112,9 @@ class Metrics:
             "tracker_webhooks_oldest_age_seconds", "Age of the oldest event that another system is to be told"
         )
         self._oldest = self._present("tracker_oldest_event_age_seconds", "Age of the oldest event that is stored")
-        # Looking a label up costs more than counting: these two are counted with every hit.
-        self._answers_of: dict[tuple[str, str, int], Counter] = {}
-        self._hit_of = {
-            (purpose, agent, result): self._hits.labels(kind, _class(agent), result)
-            for purpose, kind in KINDS.items()
-            for agent in (*Agent, None)
-            for result in RESULTS
-        }
+        # Every hit raises both of these: they are kept in plain numbers until somebody looks.
+        self._new_answers: defaultdict[tuple[str, str, int], int] = defaultdict(int)
+        self._new_hits: defaultdict[tuple[Purpose, Agent | None, str], int] = defaultdict(int)
         self._start_at_zero()
 
     # --- what flows and doors tell ---
@@ -147,9 +143,7 @@ class Metrics:
 
     def hit(self, purpose: Purpose, agent: Agent | None, result: str) -> None:
         """One request for a pixel or a link; AGENT is None where nobody was told apart, RESULT one of RESULTS."""
-        self._hit_of[purpose, agent, result].inc()
-        if result == "early":
-            self._early.labels(KINDS[purpose]).inc()
+        self._new_hits[purpose, agent, result] += 1
 
     def problem(self, slug: str) -> None:
         """A request to the API was answered with the problem SLUG."""
@@ -157,10 +151,7 @@ class Metrics:
 
     def answered(self, route: str, method: str, status: int) -> None:
         """A request was answered with STATUS; ROUTE is the template, not the path."""
-        answers = self._answers_of.get((route, method, status))
-        if answers is None:
-            answers = self._answers_of[route, method, status] = self._answers.labels(route, method, str(status))
-        answers.inc()
+        self._new_answers[route, method, status] += 1
 
     def swept(self, deleted: Mapping[str, int]) -> None:
         """A sweep DELETED so many rows of each table."""
@@ -202,10 +193,18 @@ class Metrics:
         self._events.watch(counts)
 
     def tell(self) -> None:
-        """Bring up to date what is asked for, so that other processes can add it up; told every second."""
+        """Bring up to date what is asked for or was kept back, so that other processes can add it up; every second."""
         self._events.look()
         if isinstance(self._process, _Process):
             self._process.look()
+        for (route, method, status), answers in self._new_answers.items():
+            self._answers.labels(route, method, str(status)).inc(answers)
+        for (purpose, agent, result), hits in self._new_hits.items():
+            self._hits.labels(KINDS[purpose], _class(agent), result).inc(hits)
+            if result == "early":
+                self._early.labels(KINDS[purpose]).inc(hits)
+        self._new_answers.clear()
+        self._new_hits.clear()
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """All metrics as the Accept field ACCEPT asks for (Prometheus text or OpenMetrics), and the content type."""
@@ -236,6 +235,9 @@ class Metrics:
                 self._mails.labels(mail, result)
         for kind in KINDS.values():
             self._early.labels(kind)
+            for agent in (*Agent, None):
+                for result in RESULTS:
+                    self._hits.labels(kind, _class(agent), result)
         for told in WEBHOOK_KINDS:
             for became in WEBHOOK_RESULTS:
                 if (told, became) != ("end", "given-up"):  # the end of a consent is told for as long as it takes

@@ -455,6 +455,8 @@ class Hit(NamedTuple):
     """Lower-case names."""
     peer: str
     at: datetime
+    number: int | None = None
+    """A keyed hash of method and headers, under which what was found out about those may be remembered."""
 
 
 class Event(NamedTuple):

@@ -81,6 +81,7 @@ async def serve(
             sockets = bound(settings)
         stack.callback(close, sockets)
         parts = await stack.enter_async_context(built(settings, clock, post))
+        stack.callback(parts.metrics.tell)  # for the other processes, when all is answered
         private, public = applications(parts, clock)
         loop.set_exception_handler(report_loop_error)
         count = parts.metrics.answered

@@ -30,10 +30,12 @@
     if (same) same.focus({ preventScroll: true });
   };
 
+  // From the first event on the list is as it is now.
   source.addEventListener("feed", (event) => {
     const told = JSON.parse(event.data);
     show(told.list);
     say(told.said);
+    list.dataset.kept = "";
   });
   source.addEventListener("over", () => source.close());
 })();

@@ -16,7 +16,7 @@ from tests.agents import FOLDER, NAMES, NOW, SERIES, Case, Series, cases, confus
 from tests.harness import BROWSER
 from tests.linear import assert_linear
 from tracker.core.agents import MICROSOFTS_FILTER, ORDINARY, OWN_WORDS, SCANNERS
-from tracker.core.classify import KNOWN, LONGEST, MACHINE_SECONDS, RULES, SKEW, Classifier, Rule, classify, seen
+from tracker.core.classify import FIELDS, KNOWN, LONGEST, MACHINE_SECONDS, RULES, SKEW, Classifier, Rule, classify, seen
 from tracker.core.crawlers import CRAWLERS, EXCEPTED, one_pattern
 from tracker.model import Agent, Hit, Purpose
 
@@ -246,9 +246,25 @@ def test_what_is_remembered_has_an_end() -> None:
     assert len(remembering._known) <= KNOWN
 
 
-@pytest.mark.parametrize("rule", [rule for rule in RULES if rule.by_agent], ids=lambda rule: rule.name)
-def test_rules_of_the_user_agent_look_at_nothing_else(rule: Rule) -> None:
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule.of_head], ids=lambda rule: rule.name)
+def test_rules_of_the_head_look_at_nothing_else(rule: Rule) -> None:
     for case in CASES:
         sight = seen(*case.situation)
-        other = sight._replace(method="HEAD", headers={"sec-gpc": "1"}, peer="40.92.0.1", age=0.0, soon=1.0)
+        looked_at = {name: value for name, value in sight.headers.items() if name in FIELDS}
+        other = sight._replace(headers={**looked_at, "accept": "*/*"}, peer="40.92.0.1", age=0.0, soon=1.0)
         assert bool(rule.matches(sight)) == bool(rule.matches(other))
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if not rule.of_head], ids=lambda rule: rule.name)
+def test_verdicts_of_the_other_rules_are_the_least_human_but_none(rule: Rule) -> None:
+    """So that who is a program by its head need not be looked at again."""
+    assert rule.verdict is Agent.MACHINE
+
+
+def test_a_verdict_is_remembered_under_the_number_of_a_head() -> None:
+    remembering = Classifier()
+    for _ in range(2):
+        for number, case in enumerate(CASES):
+            one, purpose, issued = case.situation
+            known = one._replace(number=number)
+            assert remembering(known, purpose, issued) == classify(one, purpose, issued), case.name

@@ -27,7 +27,7 @@ def adapted(name: str, changes: Mapping[str, str]) -> str:
 
 def program(name: str, *, root: bool = False) -> str:
     """The path of the program NAME; where it is missing, or we are not ROOT, the test is skipped, and fails in CI."""
-    places = f"{os.environ.get('PATH', '')}:/usr/sbin:{EXTRACTED}/usr/bin:{EXTRACTED}/usr/sbin"
+    places = f"{EXTRACTED}/usr/bin:{EXTRACTED}/usr/sbin:{os.environ.get('PATH', '')}:/usr/sbin"
     found = shutil.which(name, path=places)
     if found is None or (root and os.geteuid() != 0):
         pytest.skip(f"needs {name}{', and root' if root else ''}; `make tools` installs it")

@@ -233,7 +233,7 @@ def test_nginx_gets_the_site_with_the_names_of_this_installation(prepared: Path,
     whole = tmp_path / "nginx.conf"
     resolvable = written.replace("server tracker:8080;", "server 127.0.0.1:8080;")
     whole.write_text(f"pid {tmp_path}/pid;\nerror_log stderr;\nevents {{}}\nhttp {{\n{resolvable}\n}}\n")
-    checked(program("nginx"), "-t", "-p", tmp_path, "-c", whole)
+    checked(program("nginx"), "-t", "-e", "stderr", "-p", tmp_path, "-c", whole)
 
 
 def test_what_is_mounted_is_there_and_known_to_whoever_reads_it() -> None:

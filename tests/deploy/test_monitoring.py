@@ -19,7 +19,17 @@ import yaml
 from tests.deploy.files import DEPLOY, adapted, checked, program
 from tests.e2e.mail import OFFER, link, pixel
 from tests.harness import PATIENCE, Installation, free_port
-from tracker.metrics import FOREIGN, KINDS, MAIL_RESULTS, RELAY_RESULTS, RESULTS, EventCounts, Metrics
+from tracker.metrics import (
+    FOREIGN,
+    KINDS,
+    MAIL_RESULTS,
+    RELAY_RESULTS,
+    RESULTS,
+    WEBHOOK_KINDS,
+    WEBHOOK_RESULTS,
+    EventCounts,
+    Metrics,
+)
 from tracker.model import Agent, Left, MailKind, Purpose, Reason, TrackerError
 
 PROMETHEUS = DEPLOY / "prometheus"
@@ -39,8 +49,8 @@ def errors(of: type[TrackerError] = TrackerError) -> set[str]:
 WORDS: dict[str, set[str]] = {
     "outcome": {"tracked", "untouched"},
     "reason": {"", *Reason, *Left},
-    "result": {*RESULTS, *RELAY_RESULTS, *MAIL_RESULTS, "done", "failed"},
-    "kind": {*KINDS.values(), *FOREIGN, *MailKind},
+    "result": {*RESULTS, *RELAY_RESULTS, *MAIL_RESULTS, *WEBHOOK_RESULTS, "done", "failed"},
+    "kind": {*KINDS.values(), *FOREIGN, *MailKind, *WEBHOOK_KINDS},
     "problem": errors(),
 }
 """What the labels may hold whose words are few."""
@@ -56,6 +66,7 @@ def exposed() -> dict[str, set[str]]:
     metrics.answered("/privacy", "POST", 503)
     metrics.swept({"events": 1})
     metrics.overdue({"events": 1})
+    metrics.webhook("event", taken=True)
     metrics.job("sweep", "failed")
     found: dict[str, set[str]] = {}
     for line in metrics.exposition("")[0].decode().splitlines():

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.files import adapted, checked, program
+from tests.deploy.files import EXTRACTED, adapted, checked, program
 from tests.e2e.mail import OFFER, html_of
 from tests.e2e.test_nothing_rests_on_disk import ADDRESS, DEVICE, REFERRER, search
 from tests.harness import PATIENCE, Installation, Reply, free_port
@@ -75,7 +75,7 @@ class Front:
 @contextmanager
 def nginx(folder: Path, upstream: int, *without: str) -> Iterator[Front]:
     """Debian's nginx.conf with our site alone; WITHOUT lines of it."""
-    command, port, plain_port = program("nginx"), free_port(), free_port()
+    binary, port, plain_port = program("nginx"), free_port(), free_port()
     for name in ("log", "sites-enabled", "tls"):
         (folder / name).mkdir(parents=True)
     certificate, key = folder / "tls" / "fullchain.pem", folder / "tls" / "privkey.pem"
@@ -99,11 +99,13 @@ def nginx(folder: Path, upstream: int, *without: str) -> Iterator[Front]:
     (folder / "sites-enabled" / "tracker.conf").write_text(site)
     temporary = [f"{kind}_temp_path {folder / 'tmp'}/{kind};" for kind in ("fastcgi", "uwsgi", "scgi")]
     on_disk = [f"{kind}_temp_path {folder / 'gone'}/{kind};" for kind in ("client_body", "proxy")]
-    stock = Path("/etc/nginx/nginx.conf").read_text()
+    debian = EXTRACTED / "etc" / "nginx"
+    stock = (debian / "nginx.conf").read_text()
     for old, new in {
         "/run/nginx.pid": str(folder / "pid"),
         "/var/log/nginx": str(folder / "log"),
         "/etc/nginx/sites-enabled": str(folder / "sites-enabled"),
+        "/etc/nginx/mime.types": str(debian / "mime.types"),
         "include /etc/nginx/conf.d/*.conf;": "\n".join(temporary + on_disk),
         "worker_processes auto;": "worker_processes 1;",
     }.items():
@@ -112,8 +114,9 @@ def nginx(folder: Path, upstream: int, *without: str) -> Iterator[Front]:
     (folder / "tmp").mkdir()
     (folder / "gone").mkdir()
     (folder / "nginx.conf").write_text(stock)
-    checked(command, "-t", "-c", folder / "nginx.conf")
-    daemon = subprocess.Popen([command, "-c", folder / "nginx.conf", "-g", "daemon off;"], stderr=subprocess.PIPE)
+    command = [binary, "-e", str(folder / "log" / "error.log"), "-c", str(folder / "nginx.conf")]
+    checked(*command, "-t")
+    daemon = subprocess.Popen([*command, "-g", "daemon off;"], stderr=subprocess.PIPE)
     try:
         front = Front(folder, port, plain_port, ssl.create_default_context(cafile=str(certificate)))
         until_it_listens(port)

@@ -38,7 +38,8 @@ class Running:
             assert smtp.sendmail(FROM, [ANNA, BERT], OFFER) == {}
 
     def sendmail(self, recipient: str) -> None:
-        command = [program("sendmail"), "-C", str(self.etc), "-i", "-f", FROM, recipient]
+        postfix_own = Path(program("postfix")).with_name("sendmail")
+        command = [str(postfix_own), "-C", str(self.etc), "-i", "-f", FROM, recipient]
         done = subprocess.run(
             command, input=OFFER.replace(b"\r\n", b"\n"), capture_output=True, timeout=PATIENCE, check=False
         )

@@ -307,6 +307,19 @@ async def test_a_call_is_recorded_and_what_was_said_about_mail_waits(staff: Worl
     assert set(found.standing.grants) == {Purpose.PHONE}
 
 
+async def test_a_call_is_entered_from_the_crms_button_too(staff: World, rep: Browser) -> None:
+    """No address is stored: the rep types it with the call."""
+    await agree(staff)
+    await send(staff, reference="4711")
+    page = await rep.get("/person?reference=4711")
+    form = page.text.partition('action="/person/call">')[2].partition("</form>")[0]
+    assert 'name="address" type="email"' in form
+    assert 'type="hidden" name="address"' not in form
+    told = {"address": ANNA, "started": "2026-11-23T11:00", "minutes": "7", "again": "no"}
+    assert (await rep.post("/person/call", told)).status == 200
+    assert "Do not call." in words((await rep.get("/person?reference=4711")).text)
+
+
 async def test_a_no_to_calls_shows_in_red_where_the_rep_would_dial(staff: World, rep: Browser) -> None:
     page = await call(rep, again="no")
     assert '<p class="problem do-not-call"><strong>Do not call.</strong>' in page

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from ipaddress import ip_network
 
 import pytest
+from aiohttp.http import RawRequestMessage
 
 from tests.doors.public_fakes import DELIVERY, Public, public_door
 from tests.doors.test_public_pixel import PATHS
-from tests.doors.wire import head
+from tests.doors.wire import Answer, head
 from tracker.doors.hits import PIXEL
+from tracker.doors.lane import HitLane
+from tracker.doors.server import Reply
 
 GIF = f"/o/{DELIVERY}.gif"
 LINK = f"/c/{DELIVERY}/part.mac/shop.example.com/"
@@ -43,6 +47,12 @@ def ask(path: str, **fields: str) -> bytes:
     return head("GET", path, **{"connection": "keep-alive", **fields})
 
 
+def plain(answer: Answer) -> tuple[int, list[tuple[str, str]], bytes]:
+    """An answer without its date, and whatever the order of its fields."""
+    status, headers, body = answer.without_date
+    return status, sorted(headers), body
+
+
 @pytest.mark.parametrize("slow", [False, True])
 @pytest.mark.parametrize("path", ALL)
 async def test_both_ways_give_the_same_answer_and_count_it_alike(path: str, slow: bool) -> None:
@@ -50,7 +60,7 @@ async def test_both_ways_give_the_same_answer_and_count_it_alike(path: str, slow
         door.hits.slow = slow
         short = await door.wire.get(path, accept_language="fr")
         long = await door.wire.get(path + "?", accept_language="fr")  # a query is for the routes
-    assert (short.status, sorted(short.headers[:-1]), short.body) == (long.status, sorted(long.headers[:-1]), long.body)
+    assert plain(short) == plain(long)
     assert door.answered[0] == door.answered[1]
     assert door.hits.opens[:1] == door.hits.opens[1:]
     assert door.hits.clicks[:1] == door.hits.clicks[1:]
@@ -163,3 +173,97 @@ async def test_a_location_holds_no_line_break(slow: bool) -> None:
         got = await door.wire.get(LINK)
     assert got.status == 500
     assert got.header("Set-Cookie") is None
+
+
+# --- requests whose fields were parsed before ----------------------------------------------------
+
+
+def undated(octets: bytes) -> bytes:
+    return re.sub(rb"\r\nDate: [^\r]*", b"", octets)
+
+
+async def told(
+    pieces: Sequence[bytes], *, slow: bool, trusted: bool = True
+) -> tuple[bytes, list[object], list[object]]:
+    """What PIECES are answered on a connection that then ends, with what is counted of them, and where they lead.
+
+    A hit before them, on another connection, has told the lane their fields.
+    """
+    async with public_door(trusted=[ip_network("127.0.0.0/8")] if trusted else []) as door:
+        async with connected(door) as (reader, writer):
+            writer.write(ask(GIF))
+            await answer(reader)
+        door.hits.slow = slow
+        reader, writer = await asyncio.open_connection("127.0.0.1", door.wire.port)
+        received = asyncio.create_task(reader.read())
+        for piece in (*pieces, ask("/robots.txt", connection="close")):
+            if received.done():  # what came before was the end of it
+                break
+            writer.write(piece)
+            for _ in range(20):  # the server is in this process: time to look, none to wait
+                await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            raw = await received
+        writer.close()
+        await writer.wait_closed()
+        hits = [hit._replace(number=None) for _, hit in door.hits.opens]
+        hits += [hit._replace(number=None) for *_, hit in door.hits.clicks]
+        return undated(raw), [*door.answered], [*hits]
+
+
+ODD = {
+    "the same again": [ask(GIF), ask(GIF), ask(LINK), ask(ALTERED), ask(GIF)],
+    "a page in between": [ask(GIF), ask("/robots.txt"), ask(LINK)],
+    "two at once": [ask(GIF) + ask(LINK), ask(GIF)],
+    "one and a half": [ask(GIF) + ask(LINK)[:30], ask(LINK)[30:], ask(GIF)],
+    "half of a request line while one waits": [ask(GIF), b"GET /notice?", ask(GIF)],
+    "half of the fields while one waits": [ask(GIF), b"GET /robots.txt HTTP/1.1\r\nx: ", ask(GIF), ask(LINK)],
+    "in pieces": [ask(GIF)[:20], ask(GIF)[20:], ask(LINK)],
+    "a body": [ask(GIF, content_length="3") + b"abc", ask(GIF)],
+    "a body that looks like a hit": [ask(GIF, content_length=str(len(ask(LINK)))), ask(LINK), ask(GIF)],
+    "chunks": [ask(GIF, transfer_encoding="chunked") + b"0\r\n\r\n", ask(GIF)],
+    "a folded field": [ask(GIF)[:-2] + b" folded\r\n\r\n", ask(GIF)],
+    "a bare line feed": [ask(GIF).replace(b"\r\n\r\n", b"\n\n"), ask(GIF)],
+    "line ends before": [b"\r\n\r\n" + ask(GIF), ask(GIF)],
+    "line ends after": [ask(GIF) + b"\r\n", ask(GIF)],
+    "another method": [ask(GIF).replace(b"GET", b"HEAD"), ask(GIF)],
+    "HTTP/1.0": [ask(GIF).replace(b"HTTP/1.1", b"HTTP/1.0")],
+    "HTTP/1.0 before": [ask(GIF), ask(GIF).replace(b"HTTP/1.1", b"HTTP/1.0")],
+    "the last one": [ask(GIF, connection="close")],
+    "forwarded": [ask(GIF, X_Forwarded_For="198.51.100.7"), ask(GIF, X_Forwarded_For="203.0.113.9"), ask(LINK)],
+    "forwarded by two": [ask(GIF, X_Forwarded_For="198.51.100.7, 127.0.0.2"), ask(GIF, X_Forwarded_For="127.0.0.3")],
+    "forwarded twice": 2 * [ask(GIF, X_Forwarded_For="198.51.100.7", x_forwarded_for="203.0.113.9")],
+    "forwarded for nobody": 2 * [ask(GIF, X_Forwarded_For="unknown")],
+    "an upgrade": [ask(GIF, upgrade="websocket"), ask(GIF)],
+    "what is no request": [ask(GIF), b"\x16\x03\x01" + ask(GIF)],
+}
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+@pytest.mark.parametrize("slow", [False, True])
+@pytest.mark.parametrize("name", ODD)
+async def test_a_request_that_need_not_be_parsed_is_answered_as_one_that_is(
+    name: str, slow: bool, trusted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unparsed = await told(ODD[name], slow=slow, trusted=trusted)
+    monkeypatch.setattr(HitLane, "take_again", lambda *_: False)
+    assert unparsed == await told(ODD[name], slow=slow, trusted=trusted)
+
+
+async def test_a_request_whose_fields_came_before_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[object] = []
+    take = HitLane.take
+
+    def counted(lane: HitLane, request: RawRequestMessage, octets: bytes, peer: str, reply: Reply) -> bool:
+        parsed.append(request)
+        return take(lane, request, octets, peer, reply)
+
+    monkeypatch.setattr(HitLane, "take", counted)
+    async with public_door() as door:
+        for _ in range(2):
+            async with connected(door) as (reader, writer):
+                for path in (GIF, LINK, "/robots.txt", GIF):
+                    writer.write(ask(path))
+                    await answer(reader)
+    assert (len(door.hits.opens), len(door.hits.clicks)) == (4, 2)
+    assert len(parsed) == 1 + 2, "the first hit, and what is none"

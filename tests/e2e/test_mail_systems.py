@@ -31,6 +31,7 @@ NODE = shutil.which("node")
 MISSING = POSTFIX is None or OPENDKIM is None or os.geteuid() != 0
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.xdist_group("mail systems"),  # one Postfix, and one tracker, for all of it
     pytest.mark.skipif(MISSING and os.environ.get("CI") != "true", reason="needs Postfix, OpenDKIM, and root"),
 ]
 ANNA, BERT = "anna@example.org", "bert@example.org"
@@ -91,6 +92,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
         TRACKER_SMTP_PRIVATE_KEY=str(certificate.key),
         TRACKER_SMTP_NEXT_HOP=f"127.0.0.1:{back}",
         TRACKER_SENDER_DOMAINS=DOMAIN,
+        TRACKER_RESIGN_DOMAINS=DOMAIN,
     )
     with (
         mail_server() as world,
@@ -119,6 +121,22 @@ def test_postfix_filters_through_the_tracker_and_signs_what_comes_back(company: 
     assert company.signer.verifies(untouched)
     assert untouched.endswith(OFFER), "octet for octet, below the lines that relays put on top"
     assert b"Received: by 127.0.0.1 with ESMTP;" in untouched.removesuffix(OFFER)
+
+
+def test_mail_that_came_signed_is_signed_again_where_it_was_tracked_and_keeps_its_signature_elsewhere(
+    company: Company,
+) -> None:
+    signed = company.signer.signed(OFFER.replace(b"<m@x>", b"<signed@x>"))
+    assert company.signer.signatures(signed) == [True]
+    company.send(ANNA, BERT, octets=signed)
+    arrived = company.arrivals(2)
+    tracked, untouched = arrived[ANNA,], arrived[BERT,]
+    assert links(company, tracked.message)
+    assert company.signer.signatures(tracked.octets) == [True], "that of OpenDKIM alone"
+    assert untouched.octets.endswith(signed)
+    assert company.signer.signatures(untouched.octets) == [True, True]
+    metrics = company.tracker.api("GET", "/metrics").body
+    assert b"\ntracker_signatures_removed_total 1.0\n" in metrics
 
 
 def test_mail_goes_round_a_dead_tracker_untouched_within_seconds_and_signed(company: Company) -> None:

@@ -22,7 +22,10 @@ from tests.e2e.outage import check_log, until
 from tests.harness import Installation, consent, free_port
 from tests.sink import Taken
 
-pytestmark = pytest.mark.e2e
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.xdist_group("mail under strain"),  # one tracker for all of it
+]
 ANNA, BERT, CARA = "anna@example.org", "bert@example.org", "cara@example.org"
 """Anna and Cara agreed, Bert did not."""
 FROM = "jonas@werkstatt-nord.example"

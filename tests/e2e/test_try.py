@@ -195,6 +195,11 @@ def test_settings_that_keep_the_sample_back_are_named(
     assert len(hop.received) == had
 
 
+def test_a_server_that_is_not_there_is_named(api: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(api.environment, "TRACKER_PRIVATE_LISTEN", f"127.0.0.1:{free_port()}")
+    assert "nobody listens there" in told(api, ANNA, "--key", str(api.folder / "key"))
+
+
 def test_a_key_is_looked_at_before_anything_is_sent(api: Installation, tmp_path: Path) -> None:
     wrong, other = tmp_path / "wrong", tmp_path / "other"
     wrong.write_text("trk_nothing\n")

@@ -14,7 +14,7 @@ several that do so at once, the one that wrote last sees everything. Servers on 
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, tzinfo
 from struct import Struct
 from typing import Final, Protocol
 
@@ -31,6 +31,8 @@ _STRUCK: Final = 4
 """Bursts that a worker remembers in one bucket."""
 _TAG: Final = 8
 _SEEN: Final = Struct("=8sQd")
+_TIMES: Final = Struct("=" + _DEPTH * "16xd")
+"""When the hits were that a worker remembers in one bucket."""
 _MARK: Final = Struct("=8sI")
 
 
@@ -78,17 +80,12 @@ class Bursts:
     def followed(self, delivery: DeliveryId, link: LinkNumber, at: datetime) -> None:
         """A LINK of DELIVERY was followed, by a person as it seems; afterwards `struck` knows of a burst."""
         tag, seconds = delivery[:_TAG], at.timestamp()
-        self._remember(tag, link, seconds)
-        nearest: dict[int, float] = {}
-        for seen, other, when in _SEEN.iter_unpack(self._seen(tag)):
-            if seen == tag and abs(when - seconds) < abs(nearest.get(other, float("inf")) - seconds):
-                nearest[other] = when
-        times = sorted(nearest.values())
-        for links, span in HASTE:
-            for first, last in zip(times, times[links - 1 :], strict=False):
-                if last - first <= span:
-                    self._strike(tag, hour_of(datetime.fromtimestamp(first, at.tzinfo)))
-                    self._strike(tag, hour_of(datetime.fromtimestamp(last, at.tzinfo)))
+        size = self._workers * _DEPTH * _SEEN.size
+        start = _bucket(tag) * size
+        self._remember(start + self._own_seen, tag, link, seconds)
+        seen = self._memory[start : start + size]
+        if seen.count(tag) > 1:  # nearly always it is the only hit on its delivery that anybody remembers
+            self._look_for_haste(tag, seconds, seen, at.tzinfo)
 
     def struck(self, delivery: DeliveryId, hour: Hour) -> bool:
         """Whether there was a burst over links of DELIVERY in HOUR, as far as is remembered."""
@@ -97,17 +94,25 @@ class Bursts:
         start = self._marks + _bucket(tag) * size
         return self._memory.find(_MARK.pack(tag, hour), start, start + size) >= 0
 
-    def _seen(self, tag: bytes) -> bytes | bytearray:
-        size = self._workers * _DEPTH * _SEEN.size
-        start = _bucket(tag) * size
-        return self._memory[start : start + size]
-
-    def _remember(self, tag: bytes, link: int, seconds: float) -> None:
-        start = _bucket(tag) * self._workers * _DEPTH * _SEEN.size + self._own_seen
-        own = list(_SEEN.iter_unpack(self._memory[start : start + _DEPTH * _SEEN.size]))
-        farthest = max(range(_DEPTH), key=lambda place: abs(own[place][2] - seconds))  # the clock may be set back
-        place = start + farthest * _SEEN.size
+    def _remember(self, start: int, tag: bytes, link: int, seconds: float) -> None:
+        """Put a hit in the place of the one farthest in time among this worker's own, which begin at START."""
+        times = _TIMES.unpack(self._memory[start : start + _TIMES.size])
+        first, last = min(times), max(times)
+        farthest = first if seconds - first >= last - seconds else last  # the clock may be set back
+        place = start + times.index(farthest) * _SEEN.size
         self._memory[place : place + _SEEN.size] = _SEEN.pack(tag, link, seconds)
+
+    def _look_for_haste(self, tag: bytes, seconds: float, hits: bytes | bytearray, zone: tzinfo | None) -> None:
+        nearest: dict[int, float] = {}
+        for seen, link, when in _SEEN.iter_unpack(hits):
+            if seen == tag and abs(when - seconds) < abs(nearest.get(link, float("inf")) - seconds):
+                nearest[link] = when
+        times = sorted(nearest.values())
+        for links, span in HASTE:
+            for first, last in zip(times, times[links - 1 :], strict=False):
+                if last - first <= span:
+                    self._strike(tag, hour_of(datetime.fromtimestamp(first, zone)))
+                    self._strike(tag, hour_of(datetime.fromtimestamp(last, zone)))
 
     def _strike(self, tag: bytes, hour: int) -> None:
         start = self._marks + _bucket(tag) * self._workers * _STRUCK * _MARK.size + self._own_struck
@@ -120,4 +125,4 @@ class Bursts:
 
 
 def _bucket(tag: bytes) -> int:
-    return int.from_bytes(tag[:4], "big") % _BUCKETS
+    return (tag[2] << 8 | tag[3]) % _BUCKETS

@@ -52,11 +52,13 @@ class Rule(NamedTuple):
     name: str
     verdict: Agent | None
     matches: Callable[[Sight], object]
-    by_agent: bool = False
-    """Whether it looks at nothing but the user agent and the purpose."""
+    of_head: bool = True
+    """Whether it looks at nothing but the purpose, the method and FIELDS."""
 
 
 _PURPOSES: Final = frozenset({"sec-purpose", "purpose", "x-purpose", "x-moz"})
+FIELDS: Final = ("user-agent", "sec-gpc", *sorted(_PURPOSES))
+"""What rules look at of a request's fields."""
 _PREFETCH: Final = re.compile(r"\b(?:prefetch|preview|prerender)\b", re.IGNORECASE)
 _OFFICE: Final = re.compile(r"Microsoft Office (?:Existence|Protocol) Discovery")
 _XP: Final = re.compile(
@@ -99,66 +101,70 @@ RULES: Final[tuple[Rule, ...]] = (
     # Exactly "1" counts (LAW.md R38).
     Rule("Global Privacy Control", None, lambda sight: sight.headers.get("sec-gpc") == "1"),
     # They fetch when a person opens the message.
-    Rule("image proxy", Agent.PROXY, lambda sight: sight.purpose is Purpose.OPEN and _proxy(sight), by_agent=True),
+    Rule("image proxy", Agent.PROXY, lambda sight: sight.purpose is Purpose.OPEN and _proxy(sight)),
     # No person is behind an image proxy that asks for a link: it follows none, or somebody goes by its name.
     Rule(
         "image proxy at a link",
         Agent.MACHINE,
         lambda sight: sight.purpose is Purpose.CLICK and _proxy(sight),
-        by_agent=True,
     ),
     # Apple's relays fetch all images after delivery, whether the message is opened or not, and say just this.
-    Rule("Apple Mail Privacy Protection", Agent.MACHINE, lambda sight: sight.agent == "Mozilla/5.0", by_agent=True),
+    Rule("Apple Mail Privacy Protection", Agent.MACHINE, lambda sight: sight.agent == "Mozilla/5.0"),
     # Every browser and mail program says something.
-    Rule("no user agent", Agent.MACHINE, lambda sight: not sight.agent, by_agent=True),
+    Rule("no user agent", Agent.MACHINE, lambda sight: not sight.agent),
     # Gmail looks at the images of mail that arrives while the person is logged in; an opening comes by its proxy.
-    Rule("Gmail's look ahead", Agent.MACHINE, lambda sight: sight.agent.endswith(_GMAIL), by_agent=True),
-    Rule("security scanner", Agent.MACHINE, lambda sight: SCANNERS.search(sight.lower), by_agent=True),
-    Rule("known crawler", Agent.MACHINE, lambda sight: CRAWLERS.search(sight.unusual), by_agent=True),
-    Rule("robot by its own words", Agent.MACHINE, lambda sight: OWN_WORDS.search(sight.lower), by_agent=True),
+    Rule("Gmail's look ahead", Agent.MACHINE, lambda sight: sight.agent.endswith(_GMAIL)),
+    Rule("security scanner", Agent.MACHINE, lambda sight: SCANNERS.search(sight.lower)),
+    Rule("known crawler", Agent.MACHINE, lambda sight: CRAWLERS.search(sight.unusual)),
+    Rule("robot by its own words", Agent.MACHINE, lambda sight: OWN_WORDS.search(sight.lower)),
     # Office asks for a link before it hands it to the browser.
-    Rule("Office's link check", Agent.MACHINE, lambda sight: _OFFICE.search(sight.unusual), by_agent=True),
+    Rule("Office's link check", Agent.MACHINE, lambda sight: _OFFICE.search(sight.unusual)),
     # Internet Explorer of Windows XP speaks no TLS that servers still accept; filters go by its name.
-    Rule("browser of Windows XP", Agent.MACHINE, lambda sight: _XP.search(sight.unusual), by_agent=True),
-    Rule("too soon", Agent.MACHINE, lambda sight: -SKEW <= sight.age < sight.soon),
+    Rule("browser of Windows XP", Agent.MACHINE, lambda sight: _XP.search(sight.unusual)),
+    Rule("too soon", Agent.MACHINE, lambda sight: -SKEW <= sight.age < sight.soon, of_head=False),
     # Links only: opens come from Microsoft's addresses when people read mail at Outlook.com.
     Rule(
         "Microsoft's mail filter",
         Agent.MACHINE,
         lambda sight: sight.purpose is Purpose.CLICK and _in_microsofts_filter(sight.peer),
+        of_head=False,
     ),
 )
 
 
 KNOWN: Final = 4_096
-"""Verdicts on user agents that a process remembers; of the browsers in use a few hundred make nearly all hits."""
+"""Verdicts on heads that a process remembers; of the browsers in use a few hundred make nearly all hits."""
 
 
 class Classifier:
-    """Does what `classify` does, in a fraction of its time for user agents that were judged before.
+    """Does what `classify` does, in a fraction of its time for heads that were judged before.
 
-    What it remembers are verdicts under numbers: Python's keyed hash of a user agent, whose key is drawn anew for each
-    process. No user agent outlives its request.
+    What it remembers are verdicts under numbers: Python's keyed hash of what the rules look at, whose key is drawn anew
+    for each process. No user agent outlives its request.
     """
 
     def __init__(self, machine_seconds: float = MACHINE_SECONDS) -> None:
         self._machine_seconds = machine_seconds
-        self._by_agent = tuple(rule for rule in RULES if rule.by_agent)
-        self._others = tuple(rule for rule in RULES if not rule.by_agent)
+        self._of_head = tuple(rule for rule in RULES if rule.of_head)
+        self._others = tuple(rule for rule in RULES if not rule.of_head)
         self._known: dict[int, Agent | None] = {}
 
     def __call__(self, hit: Hit, purpose: Purpose, issued: datetime) -> Agent | None:
         """As `classify`."""
-        number = hash((hit.headers.get("user-agent", ""), purpose))
+        head = hit.number
+        if head is None:
+            head = hash((hit.method, *map(hit.headers.get, FIELDS)))
+        number = hash((head, purpose))
         try:
-            of_agent = self._known[number]
+            verdict = self._known[number]
         except KeyError:
             if len(self._known) >= KNOWN:
                 self._known.clear()
-            of_agent = _least(self._by_agent, seen(hit, purpose, issued, self._machine_seconds))
-            self._known[number] = of_agent
-        of_rest = _least(self._others, _without_agent(hit, purpose, issued, self._machine_seconds))
-        return None if of_agent is None or of_rest is None else min(of_agent, of_rest)
+            verdict = _least(self._of_head, seen(hit, purpose, issued, self._machine_seconds))
+            self._known[number] = verdict
+        if verdict is None or verdict is Agent.MACHINE:  # nothing is less human
+            return verdict
+        return _least(self._others, _without_agent(hit, purpose, issued, self._machine_seconds), verdict)
 
 
 def classify(
@@ -175,8 +181,7 @@ def classify(
     return _least(rules, seen(hit, purpose, issued, machine_seconds))
 
 
-def _least(rules: Sequence[Rule], sight: Sight) -> Agent | None:
-    least = Agent.HUMAN
+def _least(rules: Sequence[Rule], sight: Sight, least: Agent = Agent.HUMAN) -> Agent | None:
     for _, verdict, matches, _ in rules:
         if matches(sight):
             if verdict is None:

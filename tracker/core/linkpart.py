@@ -9,11 +9,15 @@ from __future__ import annotations
 import hmac
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 from urllib.parse import quote
 
 from tracker.core import base64url
+
+KNOWN_PARTS: Final = 1_000
+"""Link parts whose targets are remembered under one key: those of a campaign are followed by many."""
 
 _HTTPS: Final = 1
 _HOST_OMITTED: Final = 2
@@ -42,7 +46,8 @@ class LinkSigner:
     """Signs and reads link parts with one key."""
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        self._keyed = blake2b(key=key, digest_size=_MAC_SIZE, person=_PERSON)
+        self._remembered = lru_cache(KNOWN_PARTS)(self._read)
 
     def sign(self, plan: bytes, target: str) -> LinkPart:
         """The segments that lead to TARGET from the copies of PLAN (5 octets).
@@ -66,6 +71,9 @@ class LinkSigner:
 
     def read(self, plan: bytes, part: str, host: str) -> str | None:
         """The target, exactly as it was signed; None when PART or HOST was altered or belongs to another plan."""
+        return self._remembered(plan, part, host)
+
+    def _read(self, plan: bytes, part: str, host: str) -> str | None:
         match = _SHAPE.fullmatch(part)
         if match is None or not _HOST.fullmatch(host):
             return None
@@ -85,9 +93,9 @@ class LinkSigner:
 
     def _mac(self, plan: bytes, shown: bytes, payload: bytes) -> bytes:
         # The plan has a fixed length and no host contains NUL: no two links have the same input.
-        return blake2b(
-            b"%b%b\0%b" % (plan, shown, payload), key=self._key, digest_size=_MAC_SIZE, person=_PERSON
-        ).digest()
+        mac = self._keyed.copy()
+        mac.update(b"%b%b\0%b" % (plan, shown, payload))
+        return mac.digest()
 
 
 def _shown(authority: str) -> str:

@@ -73,7 +73,11 @@ class _KeyedBlake2b(SigningAlgorithm):
     """The MAC of delivery tokens: as good as HMAC, in a third of its time (RFC 7693 section 2.9)."""
 
     def get_signature(self, key: bytes, value: bytes) -> bytes:
-        return blake2b(value, key=key, digest_size=_MAC_SIZE, person=_PERSON).digest()
+        return _mac(key, value).digest()
+
+
+def _mac(key: bytes, value: bytes = b"") -> blake2b:
+    return blake2b(value, key=key, digest_size=_MAC_SIZE, person=_PERSON)
 
 
 class _Door:
@@ -85,11 +89,17 @@ class _Door:
         # "none" derives nothing and ignores the salt: the kinds are kept apart by keys that were derived before.
         self.delivery = Signer(key.delivery, sep=".", key_derivation="none", algorithm=_KeyedBlake2b())
         self.link = LinkSigner(key.link)
+        self._mac = _mac(key.delivery)
 
+    def signed(self, octets: bytes) -> bool:
+        """Whether OCTETS, of the shape of a delivery token, are one of this key.
 
-def _is_signed(signer: Signer, octets: bytes) -> bool:
-    # What `Signer.validate` says in half its time: the shape is known, and texts are compared before decoding.
-    return hmac.compare_digest(signer.get_signature(octets[:_SIGNED]), octets[_SIGNED + 1 :])
+        What `Signer.validate` says in a third of its time: the key is taken in already, and texts are compared before
+        they are decoded.
+        """
+        mac = self._mac.copy()
+        mac.update(octets[:_SIGNED])
+        return hmac.compare_digest(base64url.encode(mac.digest()), octets[_SIGNED + 1 :])
 
 
 class Tokens:
@@ -133,7 +143,7 @@ class Tokens:
         if door is None:
             newer = self._newer(chr(octets[0]))
             return None if newer is None else newer.read_delivery(octets)
-        if not _is_signed(door.delivery, octets):
+        if not door.signed(octets):
             return None
         last_day, delivery, plan, digest, issued = _CONTENT.unpack(base64url.decode(octets[1:_SIGNED]))
         return DeliveryToken(
@@ -155,7 +165,8 @@ class Tokens:
 
     def read_link(self, delivery: DeliveryToken, part: str, host: str) -> str | None:
         """The target of a link in a copy of DELIVERY (as read), exactly as it was signed; None for anything altered."""
-        door = self.knowing(delivery.key_id)._doors.get(ord(delivery.key_id))
+        number = ord(delivery.key_id)
+        door = self._doors.get(number) or self.knowing(delivery.key_id)._doors.get(number)
         return None if door is None else door.link.read(delivery.plan, part, host)
 
     def seal_stop(self, pseudonym: Pseudonym, language: Language, nonce: bytes, key_id: str) -> bytes:

@@ -7,6 +7,7 @@ from datetime import datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import TypeAlias
 
+from tracker.doors.heads import Fields, Head
 from tracker.model import Hit
 
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -19,14 +20,24 @@ class HitReader:
         self._trusted = tuple(trusted)
         self._clock = clock
 
+    @property
+    def behind_proxy(self) -> bool:
+        """Whether there are proxies that are believed."""
+        return bool(self._trusted)
+
     def read(self, method: str, fields: Collection[tuple[str, str]], socket_peer: str) -> Hit:
         """The hit that a request is; FIELDS that came several times are joined as RFC 9110 section 5.3 says."""
         headers = {name.lower(): value for name, value in fields}
         if len(headers) < len(fields):
             headers = _joined(fields)
-        forwarded = headers.pop("x-forwarded-for", "")
-        peer = peer_of(socket_peer, forwarded, self._trusted) if forwarded else socket_peer
-        return Hit(method=method, headers=headers, peer=peer, at=self._clock())
+        return Hit(method, headers, self._peer(socket_peer, headers.pop("x-forwarded-for", "")), self._clock())
+
+    def read_again(self, head: Head, socket_peer: str) -> Hit:
+        """The same of a HEAD whose fields are known."""
+        return Hit("GET", Fields(head.rest), self._peer(socket_peer, head.forwarded), self._clock(), head.number)
+
+    def _peer(self, socket_peer: str, forwarded: str) -> str:
+        return peer_of(socket_peer, forwarded, self._trusted) if forwarded else socket_peer
 
 
 def _joined(fields: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -18,12 +18,13 @@ _LAST: Final = b"Connection: close\r\n\r\n"
 class Prepared:
     """An answer to GET that is the same for everybody who gets it."""
 
-    __slots__ = ("_head", "body", "headers", "status")
+    __slots__ = ("_head", "_headers", "_location", "body", "status")
 
     def __init__(self, status: int, headers: Mapping[str, str], body: bytes = b"") -> None:
         self.status = status
-        self.headers = headers
         self.body = body
+        self._headers = headers
+        self._location: str | None = None
         fields = {**headers, "Server": NAME, "Content-Length": str(len(body))}
         lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{name}: {fields[name]}" for name in fields)]
         self._head = "".join(f"{line}\r\n" for line in lines).encode("ascii")
@@ -34,9 +35,14 @@ class Prepared:
             raise ValueError("a location is printable")
         answer = object.__new__(type(self))
         answer.status, answer.body = self.status, self.body
-        answer.headers = {**self.headers, "Location": url}
+        answer._headers, answer._location = self._headers, url
         answer._head = b"%bLocation: %b\r\n" % (self._head, url.encode("ascii"))
         return answer
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Its fields, but for those that say how long it is, when and by whom it was made."""
+        return self._headers if self._location is None else {**self._headers, "Location": self._location}
 
     def octets(self, date: bytes, *, last: bool) -> bytes:
         """The whole answer in HTTP/1.1, with a DATE line; LAST: the connection ends with it."""

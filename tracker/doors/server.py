@@ -39,6 +39,8 @@ LARGEST_HEAD: Final = 64 * 1024
 """Octets of all fields of a request; who sends more without coming to an end is cut off."""
 LOOK: Final = 0.05
 """Seconds between two looks at whether every connection has ended."""
+_END: Final = b"\r\n\r\n"
+"""Of the fields of a request."""
 _PACKAGE: Final = Path(__file__).parent.parent
 _log = logging.getLogger("tracker.http")
 
@@ -52,8 +54,14 @@ Reply: TypeAlias = Callable[[bytes, bool], None]
 class Lane(Protocol):
     """A short way for some requests, past the application."""
 
-    def take(self, request: RawRequestMessage, peer: str, reply: Reply) -> bool:
-        """Whether it takes REQUEST, which has no body; then it calls REPLY once, at once or later."""
+    def take(self, request: RawRequestMessage, octets: bytes, peer: str, reply: Reply) -> bool:
+        """Whether it takes REQUEST, which has no body; then it calls REPLY once, at once or later.
+
+        OCTETS: what it was parsed from, if that was all there was; else nothing.
+        """
+
+    def take_again(self, octets: bytes, peer: str, reply: Reply) -> bool:
+        """The same for OCTETS that begin where a request does and were not parsed."""
 
 
 LANE: Final = web.AppKey("lane", Lane)
@@ -130,7 +138,7 @@ class QuietHandler(RequestHandler):
     connection counts as busy, and what else comes in waits its turn.
     """
 
-    __slots__ = ("_asleep", "_head", "_lane", "_malformed")
+    __slots__ = ("_asleep", "_head", "_lane", "_malformed", "_unparsed")
 
     def __init__(self, manager: web.Server, malformed: Malformed, lane: Lane | None, **kw: Any) -> None:
         super().__init__(manager, **kw)
@@ -139,6 +147,8 @@ class QuietHandler(RequestHandler):
         self._asleep: asyncio.Future[None] | None = None
         self._head = 0
         """Octets of a request whose fields have not come to their end."""
+        self._unparsed = True
+        """Whether the next octets begin a request, as far as the parser is concerned."""
 
     @property
     def is_idle(self) -> bool:
@@ -156,30 +166,45 @@ class QuietHandler(RequestHandler):
             self.force_close()
 
     def _receive(self, data: bytes) -> None:
-        """Parse DATA; a request that the lane takes never wakes the task."""
-        waiter = self._waiter
-        if self._lane is None or waiter is None or waiter.done() or self.writing_paused or self._is_leaving():
-            super().data_received(data)
+        """Parse DATA; a request that the lane takes never wakes the task, and one that it knows is not parsed."""
+        lane, waiter = self._lane, self._waiter
+        if lane is None or waiter is None or waiter.done() or self.writing_paused or self._is_leaving():
+            self._is_parsed_alone(data)
             return
         self._waiter = None
+        if self._unparsed:
+            self._asleep = waiter
+            if lane.take_again(data, self._peer(), self._reply):
+                self._request_count += 1
+                self._head = 0
+                return
+            self._asleep = None
         try:
-            super().data_received(data)
+            alone = self._is_parsed_alone(data)
         finally:
             self._waiter = waiter
-        if self._messages and not (len(self._messages) == 1 and self._is_taken(self._lane, waiter)):
+        if self._messages and not (len(self._messages) == 1 and self._is_taken(lane, data if alone else b"", waiter)):
             waiter.set_result(None)
+
+    def _is_parsed_alone(self, data: bytes) -> bool:
+        """Parse DATA; whether it was one GET request without a body and nothing else, so that the next begins anew."""
+        unparsed, waiting, self._unparsed = self._unparsed, len(self._messages), False
+        super().data_received(data)
+        if unparsed and len(self._messages) == waiting + 1 and self._messages[-1][1] is EMPTY_PAYLOAD:
+            self._unparsed = data.startswith(b"GET ") and data.find(_END) == len(data) - len(_END)
+        return self._unparsed
 
     def _is_leaving(self) -> bool:
         """Whether the next answer is to end the connection; the lane does not know how to say so."""
         return isinstance(self._manager, QuietServer) and self._manager.leaving
 
-    def _is_taken(self, lane: Lane, waiter: asyncio.Future[None]) -> bool:
+    def _is_taken(self, lane: Lane, octets: bytes, waiter: asyncio.Future[None]) -> bool:
         request, payload = self._messages[0]
         if payload is not EMPTY_PAYLOAD or not isinstance(request, RawRequestMessage) or request.upgrade:
             return False
         self._messages.clear()
         self._asleep, self._waiter = waiter, None
-        if lane.take(request, self._peer(), self._reply):
+        if lane.take(request, octets, self._peer(), self._reply):
             self._head = 0
             if self._parser is not None:
                 self._parser.message_consumed()

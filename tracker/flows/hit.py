@@ -84,7 +84,7 @@ class Hits:
             self._counter.hit(Purpose.CLICK, None, "uncounted")
             then(Destination(target, ask=True, blocked=True))
         else:
-            destination = Destination(target, ask=delivery.retired)
+            destination = Destination(target, delivery.retired)
             self._record(delivery, Purpose.CLICK, self._reported(target).number, hit, partial(then, destination))
 
     def _record(
@@ -103,15 +103,8 @@ class Hits:
                 self._bursts.followed(delivery.delivery, link, hit.at)
             if self._bursts.struck(delivery.delivery, hour):
                 agent = Agent.MACHINE  # and the store moves what was written before that was known
-        event = Event(
-            last_day=delivery.last_day,
-            delivery=delivery.delivery,
-            purpose=purpose,
-            link=link,
-            hour=hour,
-            agent=agent,
-        )
-        waiting = _Waiting(partial(self._counter.hit, purpose, agent), then)
+        event = Event(delivery.last_day, delivery.delivery, purpose, link, hour, agent)
+        waiting = _Waiting(self._counter, purpose, agent, then)
         self._patience.watch(waiting)
         self._store.record_soon(event, today, waiting.told)
 
@@ -119,10 +112,12 @@ class Hits:
 class _Waiting:
     """A hit that waits for the store, or for the end of our patience: whichever is first."""
 
-    __slots__ = ("_count", "_then", "until")
+    __slots__ = ("_agent", "_counter", "_purpose", "_then", "until")
 
-    def __init__(self, count: Callable[[str], None], then: Callable[[], None]) -> None:
-        self._count = count
+    def __init__(self, counter: HitCounter, purpose: Purpose, agent: Agent, then: Callable[[], None]) -> None:
+        self._counter = counter
+        self._purpose = purpose
+        self._agent = agent
         self._then: Callable[[], None] | None = then
         self.until = monotonic() + LONGEST_WAIT
 
@@ -142,7 +137,7 @@ class _Waiting:
     def _end(self, result: str) -> None:
         then, self._then = self._then, None
         if then is not None:
-            self._count(result)
+            self._counter.hit(self._purpose, self._agent, result)
             then()
 
 

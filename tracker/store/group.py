@@ -145,7 +145,7 @@ class PatientGroup(Group[Item, bool]):
     @property
     def full(self) -> bool:
         """Whether there is no room: what comes now is lost."""
-        return self.waiting >= self._capacity
+        return len(self._queue) + self._under_way >= self._capacity
 
     def enqueue(self, item: Item, told: Told[bool]) -> None:
         """Tell whether the store accepted ITEM, after the commit; StoreUnavailable when ITEM was dropped."""
@@ -193,20 +193,15 @@ class PatientGroup(Group[Item, bool]):
 
 
 def _refuse(batch: Sequence[_Waiting[Item, Answer]], error: StoreUnavailable) -> None:
-    for _, told in batch:
-        _tell(told, error)
+    _tell_all(batch, [error] * len(batch))
 
 
 def _tell_all(batch: Sequence[_Waiting[Item, Answer]], answers: Sequence[Answer | StoreUnavailable]) -> None:
     for (_, told), answer in zip(batch, answers, strict=True):
-        _tell(told, answer)
-
-
-def _tell(told: Told[Answer], answer: Answer | StoreUnavailable) -> None:
-    try:
-        told(answer)
-    except Exception as error:  # the others are to hear, too
-        log.error("who waited for the store could not be told: %s", type(error).__name__)
+        try:
+            told(answer)
+        except Exception as error:  # the others are to hear, too
+            log.error("who waited for the store could not be told: %s", type(error).__name__)
 
 
 def _settle(future: asyncio.Future[Answer], answer: Answer | StoreUnavailable) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from tracker.model import Day, StoreUnavailable
 from tracker.store.alone import until_alone
@@ -50,6 +51,8 @@ class SqliteDatabase(Database):
         self.file = DatabaseFile(path)
         self._sweep_day: Day | None = None
         self._lock = WriterLock(path, QUEUE_SECONDS)
+        self._entry: ConnectionPoolEntry | None = None
+        """Of the writer's connection, once there was one."""
         self._writer = _engine(self.file, 1, busy_seconds, "BEGIN IMMEDIATE", self._prepare_writer)
         self._readers = _engine(self.file, READERS, busy_seconds, "BEGIN", _prepare_reader)
 
@@ -87,17 +90,26 @@ class SqliteDatabase(Database):
     async def write_at_once(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
         """What WORK returns, run in the writer's own thread. Each of its statements is a transaction of its own.
 
-        One step to that thread and back, where `write` takes one for each statement. Raises StoreUnavailable.
+        One step to that thread and back, and past the pool, where `write` takes a step for each statement. Raises
+        StoreUnavailable.
         """
-        async with self._lock.turn():
-            return await self._at_once(self._writer, work)
+        async with self._lock.turn(), self._steady():
+            if not self._is_at_hand():
+                async with self._writer.connect() as connection:
+                    await connection.get_raw_connection()
+            assert self._entry is not None
+            driver: Any = self._entry.driver_connection
+            answer: Answer = await driver._execute(work, driver._conn)
+            return answer
+
+    def _is_at_hand(self) -> bool:
+        """Whether the writer's connection is open, and to the file that is there now."""
+        entry = self._entry
+        return entry is not None and entry.dbapi_connection is not None and entry.info.get("epoch") == self.file.epoch
 
     async def read_at_once(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
         """What WORK, which is one statement that reads, returns in the thread of a reader. Raises StoreUnavailable."""
-        return await self._at_once(self._readers, work)
-
-    async def _at_once(self, engine: AsyncEngine, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
-        async with self._steady(), engine.connect() as connection:
+        async with self._steady(), self._readers.connect() as connection:
             driver = await _driver(connection)
             answer: Answer = await driver._execute(work, driver._conn)
             return answer
@@ -196,13 +208,14 @@ class SqliteDatabase(Database):
         await self._writer.dispose()
         self._lock.close()
 
-    def _prepare_writer(self, connection: Any) -> None:
+    def _prepare_writer(self, connection: Any, entry: ConnectionPoolEntry) -> None:
+        self._entry = entry
         connection.create_function("tracker_today", 0, lambda: self._sweep_day)
         _pragmas(connection, *PRAGMAS)
 
 
 def _engine(
-    file: DatabaseFile, size: int, busy_seconds: float, begin: str, prepare: Callable[[Any], None]
+    file: DatabaseFile, size: int, busy_seconds: float, begin: str, prepare: Callable[[Any, ConnectionPoolEntry], None]
 ) -> AsyncEngine:
     # mode=rw: a database that was moved away is an error, not a reason to begin an empty one.
     url = URL.create("sqlite+aiosqlite", database=f"file:{quote(str(file.path))}", query={"uri": "true", "mode": "rw"})
@@ -219,18 +232,18 @@ def _engine(
     def about_to_connect(*_: object) -> None:
         file.about_to_open()  # the driver leaves a thread behind when a connection cannot be opened
 
-    def connected(connection: Any, record: Any) -> None:
+    def connected(connection: Any, entry: ConnectionPoolEntry) -> None:
         try:
             connection.isolation_level = None  # the driver begins nothing by itself
-            prepare(connection)
+            prepare(connection, entry)
         except BaseException:
             connection.close()
             raise
-        record.info["epoch"] = file.opened()
+        entry.info["epoch"] = file.opened()
 
-    def about_to_use(_connection: object, record: Any, _proxy: object) -> None:
+    def about_to_use(_connection: object, entry: ConnectionPoolEntry, _proxy: object) -> None:
         file.notice()
-        if record.info["epoch"] != file.epoch:
+        if entry.info["epoch"] != file.epoch:
             raise DisconnectionError  # the pool opens another
 
     def returned(connection: Any, *_: object) -> None:
@@ -251,7 +264,7 @@ async def _driver(connection: AsyncConnection) -> Any:
     return (await connection.get_raw_connection()).driver_connection
 
 
-def _prepare_reader(connection: Any) -> None:
+def _prepare_reader(connection: Any, _entry: ConnectionPoolEntry) -> None:
     _pragmas(connection, "query_only=ON")
 
 

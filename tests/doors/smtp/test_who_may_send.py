@@ -13,7 +13,11 @@ import pytest
 
 from tests.certificate import Certificate
 from tests.doors.smtp.conftest import ANNA, BERT, FROM, Proxies, Proxy, mail
+from tests.flows.conftest import NOW
 from tests.flows.test_send import tokens_in
+from tracker.flows.access import Access
+from tracker.flows.report import Listing
+from tracker.model import Day, Scope
 
 NOWHERE = (ip_network("192.0.2.0/24"),)
 KEY = "trk_" + "k" * 43
@@ -104,6 +108,22 @@ async def test_from_control_networks_they_are_heeded(proxy: Proxy) -> None:
     await proxy.flows.grant(ANNA)
     await proxy.send(mail(head="X-Tracker: off\r\n"), ANNA)
     assert proxy.sink.taken[0].below_received == mail()
+
+
+async def test_a_key_that_is_bound_to_a_rep_speaks_for_no_other(proxies: Proxies) -> None:
+    proxy = await proxies()
+    await proxy.flows.grant(ANNA)
+    access = Access(proxy.flows.store)
+    await access.create("jonas", frozenset({Scope.REWRITE}), "jonas@werkstatt-nord.example", Day(1), lambda: "j" * 43)
+    head = "X-Tracker-Owner: rita@werkstatt-nord.example\r\n"
+    async with proxy.client() as client:
+        await client.login("jonas", "trk_" + "j" * 43)
+        await client.sendmail(FROM, [ANNA], mail(head=head))
+    await proxy.send(mail(head=head + "X-Other: 1\r\n"), ANNA)
+    for rep in ("jonas", "rita"):  # without a login, from here, the header says whose it is
+        listing = Listing(frozenset({f"{rep}@werkstatt-nord.example"}))
+        (found,) = (await proxy.flows.figures.messages(listing, NOW)).messages
+        assert found.tracked == 1
 
 
 async def test_no_log_holds_an_address(

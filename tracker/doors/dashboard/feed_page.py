@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from aiohttp import web
 
@@ -14,6 +13,7 @@ from tracker.core.chart import BY_HOUR, bars
 from tracker.core.next_steps import STEPS
 from tracker.doors.dashboard.screens import Screens, Wording
 from tracker.doors.dashboard.visit import Route, Visit
+from tracker.doors.dashboard.ways_out import WaysOut
 from tracker.doors.message_export import streamed
 from tracker.doors.schemas import Export
 from tracker.flows.report import Figures, Listing
@@ -27,29 +27,13 @@ SHOWN: Final = {"": None, "touched": True, "quiet": False}
 """What the list may be narrowed to, in the URL."""
 
 
-@dataclass(frozen=True, slots=True)
-class Crm:
-    """How people's references lead into the rep's own system."""
-
-    url: str | None
-    """With `{reference}` in it."""
-    key: str | None
-    """The API key whose references are shown; None: those of every mail system."""
-
-    def link(self, reference: str) -> str | None:
-        """Where REFERENCE leads."""
-        return None if self.url is None else self.url.replace("{reference}", quote(reference, safe=""))
-
-
 class FeedPage:
     """Answers `/feed`, `/feed/export` and `/message/{id}`."""
 
-    def __init__(self, figures: Figures, screens: Screens, crm: Crm, ask_url: str) -> None:
-        """ASK_URL: where anybody can agree, for signatures."""
+    def __init__(self, figures: Figures, screens: Screens, ways: WaysOut) -> None:
         self._figures = figures
         self._screens = screens
-        self._crm = crm
-        self._ask_url = ask_url
+        self._ways = ways
 
     @property
     def routes(self) -> tuple[Route, ...]:
@@ -94,7 +78,7 @@ class FeedPage:
             after=query.get("after") or None,
             label=query.get("label") or None,
             engaged=SHOWN[shown],
-            source=self._crm.key,
+            source=self._ways.crm_key,
         )
         page = await self._figures.messages(listing, visit.now)
         kept = {"label": listing.label, "show": shown}
@@ -104,8 +88,7 @@ class FeedPage:
             "next": None if page.next is None else _url("/feed", {**kept, "after": page.next}),
             "shown": shown,
             "label": listing.label,
-            "crm": self._crm,
-            "ask_url": self._ask_url,
+            **self._ways.shown,
         }
 
     async def export(self, visit: Visit) -> web.StreamResponse:
@@ -114,14 +97,14 @@ class FeedPage:
             form = Export(visit.request.query.get("format", ""))
         except ValueError:
             raise NotFound from None
-        listing = Listing(logins_of(visit), source=self._crm.key)
+        listing = Listing(logins_of(visit), source=self._ways.crm_key)
         every = self._figures.every_message(listing, visit.now)
         return await streamed(visit.request, every, form, self._screens.headers)
 
     async def message(self, visit: Visit) -> web.StreamResponse:
         """One message. Raises NotFound, also for another rep's."""
         message_id, logins = visit.request.match_info["id"], logins_of(visit)
-        figures = await self._figures.message(message_id, logins, visit.now, source=self._crm.key)
+        figures = await self._figures.message(message_id, logins, visit.now, source=self._ways.crm_key)
         moments = await self._figures.timeline(message_id, logins, visit.now)
         daily = bool(moments) and moments[-1].hour - moments[0].hour >= BY_HOUR
         said = self._screens.wording(visit.language)
@@ -137,8 +120,7 @@ class FeedPage:
                     [(moment.opened, moment.clicked) for moment in _without_gaps(moments, 24 if daily else 1)]
                 ),
                 "highest": max((max(moment.opened, moment.clicked) for moment in moments), default=0),
-                "crm": self._crm,
-                "ask_url": self._ask_url,
+                **self._ways.shown,
                 "steps": STEPS,
             },
         )

@@ -21,7 +21,7 @@ log = logging.getLogger("tracker.smtp")
 SECONDS: Final = 30.0
 """For the next hop to be reached and to greet us."""
 SECONDS_FOR_COMMAND: Final = 240.0
-"""For it to answer MAIL or RCPT; a client waits five minutes (RFC 5321, section 4.5.3.2)."""
+"""For it to answer a command; a client waits five minutes (RFC 5321, section 4.5.3.2)."""
 SECONDS_FOR_DATA: Final = 300.0
 """For it to take a message; a client waits ten minutes (RFC 5321, section 4.5.3.2.6)."""
 MOST_IDLE: Final = 32
