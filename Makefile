@@ -11,7 +11,7 @@ demo: $(VENV)/.run
 	$(BIN)/tracker demo
 
 test: $(VENV)/.test tools lint
-	$(BIN)/pytest -n auto --dist loadgroup
+	$(BIN)/pytest -n auto --dist loadgroup --durations 20
 
 fuzz: $(VENV)/.test
 	$(BIN)/pytest -n auto tests/fuzz tests/core --hypothesis-profile=long

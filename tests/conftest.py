@@ -32,6 +32,16 @@ def pytest_runtest_makereport(
     return report
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep an `xdist_group` in one process: pytest-xdist 3.8 writes it where pytest 9.2 no longer looks."""
+    if not getattr(config.option, "loadgroup", False):
+        return
+    for item in items:
+        groups = sorted({str(mark.args[0]) for mark in item.iter_markers("xdist_group")})
+        if groups and "@" not in item.nodeid.rpartition("]")[2]:
+            item._id = type(item._id).parse(f"{item.nodeid}@{'_'.join(groups)}")
+
+
 @pytest.fixture
 def mail_server() -> Iterator[MailServer]:
     """A real SMTP server for the mails that the tracker sends itself (setting `smtp_next_hop`)."""

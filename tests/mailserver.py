@@ -25,6 +25,8 @@ class Received:
     sender: str
     recipients: tuple[str, ...]
     octets: bytes
+    tls: bool = False
+    """Whether nobody in between could read it."""
 
     @property
     def message(self) -> EmailMessage:
@@ -98,7 +100,8 @@ class MailServer:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         assert isinstance(envelope.original_content, bytes)
-        mail = Received(envelope.mail_from or "", tuple(envelope.rcpt_tos), envelope.original_content)
+        secret = server.transport is not None and server.transport.get_extra_info("ssl_object") is not None
+        mail = Received(envelope.mail_from or "", tuple(envelope.rcpt_tos), envelope.original_content, secret)
         with self._change:
             self._received.append(mail)
             self._change.notify_all()

@@ -46,6 +46,7 @@ postlog unix-dgram n - n - 1 postlogd
 127.0.0.1:{back} inet n - n - - smtpd
   -o content_filter=
   -o receive_override_options=no_unknown_recipient_checks,no_header_body_checks
+  -o smtpd_milters={milters}
 tracker unix - - n - 10 smtp
   -o smtp_fallback_relay=[127.0.0.1]:{back}
   -o smtp_connect_timeout=2s
@@ -86,28 +87,32 @@ class Postfix:
 
 
 @contextmanager
-def postfix(folder: Path, tracker: int, onward: int, back: int) -> Iterator[Postfix]:
-    """Filters through the port TRACKER, takes it back at BACK, and sends it to the port ONWARD."""
+def postfix(tracker: int, onward: int, back: int, milters: str = "") -> Iterator[Postfix]:
+    """Filters through the port TRACKER, takes it back at BACK, and sends it to the port ONWARD.
+
+    MILTERS look at what comes back, as `smtpd_milters` names them.
+    """
     assert POSTFIX is not None
     entry = free_port()
+    folder = Path(
+        tempfile.mkdtemp(prefix="postfix-")
+    )  # pytest's own folders are closed to other users, as Postfix's are
+    folder.chmod(0o755)
     for name in ("etc", "queue", "data", "log"):
-        (folder / name).mkdir(parents=True)
+        (folder / name).mkdir()
     shutil.chown(folder / "data", "postfix")
-    shared = Path(tempfile.gettempdir())
-    for parent in (folder, *folder.parents):
-        if parent.is_relative_to(shared) and parent != shared:  # its processes are another user's
-            parent.chmod(parent.stat().st_mode | 0o055)
     (folder / "etc" / "main.cf").write_text(MAIN.format(folder=folder, onward=onward))
-    (folder / "etc" / "master.cf").write_text(MASTER.format(entry=entry, back=back, tracker=tracker))
+    (folder / "etc" / "master.cf").write_text(MASTER.format(entry=entry, back=back, tracker=tracker, milters=milters))
     command = [POSTFIX, "-c", str(folder / "etc")]
     done = subprocess.run([*command, "start"], capture_output=True, timeout=PATIENCE, check=False)
-    assert done.returncode == 0, done.stderr.decode() + done.stdout.decode()
     try:
+        assert done.returncode == 0, (folder / "log" / "mail.log").read_text()
         for port in (entry, back):
             _until_answered(port)
         yield Postfix(folder, entry, back)
     finally:
-        subprocess.run([*command, "stop"], capture_output=True, timeout=PATIENCE, check=False)
+        subprocess.run([*command, "abort"], capture_output=True, timeout=PATIENCE, check=False)
+        shutil.rmtree(folder, ignore_errors=True)  # its processes may be ending still
 
 
 def _until_answered(port: int) -> None:

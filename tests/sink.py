@@ -35,6 +35,7 @@ class Sink:
 
     port: int = 0
     extensions: tuple[str, ...] = ("8BITMIME", "SMTPUTF8", "DSN", "SIZE 10000000")
+    greeting: str = "220 sink"
     answers: dict[str, str] = field(default_factory=dict)
     """By the start of a command, such as `RCPT TO:<x@y`, or `DATA x@y,z@y` for what was sent to just these."""
     taken: list[Taken] = field(default_factory=list)
@@ -42,6 +43,8 @@ class Sink:
     connections: int = 0
     before_answer: Callable[[str], object] | None = None
     """Is told each command before it is answered; `DATA x@y` when a message has come."""
+    after_taking: Callable[[Taken], object] | None = None
+    """Is told each message that was taken, before that is answered."""
     hold: asyncio.Event | None = None
     """While it is not set, no message is answered."""
 
@@ -63,7 +66,7 @@ class Sink:
             writer.write(text.encode() + b"\r\n")
 
         mail, rcpts = "", list[str]()
-        say("220 sink")
+        say(self.greeting)
         try:
             while line := (await reader.readline()).decode().rstrip("\r\n"):
                 verb = line[:4].upper()
@@ -81,6 +84,8 @@ class Sink:
                         await self.hold.wait()
                     if answer.startswith("2"):
                         self.taken.append(copy)
+                        if self.after_taking is not None:
+                            self.after_taking(copy)
                     if answer == "cut":
                         return
                     say(answer)

@@ -349,6 +349,10 @@ def test_smtp_needs_its_companions() -> None:
         from_environment(smtp_listen="127.0.0.1:2525", smtp_next_hop="mx.example")
     with pytest.raises(BadSetting, match=r"^smtp_next_hop: required with smtp_listen"):
         from_environment(smtp_listen="127.0.0.1:2525", sender_domains="example.org")
+    for circle in ("127.0.0.1:2525", "smtp://app:geheim@127.0.0.1:2525/"):
+        with pytest.raises(BadSetting, match="in circles") as refused:
+            from_environment(smtp_listen="127.0.0.1:2525", sender_domains="example.org", smtp_next_hop=circle)
+        assert "geheim" not in str(refused.value)
     whole = from_environment(smtp_listen="127.0.0.1:2525", sender_domains="example.org", smtp_next_hop="mx.example")
     assert whole.smtp_listen == Listen("127.0.0.1", 2525)
 

@@ -9,8 +9,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tracker.core.calendar import hour_of
+from tracker.core.webhook import Backlog
 from tracker.doors.api import Meter
 from tracker.flows.hit import HitCounter
+from tracker.flows.webhooks import END, EVENT
 from tracker.metrics import EventCounts, Metrics
 from tracker.model import Agent, Hour, Left, Purpose, Reason
 
@@ -68,6 +70,23 @@ def test_hits_are_counted_by_kind_agent_and_result(metrics: Metrics) -> None:
     assert value(metrics, "tracker_hits_total", kind="redirect", agent="machine", result="recorded") == 0
     assert value(metrics, "tracker_events_answered_before_commit_total", kind="redirect") == 1
     assert value(metrics, "tracker_events_answered_before_commit_total", kind="pixel") == 0
+
+
+def test_webhooks_are_counted_from_zero_on_with_what_waits_and_what_was_given_up(metrics: Metrics) -> None:
+    for kind, result in ((EVENT, "taken"), (EVENT, "refused"), (EVENT, "given-up"), (END, "taken"), (END, "refused")):
+        assert value(metrics, "tracker_webhooks_total", kind=kind, result=result) == 0
+    metrics.webhook(EVENT, taken=True)
+    metrics.webhook(END, taken=False)
+    metrics.swept({"outbox": 3})
+    metrics.webhooks(Backlog(7, 2, hour_of(NOW)), NOW)
+    assert value(metrics, "tracker_webhooks_total", kind=EVENT, result="taken") == 1
+    assert value(metrics, "tracker_webhooks_total", kind=END, result="refused") == 1
+    assert value(metrics, "tracker_webhooks_total", kind=EVENT, result="given-up") == 3
+    assert value(metrics, "tracker_webhooks_waiting") == 7
+    assert value(metrics, "tracker_webhooks_waiting_refused") == 2
+    assert value(metrics, "tracker_webhooks_oldest_age_seconds") == 1800
+    metrics.webhooks(Backlog(0, 0, None), NOW)
+    assert value(metrics, "tracker_webhooks_oldest_age_seconds") == 0
 
 
 def test_background_work_and_expired_rows_are_counted(metrics: Metrics) -> None:

@@ -13,6 +13,7 @@ from prometheus_client import values
 from prometheus_client.parser import text_string_to_metric_families
 
 from tracker.core.calendar import hour_of
+from tracker.core.webhook import Backlog
 from tracker.metrics import EventCounts, Metrics, count_in_common, forget_present
 from tracker.model import Agent, Hour, Left, MailKind, Purpose, Reason
 
@@ -67,6 +68,8 @@ def test_every_series_stands_there_once_and_names_no_process(process: Started, t
         one.watch_events(lambda: EventCounts(1, 2, 3))
         one.overdue({"events": number})
         one.oldest_event(Hour(hour_of(NOW)), NOW)
+        one.webhooks(Backlog(3, number, Hour(hour_of(NOW))), NOW)
+        one.webhook("event", taken=True)
         one.job("a job", "done")
         one.mailed(MailKind.ASK, "sent")
         one.answered("/notice", "GET", 200)

@@ -12,10 +12,14 @@ PROVIDER = PACKAGE / "doors" / "dashboard" / "provider.py"
 """Asks the company's identity provider, which the settings name, and nobody else; without the setting nobody at all."""
 WEBHOOKS = PACKAGE / "doors" / "webhook_client.py"
 """Posts to the one system that the settings name."""
+ASKER = PACKAGE / "doors" / "asker.py"
+"""Asks the installation's own doors, when an operator starts a command that says so; see below."""
+ASKING = {"cli/setup.py", "outside.py", "cli/trial.py", "trial.py"}
+"""Who may use it: `doctor --from-outside`, and `try`."""
 MODULES = sorted(
     path
     for path in PACKAGE.rglob("*.py")
-    if "demo" not in path.parts and path not in (PROVIDER, WEBHOOKS)  # the demo plays the visitor
+    if "demo" not in path.parts and path not in (PROVIDER, WEBHOOKS, ASKER)  # the demo plays the visitor
 )
 CLIENTS = {"ClientSession", "TCPConnector", "urlopen", "HTTPConnection", "HTTPSConnection", "create_connection"}
 LIBRARIES = {"urllib.request", "http.client", "requests", "httpx", "urllib3", "ftplib", "socket"}
@@ -26,7 +30,7 @@ CONNECTING = {"connect", "connect_ex", "sock_connect", "open_connection"}
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_no_module_can_request_a_url(path: Path) -> None:
-    """R64: outside the demo, webhooks and what asks the company's provider no HTTP client is imported or called."""
+    """R64: no HTTP client but in the demo, for webhooks and the company's provider, and in two operators' commands."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
@@ -36,6 +40,17 @@ def test_no_module_can_request_a_url(path: Path) -> None:
     names |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     assert not names & CLIENTS
     assert not listening or not names & CONNECTING
+
+
+def test_only_commands_that_say_so_ask_our_own_doors() -> None:
+    """No server ever does, nor `doctor` without its flag (tests/e2e/test_from_outside.py)."""
+    importing = {
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module == "tracker.doors.asker"
+    }
+    assert importing == ASKING
 
 
 def test_the_search_finds_a_client() -> None:

@@ -4,11 +4,22 @@ set -eu
 axe=4.14.1
 into=.venv/axe
 oidc=9.13.3
+nodemailer=10.6.1
+dclint=3.1.0
 missing=""
 command -v chromium >/dev/null 2>&1 || missing="chromium"
 command -v npm >/dev/null 2>&1 || missing="$missing npm"
 command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
 command -v postfix >/dev/null 2>&1 || [ -x /usr/sbin/postfix ] || missing="$missing postfix"
+command -v opendkim >/dev/null 2>&1 || [ -x /usr/sbin/opendkim ] || missing="$missing opendkim"
+command -v swaks >/dev/null 2>&1 || missing="$missing swaks"
+perl -MNet::SSLeay -e 1 2>/dev/null || missing="$missing libnet-ssleay-perl"  # with which swaks speaks TLS
+command -v openssl >/dev/null 2>&1 || missing="$missing openssl"
+command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd"
+for library in libidn12 libgnutls-dane0 libnsl2; do  # of Exim, which is unpacked below
+    dpkg-query --show --showformat='${db:Status-Status}' "$library" 2>/dev/null | grep -qx installed ||
+        missing="$missing $library"
+done
 if [ -n "$missing" ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
         echo "installing $missing for the tests"
@@ -19,6 +30,34 @@ if [ -n "$missing" ]; then
     else
         echo "missing: $missing; the tests that need it are skipped (with CI=true they fail)" >&2
     fi
+fi
+# These are unpacked beside the tests and not installed: Exim would take Postfix's place, the others would start services.
+unpacked="exim4-base exim4-config exim4-daemon-light nginx-common nginx-light prometheus prometheus-alertmanager"
+debian=.venv/debian
+if ! [ "$(cat "$debian/unpacked" 2>/dev/null)" = "$unpacked" ]; then
+    if command -v apt-get >/dev/null 2>&1 && command -v dpkg-deb >/dev/null 2>&1; then
+        echo "unpacking $unpacked for the tests"
+        if [ "$(id -u)" = 0 ]; then
+            apt-get -qq update >/dev/null
+        fi
+        rm -rf "$debian"
+        mkdir -p "$debian/packages"
+        # shellcheck disable=SC2086  # one word for each package
+        if (cd "$debian/packages" && apt-get -qq download $unpacked >/dev/null 2>&1); then
+            for package in "$debian"/packages/*.deb; do
+                dpkg-deb --extract "$package" "$debian"
+            done
+            rm -rf "$debian/packages"
+            printf '%s' "$unpacked" >"$debian/unpacked"
+        else
+            echo "they could not be fetched; the tests that need them are skipped (with CI=true they fail)" >&2
+        fi
+    else
+        echo "missing: $unpacked; the tests that need them are skipped (with CI=true they fail)" >&2
+    fi
+fi
+if [ "$(id -u)" = 0 ] && ! getent passwd Debian-exim >/dev/null; then  # as whom Exim runs; its package would make it
+    useradd --system --user-group --no-create-home --home-dir /var/spool/exim4 --shell /usr/sbin/nologin Debian-exim
 fi
 # axe-core checks the pages' accessibility. It is fetched in one version, runs in the tests' browser alone, and is
 # never part of a release.
@@ -35,4 +74,20 @@ if command -v npm >/dev/null 2>&1 &&
     npm install --prefix .venv/oidc --no-save --ignore-scripts --no-audit --no-fund --silent \
         --fetch-retries 1 --fetch-timeout 60000 "oidc-provider@$oidc" ||
         echo "oidc-provider could not be fetched; the test that needs it is skipped (with CI=true it fails)" >&2
+fi
+# Nodemailer is what applications in Node.js mail with, for the test of one that submits; never part of a release.
+if command -v npm >/dev/null 2>&1 &&
+    ! grep -qs "\"version\": \"$nodemailer\"" .venv/nodemailer/node_modules/nodemailer/package.json; then
+    echo "fetching nodemailer $nodemailer for the test of an application that mails with it"
+    npm install --prefix .venv/nodemailer --no-save --ignore-scripts --no-audit --no-fund --silent \
+        --fetch-retries 1 --fetch-timeout 60000 "nodemailer@$nodemailer" ||
+        echo "nodemailer could not be fetched; the test that needs it is skipped (with CI=true it fails)" >&2
+fi
+# dclint checks the compose file of deploy/docker against the schema and for what is often done wrong.
+if command -v npm >/dev/null 2>&1 &&
+    ! grep -qs "\"version\": \"$dclint\"" .venv/dclint/node_modules/dclint/package.json; then
+    echo "fetching dclint $dclint for the test of the compose file"
+    npm install --prefix .venv/dclint --no-save --ignore-scripts --no-audit --no-fund --silent \
+        --fetch-retries 1 --fetch-timeout 60000 "dclint@$dclint" ||
+        echo "dclint could not be fetched; the test that needs it is skipped (with CI=true it fails)" >&2
 fi

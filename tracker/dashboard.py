@@ -13,7 +13,8 @@ from tracker.doors.dashboard.account_page import AccountPage
 from tracker.doors.dashboard.app import build
 from tracker.doors.dashboard.campaigns_page import CampaignsPage
 from tracker.doors.dashboard.cookie import Cookie
-from tracker.doors.dashboard.feed_page import Crm, FeedPage
+from tracker.doors.dashboard.feed_page import FeedPage
+from tracker.doors.dashboard.live_page import LivePage
 from tracker.doors.dashboard.officer_pages import OfficerPages
 from tracker.doors.dashboard.person_page import PersonPage
 from tracker.doors.dashboard.provider import Client, Provider
@@ -22,6 +23,7 @@ from tracker.doors.dashboard.requests_page import RequestsPage
 from tracker.doors.dashboard.screens import SPOKEN, TEMPLATES, Screens
 from tracker.doors.dashboard.sign_in_page import SignInPage
 from tracker.doors.dashboard.visit import Route
+from tracker.doors.dashboard.ways_out import WaysOut
 from tracker.doors.pages import Pages
 from tracker.flows.accounts import Accounts
 from tracker.flows.looks import Looks
@@ -43,14 +45,14 @@ class Dashboard:
         passwords = passwords or Passwords()
         self._clock = clock
         self._answered = parts.metrics.answered
-        self.signing_in = SigningIn(parts.store, parts.keys, passwords, secrets.token_bytes)
+        self.signing_in = SigningIn(parts.store, parts.keys, passwords, secrets.token_bytes, parts.tries)
         self._own = OwnAccount(
             parts.store, parts.keys, passwords, self.signing_in, secrets.token_bytes, settings.controller
         )
         self._looks = Looks(parts.store)
         self._cookie = Cookie(settings.dashboard_url)
         self._screens = Screens(Pages(dashboard_site(settings), part=TEMPLATES))
-        crm, ask_url = Crm(settings.crm_url, settings.crm_key), f"{settings.public_url}/ask"
+        ways = WaysOut(settings.crm_url, settings.crm_key, f"{settings.public_url}/ask")
         provider = provider_client(settings)
         sign_in = SignInPage(
             self.signing_in,
@@ -60,11 +62,13 @@ class Dashboard:
             settings.trusted_proxies,
             provider=provider is not None,
         )
+        feed = FeedPage(parts.figures, self._screens, ways)
         self.routes: tuple[Route, ...] = (
             # The order is that of the navigation.
-            *FeedPage(parts.figures, self._screens, crm, ask_url).routes,
-            *PersonPage(parts.people, self._screens, crm, ask_url).routes,
-            *CampaignsPage(parts.figures, self._screens, ask_url).routes,
+            *feed.routes,
+            *LivePage(parts.live, self._looks, self._screens, feed.rendered_list).routes,
+            *PersonPage(parts.people, self._screens, ways).routes,
+            *CampaignsPage(parts.figures, self._screens, ways).routes,
             *OfficerPages(Oversight(parts.store), self._screens).routes,
             *RequestsPage(parts.subjects, self._screens, self._about(settings)).routes,
             *sign_in.routes,

@@ -20,6 +20,7 @@ from tracker.store.journal import Journal
 from tracker.store.journal_files import SUFFIX, put_aside
 from tracker.store.store import Store
 from tracker.told import told
+from tracker.webhook_findings import webhooks_taken
 
 
 async def examine(settings: Callable[[], Settings], now: datetime) -> tuple[Finding, ...]:
@@ -28,7 +29,7 @@ async def examine(settings: Callable[[], Settings], now: datetime) -> tuple[Find
         effective = settings()
     except TrackerError as error:
         return (_wrong("settings", error),)
-    found = [Finding("settings", fine=True), _open_to(effective)]
+    found = [Finding("settings", fine=True), _open_to(effective), _proxies(effective)]
     try:
         ring = KeyFile(effective.key_file).load()
     except TrackerError as error:
@@ -45,6 +46,7 @@ async def examine(settings: Callable[[], Settings], now: datetime) -> tuple[Find
         found += [await _journal(store, Journal(effective.journal, ring.journal_key))]
         found += [_apart(effective.key_file, await store.backup_folder())]
         found += told(await store.notices(), effective)
+        found += await webhooks_taken(store, effective, now)
         found.append(_signed(await store.outcomes()))
         overdue = {table: rows for table, rows in (await store.overdue(day_of(now))).items() if rows}
         why = "; ".join(
@@ -107,6 +109,20 @@ def _open_to(settings: Settings) -> Finding:
         why=f"smtp_networks lets in {', '.join(wide)}: whoever is there sends mail in your name; take them out and let "
         "them log in with an API key"
         if wide
+        else "",
+    )
+
+
+def _proxies(settings: Settings) -> Finding:
+    """Whether who asks is told from the reverse proxy that passes it on."""
+    unknown = settings.public_url.startswith("https://") and not settings.trusted_proxies
+    return Finding(
+        "the reverse proxy is known",
+        fine=True,
+        note=unknown,
+        why="trusted_proxies is empty, and so everybody seems to be the proxy that gives https: programs are told from "
+        "people less well"
+        if unknown
         else "",
     )
 

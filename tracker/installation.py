@@ -16,7 +16,7 @@ from tracker.core.calendar import day_of
 from tracker.core.keys import KeyRing
 from tracker.doors.pages import templates_folder
 from tracker.keyfile import KeyFile
-from tracker.model import Language, Notice, SetupError
+from tracker.model import Feature, Language, Notice, SetupError
 from tracker.store.engine import database_file
 from tracker.store.journal import Journal
 from tracker.store.journal_files import SUFFIX
@@ -35,11 +35,13 @@ async def create(
     language: Language,
     now: datetime,
     environ: Mapping[str, str],
+    live: bool = False,
 ) -> Path:
     """Make an installation in FOLDER, which need not be empty; return the path of its tracker.toml.
 
-    ENVIRON may say where key file and database lie. It is made whole or not at all: whatever fails, what this call
-    made is gone again. Raises BadSetting, and SetupError when something that would be written is there already.
+    ENVIRON may say where key file and database lie. LIVE: the first notice lets reps watch as it happens. All is made
+    or nothing: whatever fails, what this call made is gone again. Raises BadSetting, and SetupError when something
+    that would be written is there already.
     """
     config = folder / CONFIG_NAME
     async with AsyncExitStack() as undo:
@@ -55,7 +57,9 @@ async def create(
         undo.callback(settings.key_file.unlink)
         if database is not None:  # a file that was begun is ours, a database on a server only when it is made
             undo.push_async_callback(Store.unmake, settings.database_url)
-        await Store.create(settings.database_url, fingerprint=ring.fingerprint, notices=first_notices(settings))
+        await Store.create(
+            settings.database_url, fingerprint=ring.fingerprint, notices=first_notices(settings, live=live)
+        )
         if database is None:
             undo.push_async_callback(Store.unmake, settings.database_url)
         undo.callback(_remove_journal, settings.journal, settings.journal.exists())
@@ -80,12 +84,15 @@ async def begin_journal(settings: Settings, ring: KeyRing, now: datetime) -> Non
         await store.close()
 
 
-def first_notices(settings: Settings) -> tuple[Notice, ...]:
-    """Notice 2026-1 in every language, with the controller's name and contact in it."""
-    return tuple(Notice(FIRST_NOTICE, language, _text(settings, language)) for language in Language)
+def first_notices(settings: Settings, *, live: bool = False) -> tuple[Notice, ...]:
+    """Notice 2026-1 in every language, with controller and contact; LIVE: it lets reps watch, and says so."""
+    features = frozenset({Feature.LIVE}) if live else frozenset[Feature]()
+    return tuple(
+        Notice(FIRST_NOTICE, language, _text(settings, language, live=live), features) for language in Language
+    )
 
 
-def _text(settings: Settings, language: Language) -> str:
+def _text(settings: Settings, language: Language, *, live: bool) -> str:
     environment = Environment(  # noqa: S701 - plain text
         loader=FileSystemLoader(templates_folder() / "consent"), undefined=StrictUndefined, keep_trailing_newline=True
     )
@@ -96,6 +103,7 @@ def _text(settings: Settings, language: Language) -> str:
         retention_days=settings.retention_days,
         consent_days=settings.consent_days,
         proof_days=settings.proof_days,
+        live=live,
     )
 
 

@@ -16,6 +16,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector
 
 from tracker.core.calendar import instant_of
+from tracker.core.webhook import Backlog
 from tracker.model import Agent, Hour, Left, MailKind, Purpose, Reason
 
 KINDS: Final = {Purpose.OPEN: "pixel", Purpose.CLICK: "redirect"}
@@ -27,6 +28,10 @@ RELAY_RESULTS: Final = ("relayed", "deferred", "refused")
 """Of a message that came by SMTP, as flows/relay names them."""
 MAIL_RESULTS: Final = ("sent", "too-often", "refused", "failed", "dropped")
 """Of a mail of our own, as flows/mailing names them."""
+WEBHOOK_KINDS: Final = ("event", "end")
+"""Of what another system is told, as flows/webhooks names them."""
+WEBHOOK_RESULTS: Final = ("taken", "refused", "given-up")
+"""`refused`: tried and not taken, to be tried again; `given-up`: an event whose last day came first."""
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
@@ -96,12 +101,17 @@ class Metrics:
         )
         self._jobs = self._counter("tracker_job_runs", "Runs of background work", "job", "result")
         self._mails = self._counter("tracker_own_mails", "Mails that the tracker was to send itself", "kind", "result")
-        self._oldest = Gauge(
-            "tracker_oldest_event_age_seconds",
-            "Age of the oldest event that is stored",
-            registry=self._registry,
-            multiprocess_mode="mostrecent",
+        self._webhooks = self._counter(
+            "tracker_webhooks", "Tries to tell another system, and what was given up", "kind", "result"
         )
+        self._webhooks_waiting = self._present("tracker_webhooks_waiting", "Events that another system is to be told")
+        self._webhooks_refused = self._present(
+            "tracker_webhooks_waiting_refused", "Those of them that were tried, and not taken"
+        )
+        self._webhooks_oldest = self._present(
+            "tracker_webhooks_oldest_age_seconds", "Age of the oldest event that another system is to be told"
+        )
+        self._oldest = self._present("tracker_oldest_event_age_seconds", "Age of the oldest event that is stored")
         # Every hit raises both of these: they are kept in plain numbers until somebody looks.
         self._new_answers: defaultdict[tuple[str, str, int], int] = defaultdict(int)
         self._new_hits: defaultdict[tuple[Purpose, Agent | None, str], int] = defaultdict(int)
@@ -147,6 +157,7 @@ class Metrics:
         """A sweep DELETED so many rows of each table."""
         for table, rows in deleted.items():
             self._deleted.labels(table).inc(rows)
+        self._webhooks.labels("event", "given-up").inc(deleted.get("outbox", 0))
 
     def overdue(self, counts: Mapping[str, int]) -> None:
         """So many rows of each table are past their day and not deleted yet; told every few minutes."""
@@ -161,9 +172,19 @@ class Metrics:
         """What became of a mail of our own; RESULT is one of MAIL_RESULTS."""
         self._mails.labels(kind, result).inc()
 
+    def webhook(self, kind: str, taken: bool) -> None:
+        """Another system was told, or it did not listen; KIND is one of WEBHOOK_KINDS."""
+        self._webhooks.labels(kind, "taken" if taken else "refused").inc()
+
+    def webhooks(self, backlog: Backlog, now: datetime) -> None:
+        """What waits to be told; told every minute or so, also when it is nothing."""
+        self._webhooks_waiting.set(backlog.waiting)
+        self._webhooks_refused.set(backlog.refused)
+        self._webhooks_oldest.set(_age(backlog.oldest, now))
+
     def oldest_event(self, hour: Hour | None, now: datetime) -> None:
         """The oldest event that is stored is of HOUR, None when there is none; told every minute or so."""
-        self._oldest.set(0 if hour is None else max(0.0, (now - instant_of(hour)).total_seconds()))
+        self._oldest.set(_age(hour, now))
 
     # --- what is asked for when somebody looks ---
 
@@ -194,6 +215,10 @@ class Metrics:
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self._registry)
 
+    def _present(self, name: str, text: str) -> Gauge:
+        """Something that the one process that leads sets: what was said last holds."""
+        return Gauge(name, text, registry=self._registry, multiprocess_mode="mostrecent")
+
     def _start_at_zero(self) -> None:
         # A counter that appears with its first increment hides that increment from rate().
         self._copies.labels("tracked", "")
@@ -213,6 +238,10 @@ class Metrics:
             for agent in (*Agent, None):
                 for result in RESULTS:
                     self._hits.labels(kind, _class(agent), result)
+        for told in WEBHOOK_KINDS:
+            for became in WEBHOOK_RESULTS:
+                if (told, became) != ("end", "given-up"):  # the end of a consent is told for as long as it takes
+                    self._webhooks.labels(told, became)
 
 
 class _Untimed(Collector):
@@ -291,6 +320,11 @@ class _Process:
 def _added_up(folder: Path) -> Collector:
     """What all processes counted that share FOLDER."""
     return MultiProcessCollector(None, str(folder))  # type: ignore[no-untyped-call]
+
+
+def _age(hour: Hour | None, now: datetime) -> float:
+    """Seconds since HOUR began; 0 for none."""
+    return 0.0 if hour is None else max(0.0, (now - instant_of(hour)).total_seconds())
 
 
 def _class(agent: Agent | None) -> str:

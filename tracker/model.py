@@ -587,6 +587,8 @@ class Reasons:
     counts: Mapping[Reason, int]
     came_signed: bool
     """Whether more than a fifth of all copies came signed."""
+    newest: int | None = None
+    """Of messages with copies of their own only so many were looked at; None: all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -1318,3 +1320,74 @@ class BadJournal(SetupError):
     title = "The journal of withdrawals cannot be used."
     meaning = "Nothing is tracked, since somebody who said no might be. Mail goes out unchanged meanwhile."
     remedy = "Put the journal back, or run `tracker restore-check`; deploy/restore.md says how."
+
+
+# --- the commands that try an installation out ---------------------------------------------------
+
+
+class NoAnswer(TrackerError):
+    """A server that was asked over HTTP does not answer; `detail` says which, and why in words."""
+
+    status = 503
+    slug = "no-answer"
+    title = "A server does not answer."
+    meaning = "Nothing was sent."
+    remedy = "See that `tracker serve` runs with these settings, and that the address that is named leads to it."
+
+
+class NothingToTry(BadRequest):
+    """A sample to somebody who has not agreed to anything."""
+
+    status = 409
+    slug = "nothing-to-try"
+    title = "No consent is on record for this address."
+    meaning = "Its mail leaves byte for byte as it comes, so that there would be nothing to see. Nothing was sent."
+    remedy = (
+        "Record the person's consent first (`tracker consent grant`, or /ask). For a mailbox of your own: "
+        "--record-consent with a line on what proves it."
+    )
+
+
+class NoWayToTry(SetupError):
+    """The settings name no way for a sample to leave; `detail` says what is missing."""
+
+    slug = "no-way-to-try"
+    title = "The sample has no way to go."
+    meaning = "Nothing was sent."
+    remedy = "Set or give what is named; `deploy/smtp.md` and the handbook, `deploy/README.md`, show both ways."
+
+
+class SampleNotTaken(TrackerError):
+    """The tracker's own door did not take a sample; `detail` says what it said."""
+
+    status = 503
+    slug = "sample-not-taken"
+    title = "The tracker did not take the sample."
+    meaning = "Nothing was sent. Mail that your systems hand in the same way fares no better."
+    remedy = (
+        "See that `tracker serve` runs with these settings. Where it asks for a login: --key FILE, with an API key "
+        "that has the scope rewrite."
+    )
+
+
+class SampleRefused(TrackerError):
+    """The next hop, or the tracker for it, refused a sample; `detail` is the answer, without addresses."""
+
+    status = 502
+    slug = "sample-refused"
+    title = "The next hop did not take the sample."
+    meaning = "Nobody has got it. The text is the next hop's own, and your other mail may hear the same."
+    remedy = (
+        "Look whether `smtp_next_hop` names the right server, whether it knows this sender (--from) and this "
+        "recipient, and try again; after a 4xx in a few minutes."
+    )
+
+
+class SampleUntracked(TrackerError):
+    """A sample that went, or would go, without pixel and tracked links; `detail` says why."""
+
+    status = 409
+    slug = "sample-untracked"
+    title = "The sample is not tracked."
+    meaning = "Such mail leaves as it comes: it arrives, and nothing of it is measured."
+    remedy = "Change what is named, or try another sender with --from; `Tracker-Reason` in README.md explains reasons."

@@ -15,6 +15,7 @@ from typing import Final
 
 from tracker.blockfile import BlockFile, BlockSource
 from tracker.config import Settings
+from tracker.core.tries import Tries
 from tracker.core.webhook import secret_octets
 from tracker.doors.courier import Courier
 from tracker.doors.next_hop import NextHop
@@ -27,6 +28,7 @@ from tracker.flows.changes import Changes
 from tracker.flows.consent import Consents
 from tracker.flows.hit import Hits
 from tracker.flows.in_step import InStep
+from tracker.flows.live import Live
 from tracker.flows.mailbox import Mailbox
 from tracker.flows.mailing import Mailings
 from tracker.flows.notices import Notices
@@ -77,6 +79,7 @@ class Parts:
     proofs: Proofs
     notices: Notices
     figures: Figures
+    live: Live
     people: People
     subjects: Subjects
     access: Access
@@ -86,6 +89,8 @@ class Parts:
     in_step: InStep
     asking: Asking
     answers: Answers
+    tries: Tries
+    """Where it is counted who tries passwords."""
     webhooks: Webhooks | None
     """None: nobody is to be told of anything."""
 
@@ -160,6 +165,7 @@ async def built(settings: Settings, clock: Clock = utc_now, post: Post | None = 
             proofs=Proofs(store, keys, secrets.token_bytes, disclosure(settings)),
             notices=Notices(store, settings.controller, settings.proof_days),
             figures=Figures(store, keys),
+            live=Live(store, keys, clock),
             people=People(store, keys, consents, asking),
             subjects=Subjects(store, keys, policy, in_step),
             access=Access(store),
@@ -169,7 +175,8 @@ async def built(settings: Settings, clock: Clock = utc_now, post: Post | None = 
             in_step=in_step,
             asking=asking,
             answers=Answers(store, keys, policy, in_step, settings.public_url),
-            webhooks=webhooks(settings, store, stack),
+            tries=post.tries,
+            webhooks=webhooks(settings, store, stack, metrics),
         )
 
 
@@ -189,14 +196,14 @@ def posting(settings: Settings, clock: Clock) -> Callable[[Letter], Awaitable[No
     return Courier(NextHop.of(settings.smtp_next_hop), site(settings), clock, secrets.token_bytes).post
 
 
-def webhooks(settings: Settings, store: Store, stack: AsyncExitStack) -> Webhooks | None:
+def webhooks(settings: Settings, store: Store, stack: AsyncExitStack, metrics: Metrics) -> Webhooks | None:
     """What tells another system of events on STORE; None when SETTINGS name none. STACK closes its connections."""
     if settings.webhook_url is None or settings.webhook_secret is None or settings.webhook_source is None:
         return None
     client = WebhookClient(settings.webhook_url, private=settings.webhook_private)
     stack.push_async_callback(client.close)
     receiver = Receiver(settings.webhook_source, secret_octets(settings.webhook_secret))
-    return Webhooks(store, receiver, client.post, random.SystemRandom())
+    return Webhooks(store, receiver, client.post, random.SystemRandom(), metrics.webhook)
 
 
 def _event_counts(store: Store) -> EventCounts:

@@ -30,6 +30,7 @@ from tracker.doors.server import Malformed, listen, plain
 from tracker.doors.session_page import SessionPage
 from tracker.flows.surveys import KEPT
 from tracker.flows.sweep import Job, jobs
+from tracker.flows.webhooks import Webhooks
 from tracker.limits import FEW, connections, raise_open_files
 from tracker.listeners import Sockets, bound, close
 from tracker.logs import report_loop_error
@@ -50,6 +51,8 @@ SOON_AGAIN: Final = timedelta(minutes=5)
 """When background work that failed is tried again, if its turn does not come sooner."""
 TAKE_OVER: Final = timedelta(seconds=1)
 """How often a process looks whether it leads now."""
+LIVE_LOOK: Final = timedelta(seconds=0.5)
+"""How often a process looks for whoever watches at it: what happens is to show within two seconds."""
 HAND_OVER_SECONDS: Final = 10.0
 """How long a connection may be idle before a process that hands over to others closes it."""
 
@@ -104,7 +107,9 @@ async def serve(
         _tuned()
         log.info("serving")
         ready()
-        if await _first(post.hand_over, stopping) is post.hand_over:
+        handing_over = await _first(post.hand_over, stopping) is post.hand_over
+        parts.live.end()
+        if handing_over:
             log.info("handing over: finishing what was begun")
             over = asyncio.gather(*(runner.hand_over(HAND_OVER_SECONDS) for runner in runners))
             await _until(over, stopping)
@@ -186,6 +191,7 @@ def everywhere(parts: Parts) -> Iterable[Job]:
         Job("keep journal and database in step", parts.in_step.keep, timedelta(seconds=1)),
         Job("forget what repeated messages look like", parts.surveys.forget, KEPT / 5),
         Job("let the other processes add up what this one counts", tell, timedelta(seconds=1)),
+        Job("look what happens just now, where somebody watches", parts.live.look, LIVE_LOOK),
     )
 
 
@@ -205,8 +211,20 @@ def once(parts: Parts) -> Iterable[Job]:
         Job("make partitions a week ahead", make_room, timedelta(days=1)),
         Job("look at the oldest event", look_at_oldest, timedelta(minutes=1)),
         Job("look for rows past their day", look_for_overdue, timedelta(minutes=5)),
-        *(() if parts.webhooks is None else (Job("send webhooks", parts.webhooks.send, timedelta(seconds=1)),)),
+        *(() if parts.webhooks is None else telling(parts, parts.webhooks)),
         *jobs(parts.store, parts.settings.proof_days, parts.metrics.swept),
+    )
+
+
+def telling(parts: Parts, webhooks: Webhooks) -> Iterable[Job]:
+    """The background work of WEBHOOKS."""
+
+    async def look_at_backlog(now: datetime) -> None:
+        parts.metrics.webhooks(await parts.store.webhook_backlog(day_of(now)), now)
+
+    return (
+        Job("send webhooks", webhooks.send, timedelta(seconds=1)),
+        Job("look at webhooks that wait", look_at_backlog, timedelta(seconds=15)),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
@@ -261,6 +262,8 @@ class Settings(BaseSettings):
             for name in ("sender_domains", "smtp_next_hop"):
                 if not getattr(self, name):
                     raise ValueError(f"{name}: required with smtp_listen")
+            if any(_leads_to(self.smtp_next_hop or "", one) for one in (self.smtp_listen, self.smtps_listen)):
+                raise ValueError("smtp_next_hop: this is where the SMTP proxy itself listens: mail would go in circles")
         if (self.oidc_issuer is None) != (self.oidc_client_id is None):
             raise ValueError("oidc_issuer, oidc_client_id: one is nothing without the other")
         webhook = (self.webhook_url, self.webhook_secret, self.webhook_source)
@@ -281,6 +284,10 @@ class Settings(BaseSettings):
                 "public_listen, private_listen, dashboard_listen, smtp_listen or smtps_listen: two are the same"
             )
         return self
+
+
+def _leads_to(next_hop: str, listen: Listen | None) -> bool:
+    return listen is not None and re.search(rf"(?:\A|[/@]){re.escape(str(listen))}/?\Z", next_hop) is not None
 
 
 def _language(value: object) -> str:

@@ -11,7 +11,7 @@ from tracker.config import Settings
 from tracker.core.notice_text import kept_longer, names
 from tracker.findings import Finding
 from tracker.installation import first_notices
-from tracker.model import IncompleteNotice, Notice
+from tracker.model import Feature, IncompleteNotice, Notice
 from tracker.policies import disclosure
 
 
@@ -41,10 +41,12 @@ def _texts(notices: Sequence[Notice], settings: Settings) -> Finding:
     in_force = [notice for notice in notices if notice.superseded_day is None]
     if not in_force:
         return Finding(what, fine=True, why="there is none, so nobody can be asked: `tracker notice add`", note=True)
-    ours = {notice.language: notice.text for notice in first_notices(settings)}
+    ours = {
+        (notice.language, live): notice.text for live in (False, True) for notice in first_notices(settings, live=live)
+    }
     found = []
     for notice in in_force:
-        longer = kept_longer(notice.text, ours[notice.language])
+        longer = kept_longer(notice.text, ours[notice.language, Feature.LIVE in notice.features])
         name = f"{notice.version} ({notice.language})"
         if not names(notice.text, settings.controller):
             found.append(f"{name} names another controller than the settings")

@@ -19,6 +19,7 @@ EVENTS_OF_A_COPY: Final = 4
 """An open by a machine and one by a person, a click on each of two links."""
 COPIES_OF_A_PERSON: Final = 20
 COPIES_OF_A_CAMPAIGN: Final = 1_000
+"""Of the first campaign, and of the others where there are enough copies for one on each day."""
 DAYS: Final = 90
 """How many last days the copies have, from today on."""
 LINKS: Final = (0x1A2B3C4D5E6F, 0x6F5E4D3C2B1A)
@@ -31,7 +32,7 @@ COLUMNS: Final = {
     "ledger_contents": "entry last_day salt recipient event purposes method given_at notice_version notice_hash "
     "language recorded_at actor evidence",
     "grants": "recipient purpose entry last_day given_at notice_version",
-    "messages": "id owner label first_hour last_hour last_day",
+    "messages": "id owner label first_hour last_hour last_day engaged_hour",
     "links": "message number host path",
     "deliveries": "last_day id recipient message sent_hour",
     "tracked": "last_day delivery purpose recipient closed",
@@ -41,14 +42,24 @@ COLUMNS: Final = {
 
 
 class Filling:
-    """The rows of a database with so many EVENTS of copies with one of DAYS last days from TODAY on."""
+    """The rows of a database with so many EVENTS of copies with one of DAYS last days from TODAY on.
+
+    What an act touches is alike in every size: each day has copies, one campaign at least has a thousand, and of those
+    who are measured in others everybody has twenty copies, each of another campaign.
+    """
 
     def __init__(self, events: int, today: Day, days: int = DAYS) -> None:
         self.today = today
         self.days = days
         self.copies = max(1, events // EVENTS_OF_A_COPY)
-        self.people = max(1, self.copies // COPIES_OF_A_PERSON)
-        self.campaigns = -(-self.copies // COPIES_OF_A_CAMPAIGN)
+        self._first = min(self.copies, COPIES_OF_A_CAMPAIGN)
+        others = self.copies - self._first
+        self._size = min(COPIES_OF_A_CAMPAIGN, max(1, others // max(1, days - 1)))
+        self.regulars = max(1, others // COPIES_OF_A_PERSON)
+        self.people = self.regulars + self._first
+        self.campaigns = 1 + -(-others // self._size)
+        self.large = self.campaigns if self._size == COPIES_OF_A_CAMPAIGN else 1
+        """How many campaigns, from the first on, have a thousand copies (the last may have fewer)."""
 
     def rows(self, table: str) -> Iterator[Row]:
         """The rows of TABLE, in the order of its columns and of time."""
@@ -85,8 +96,10 @@ class Filling:
         return Pseudonym(blake2b(b"p%d" % person, digest_size=32).digest())
 
     def person(self, copy: int) -> int:
-        """Who got COPY."""
-        return copy % self.people + 1
+        """Who got COPY: the regulars come first, then those who got nothing but the first campaign."""
+        if copy < self._first:
+            return self.regulars + copy + 1
+        return (copy - self._first) % self.regulars + 1
 
     def delivery(self, copy: int) -> DeliveryId:
         """The id of COPY."""
@@ -94,7 +107,18 @@ class Filling:
 
     def day(self, copy: int) -> Day:
         """The last day of COPY."""
-        return Day(self.today + copy // COPIES_OF_A_CAMPAIGN % self.days)
+        return Day(self.today + self.campaign(copy) % self.days)
+
+    def campaign(self, copy: int) -> int:
+        """The number of the campaign that COPY is of."""
+        return 0 if copy < self._first else 1 + (copy - self._first) // self._size
+
+    def copies_of(self, campaign: int) -> range:
+        """The copies of CAMPAIGN."""
+        if campaign == 0:
+            return range(self._first)
+        first = self._first + (campaign - 1) * self._size
+        return range(first, min(first + self._size, self.copies))
 
     def message(self, campaign: int) -> MessageKey:
         """The id of the message of CAMPAIGN."""
@@ -102,7 +126,7 @@ class Filling:
 
     def message_of(self, copy: int) -> MessageKey:
         """The message that COPY is of."""
-        return self.message(copy // COPIES_OF_A_CAMPAIGN)
+        return self.message(self.campaign(copy))
 
     def _everybody(self) -> range:
         return range(1, self.people + 1)
@@ -123,16 +147,15 @@ class Filling:
         return person, last_day, salt, *about
 
     def _message(self, campaign: int) -> Row:
-        copy = campaign * COPIES_OF_A_CAMPAIGN
-        hour = self._sent(copy)
-        return self.message(campaign), self.pseudonym(campaign)[:16], f"Offer {campaign}", hour, hour, self.day(copy)
+        copy = self.copies_of(campaign)[0]
+        hour, owner = self._sent(copy), self.pseudonym(campaign)[:16]
+        return self.message(campaign), owner, f"Offer {campaign}", hour, hour, self.day(copy), hour + HITS[-1][2]
 
     def _events(self) -> Iterator[Row]:
         """As they come in: the readers of a campaign in any order."""
         drawn = random.Random(1)
-        for first in range(0, self.copies, COPIES_OF_A_CAMPAIGN):
-            copies = range(first, min(first + COPIES_OF_A_CAMPAIGN, self.copies))
-            hits = [(copy, hit) for copy in copies for hit in range(EVENTS_OF_A_COPY)]
+        for campaign in range(self.campaigns):
+            hits = [(copy, hit) for copy in self.copies_of(campaign) for hit in range(EVENTS_OF_A_COPY)]
             drawn.shuffle(hits)
             for copy, hit in hits:
                 purpose, link, hours, agent = HITS[hit]
@@ -185,7 +208,7 @@ async def fill_postgres(url: str, filling: Filling) -> None:
             for chunk in chunks(filling.rows(table)):
                 await connection.copy_records_to_table(table, records=chunk, columns=columns.split())
         await connection.execute("RESET session_replication_role")
-        await connection.execute("ANALYZE")
+        await connection.execute("VACUUM (ANALYZE)")  # as autovacuum has done by the time that rows are of yesterday
     finally:
         await connection.close()
 

@@ -57,7 +57,7 @@ class Visitor:
         """The page of TEMPLATE is open; axe-core finds nothing, and pictures are taken when they are wanted."""
         self.seen.add(template)
         assert self.page.locator("html").get_attribute("lang") == self.language
-        self.faults += [(name, *one) for one in broken(self.page)]
+        self.faults += [(name, *one) for one in broken(self.page, self.language)]
         picture(self.page, Stop(template, f"staff-{name}"), self.language)
 
     def sign_in_as(self, login: str, password: str = PASSWORD) -> None:

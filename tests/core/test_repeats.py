@@ -5,16 +5,20 @@ from __future__ import annotations
 import base64
 import pickle
 import quopri
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tracker.core import headers, mime
 from tracker.core.layout import PlanUrls, lay_out, render
 from tracker.core.linkpart import LinkPart
 from tracker.core.notice import NoticeTexts
-from tracker.core.repeats import carried, shape, stripped
+from tracker.core.repeats import OF_ONE_COPY, READ, carried, shape, stripped
 from tracker.core.survey import Refused, Survey, SurveyPolicy, survey
 from tracker.model import MAIL_PURPOSES, Language
 
@@ -70,6 +74,47 @@ def test_a_copy_to_another_recipient_is_the_same_mailing(name: str) -> None:
     assert_carried(first, second)
 
 
+def test_what_relays_and_campaigns_write_makes_no_other_mailing() -> None:
+    sender, to = "From: j@n.example", "To: anna@example.org"
+    first = mail("multipart", "Received: by a;\r\n\tMon", sender, to, "X-Campaign: 1", "Feedback-ID: anna")
+    second = mail("multipart", "received: by b", sender, to, "X-Campaign: another", "Feedback-ID: bert\r\n \tb")
+    assert_carried(first, second)
+
+
+class Asked(dict[bytes, Sequence[bytes]]):
+    """Fields that note which of them somebody reads, and of which somebody asks whether they are there."""
+
+    def __init__(self, fields: headers.Fields, read: set[bytes], sought: set[bytes]) -> None:
+        super().__init__(fields)
+        self.read, self.sought = read, sought
+
+    def get(self, name: bytes, default: Any = None) -> Any:
+        self.read.add(name)
+        return super().get(name, default)
+
+    def __getitem__(self, name: bytes) -> Sequence[bytes]:
+        self.read.add(name)
+        return super().__getitem__(name)
+
+    def __contains__(self, name: object) -> bool:
+        assert isinstance(name, bytes)
+        self.sought.add(name)
+        return super().__contains__(name)
+
+
+def test_a_survey_reads_no_other_fields_than_the_shape_tells_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: set[bytes] = set()
+    sought: set[bytes] = set()
+    plain = headers.read_fields
+    monkeypatch.setattr(mime, "read_fields", lambda block: Asked(plain(block), read, sought))
+    for path in GOLDEN:
+        survey(path.read_bytes(), replace(POLICY, sender_domains=frozenset({"example.com"}), remove_pixels=True))
+    others = {name for name in read - OF_ONE_COPY - READ if not name.startswith(b"content-")}
+    assert read >= OF_ONE_COPY | READ
+    assert not others, "what it reads makes another mailing"
+    assert b"dkim-signature" in sought
+
+
 FIELDS = ("From: j@n.example", "To: anna@example.org", "Subject: Hi", "X-A: 1")
 
 
@@ -83,6 +128,8 @@ FIELDS = ("From: j@n.example", "To: anna@example.org", "Subject: Hi", "X-A: 1")
         mail("7bit", *FIELDS, "Auto-Submitted: auto-replied"),
         mail("7bit", *FIELDS, "List-Unsubscribe: <https://shop.example/two>"),
         mail("7bit", *FIELDS, "Cc: bert@example.org"),
+        mail("7bit", *FIELDS, "X-Failed-Recipients: bert@example.org"),
+        mail("7bit", "return-path:\r\n <>", *FIELDS),
         mail("7bit", *FIELDS[:2]),
         mail("quoted-printable", *FIELDS),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ from urllib.parse import urlencode
 import pyotp
 from argon2 import PasswordHasher
 
-from tests.doors.wire import Answer, Wire, serving
+from tests.doors.wire import Answer, Wire, head, serving
 from tracker import installation
 from tracker.config import load
 from tracker.dashboard import Dashboard, accounts
@@ -29,6 +30,8 @@ HOST = "staff.example.com"
 PASSWORD = "drei blaue Kamele schwimmen"
 RITA, MARK, PAULA = "rita@werkstatt-nord.example", "mark@werkstatt-nord.example", "paula@werkstatt-nord.example"
 LOGINS = {Role.REP: RITA, Role.MANAGER: MARK, Role.PRIVACY: PAULA}
+PATIENCE = 30
+"""Seconds for what should come at once."""
 FORM = "application/x-www-form-urlencoded"
 FAST = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 """Hashing that takes no time; the parameters of an installation are looked at where they matter."""
@@ -78,8 +81,25 @@ class Browser:
     key: str = ""
     """The form key of the page that is open."""
 
-    async def get(self, path: str, **headers: str) -> Answer:
-        return self._seen(await self.world.wire.get(path, **self._with_cookies(headers)))
+    async def get(self, path: str, *, method: str = "GET", **headers: str) -> Answer:
+        return self._seen(await self.world.wire.get(path, method=method, **self._with_cookies(headers)))
+
+    async def begin_to_get(self, path: str) -> int:
+        """The status of an answer that is not read to its end."""
+        async with self.listening(path) as stream:
+            return stream.status
+
+    @asynccontextmanager
+    async def listening(self, path: str = "/feed/live") -> AsyncIterator[Stream]:
+        """What the server sends on PATH for as long as it likes."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.world.wire.port)
+        writer.write(head("GET", path, **self._with_cookies({"connection": "keep-alive"})))
+        first, *fields = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        try:
+            yield Stream(int(first.split()[1]), fields, reader)
+        finally:
+            writer.close()
+            await writer.wait_closed()
 
     async def post(self, path: str, fields: dict[str, str] | None = None, **headers: str) -> Answer:
         """Send a form with the key of the page that is open, unless FIELDS have another."""
@@ -116,6 +136,22 @@ class Browser:
         if keys:
             (self.key,) = keys
         return answer
+
+
+@dataclass
+class Stream:
+    """Events as they come."""
+
+    status: int
+    fields: list[str]
+    reader: asyncio.StreamReader
+
+    async def next(self) -> str | None:
+        """The next piece; None at the end."""
+        async with asyncio.timeout(PATIENCE):
+            size = int(await self.reader.readline(), 16)
+            piece = await self.reader.readexactly(size + 2)
+        return piece[:-2].decode() if size else None
 
 
 def secret_in(page: Answer) -> str:

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from tests.doors.dashboard_world import NOW, PAULA, Browser, World, heading, world
+from tests.doors.dashboard_world import NOW, PAULA, RITA, Browser, World, heading, world
 from tests.flows.conftest import reported
 from tests.flows.test_send import envelope, mail
 from tracker.core.calendar import day_of
-from tracker.model import Purpose, Role
+from tracker.core.identity import owner_of
+from tracker.model import Purpose, Reason, Role, UntouchedCopy
 
 ANNA = "anna@recipients.example"
 
@@ -81,7 +82,19 @@ async def test_the_share_of_copies_that_could_be_measured_is_shown_with_the_reas
     await staff.parts.sender.rewrite(envelope(ANNA), mail(Content_Type="multipart/signed"), staff.now)
     page = (await officer.get("/consents")).text
     assert "1 of 5 copies of messages, 20%" in page
-    assert [row[:2] for row in cells(page) if row[-1] in ("no consent", "signed")] == [["3", "60%"], ["1", "20%"]]
+    assert [row[:2] for row in cells(page) if row[-1].startswith(("no consent", "came signed"))] == [
+        ["3", "60%"],
+        ["1", "20%"],
+    ]
+
+
+async def test_every_reason_for_which_copies_left_untouched_has_words(staff: World, officer: Browser) -> None:
+    owner = owner_of(staff.parts.keys().ring.digest_keys.owner, RITA)
+    for reason in Reason:
+        staff.parts.store.count_untouched(UntouchedCopy(owner, day_of(NOW), reason, None, campaign=False))
+    page = await officer.get("/consents")
+    assert page.status == 200
+    assert len([row for row in cells(page.text) if row[:2] == ["1", "6%"] and row[-1]]) == len(Reason)
 
 
 async def test_an_empty_installation_says_what_to_do_next(officer: Browser) -> None:
@@ -175,6 +188,18 @@ async def test_what_the_sweep_deleted_is_shown_by_day_and_what_is_overdue_stands
     (row,) = cells(page)[1:]
     assert row[:2] == ["Nov 23, 2026", "3"]
     assert "Lines of the audit trail: 3" in row[2]
+
+
+async def test_every_table_from_which_rows_are_deleted_has_words(staff: World, officer: Browser) -> None:
+    tables = await staff.parts.store.sweep(day_of(NOW), NOW, 1095)
+    with closing(sqlite3.connect(staff.folder / "tracker.db")) as sql:
+        sql.execute("DELETE FROM swept")
+        sql.executemany("INSERT INTO swept VALUES (?, ?, 2, ?)", [(day_of(NOW), name, day_of(NOW)) for name in tables])
+        sql.commit()
+    ((_, _, words),) = cells((await officer.get("/deletion")).text)[1:]
+    said = [line.strip() for line in words.split(",")]
+    assert len(said) == len(tables)
+    assert not [line for line in said if not line[0].isupper() or "_" in line]
 
 
 # --- requests ---------------------------------------------------------------------------------------

@@ -117,7 +117,7 @@ def texts() -> set[str]:
     """Every English text that a page can show."""
     found = {*BASES, *TEXTS, *inventory.texts()}
     found |= {text for error in ERRORS for text in (error.title, error.meaning, error.remedy)}
-    for template in (*FOLDER.glob("*.html"), *FOLDER.glob("parts/*.html"), *FOLDER.glob("mail/*.txt")):
+    for template in (*FOLDER.glob("*.html"), *FOLDER.glob("parts/*.html"), *FOLDER.glob("mail/*.*")):
         with template.open("rb") as stream:
             for _, message, _, _ in extract(
                 "jinja2.ext:babel_extract", stream, keywords=dict.fromkeys(("_", "gettext")), options=OPTIONS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import PATIENCE
+from tracker.demo.rep import Rep
 
 
 def start(folder: Path, *options: str) -> subprocess.Popen[str]:
@@ -37,7 +39,9 @@ def test_once_tells_the_story_and_exits(tmp_path: Path) -> None:
         "not one of",
         "tracked, links 3/5",
         "opened",
+        "the offer reached Anna, and what mattered in it",
         "says no",
+        "the rep sees of the offer: Consent ended since: 1",
         "days pass",
         "found none",
     ):
@@ -45,21 +49,32 @@ def test_once_tells_the_story_and_exits(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["tracker.toml"], "something was left behind"
 
 
+async def feed(told: dict[str, str]) -> list[tuple[str, tuple[str, ...]]]:
+    """The list of messages of the rep who signs in with what was TOLD, but for what was left alone."""
+    async with Rep.at(told["sign in at"]) as rep:
+        assert await rep.sign_in(told["a rep"], told["password of all three"])
+        return [(entry.label, entry.marks[:2]) for entry in await rep.feed()]
+
+
 def test_it_runs_on_for_the_browser_until_ctrl_c(tmp_path: Path) -> None:
     with start(tmp_path) as demo:
         assert demo.stdout is not None
-        pages = []
+        pages, told = [], {}
         for line in demo.stdout:
             pages += [word for word in line.split() if "/privacy/" in word or word.startswith("file://")]
+            name, _, value = line.strip().partition("  ")
+            told[name] = value.strip()
             if "until you press Ctrl-C" in line:
                 break
         for page in pages:
             with urllib.request.urlopen(page, timeout=PATIENCE) as answer:
                 assert b"<html" in answer.read().lower()
         assert len(pages) == 2
+        seen = asyncio.run(feed(told))
         demo.send_signal(signal.SIGINT)
         demo.communicate(timeout=PATIENCE)
     assert demo.returncode == 0
+    assert seen == [("Offer 2026-118", ("Opened", "Clicked")), ("Herbstbrief", ("Not opened", "Not clicked"))]
     assert not list(tmp_path.iterdir()), "something was left behind"
 
 

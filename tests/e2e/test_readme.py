@@ -7,21 +7,23 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.harness import free_port
+from tests.warm import warm_tracker
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
 NAMES = (
-    "agents", "capacity", "consent", "dashboard", "outages", "people", "postgres", "processes", "receipts", "restore",
-    "smtp", "webhooks",
+    "agents", "capacity", "consent", "dashboard", "outages", "people", "postgres", "processes", "receipts", "smtp",
+    "webhooks",
 )  # fmt: skip
 GUIDES = [ROOT / "deploy" / f"{name}.md" for name in NAMES]
+OF_THE_HANDBOOK = [ROOT / "deploy" / f"{name}.md" for name in ("README", "restore", "upgrade")]
+"""Their commands are run on machines of their own, by tests/e2e/test_handbook.py."""
 SHELL = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 BLOCKS = SHELL.findall(README)
 WAIT = "until curl -s -o /dev/null http://127.0.0.1:8081/health/live; do :; done\n"
@@ -33,14 +35,34 @@ def test_the_two_commands_are_targets_of_the_makefile() -> None:
 
 
 def test_every_guide_is_linked_and_run() -> None:
-    assert sorted(GUIDES) == sorted((ROOT / "deploy").glob("*.md"))
-    text = README + "".join(guide.read_text() for guide in GUIDES)
-    assert all(f"{guide.name})" in text for guide in GUIDES)
+    assert sorted([*GUIDES, *OF_THE_HANDBOOK]) == sorted((ROOT / "deploy").glob("*.md"))
+    handbook = (ROOT / "deploy" / "README.md").read_text()
+    assert all(f"]({guide.name})" in handbook for guide in [*GUIDES, *OF_THE_HANDBOOK] if guide.name != "README.md")
+    assert "](deploy/README.md)" in README
+
+
+def test_every_link_between_the_pages_leads_somewhere() -> None:
+    for page in (ROOT / "README.md", *GUIDES, *OF_THE_HANDBOOK):
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)]*))?\)", page.read_text()):
+            there = page if not target else (page.parent / target)
+            assert there.exists(), f"{page.name}: {target}"
+            if anchor:
+                assert anchor in anchors(there), f"{page.name}: {target}#{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """What one can link to in PAGE: its headings, as GitHub names them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_every_other_command_does_what_it_says(tmp_path: Path) -> None:
     public, private, dashboard = str(free_port()), str(free_port()), str(free_port())
-    bin_folder = Path(sys.executable).parent
+    with warm_tracker(tmp_path / "bin") as program:
+        run_all(tmp_path, program.parent, public, private, dashboard)
+
+
+def run_all(tmp_path: Path, bin_folder: Path, public: str, private: str, dashboard: str) -> None:
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("TRACKER_")},
         "PATH": f"{bin_folder}:{os.environ['PATH']}",

@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import base64
 import gzip
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from secrets import token_bytes
 from shutil import copytree
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tests.doors.dashboard_world import FAST, PASSWORD
 from tests.flows.conftest import NOW, RING, TOKENS, Flows
 from tracker.core.calendar import day_of
 from tracker.core.consent import ConsentPolicy
 from tracker.core.keys import KeyRing
 from tracker.core.pseudonym import pseudonym
+from tracker.core.spellings import Spelling
 from tracker.core.tokens import Tokens
 from tracker.doors.forgotten_report import report
 from tracker.doors.languages import Languages
 from tracker.doors.pages import Site, templates_folder
-from tracker.flows.forgotten import CHUNK, Forgetting, Kind, Place, Proof
+from tracker.flows.accounts import Accounts
+from tracker.flows.forgotten import CHUNK, Forgetting, Kind, Place, Proof, search
+from tracker.flows.passwords import Passwords
 from tracker.flows.subject import Request, Subjects
 from tracker.flows.sweep import sweep, vacuum
-from tracker.model import AddressInValue, InvalidAddress, Language
+from tracker.model import AddressInValue, InvalidAddress, Language, Role
 from tracker.store.journal_files import put_aside
 
 ANNA = "anna@example.org"
@@ -88,6 +98,43 @@ async def test_when_all_has_expired_and_was_rewritten_the_code_is_nowhere(flows:
     assert not any(one.code for one in proof.searched)
     assert "The code was found nowhere." in said(proof)
     assert "Nothing is kept about you." in said(proof)
+
+
+async def test_addresses_of_staff_are_no_find_but_an_account_of_ones_own_is_told(flows: Flows, tmp_path: Path) -> None:
+    """Staff sign in with theirs, one of which ends in the address that was searched for."""
+    staff = Accounts(flows.store, Passwords(FAST), token_bytes, "Example Ltd")
+    await staff.add("hanna@example.org", Role.REP, ("johanna@example.org",), PASSWORD, NOW)
+    await flows.grant(ANNA)
+    await erase(flows)
+    await vacuum(flows.store, NOW)
+    assert b"hanna@example.org" in (tmp_path / "tracker.db").read_bytes()
+    proof = await prove(flows, tmp_path)
+    assert proof.holds
+    assert "Your address was found nowhere." in said(proof)
+    of_staff = await prove(flows, tmp_path, address="Johanna@example.org")
+    assert not of_staff.address_found
+    assert "as that of somebody who signs in to this tracker as one of our staff" in said(of_staff)
+    with closing(sqlite3.connect(tmp_path / "tracker.db")) as plain:
+        plain.execute("INSERT INTO audit (at, actor, action, last_day) VALUES ('x', 'x', ?, 99999)", (ANNA,))
+        plain.commit()
+    leaked = await prove(flows, tmp_path)
+    assert not leaked.holds
+    assert leaked.address_found
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.booleans())
+def test_what_is_part_of_a_known_address_is_told_from_what_is_not_wherever_a_chunk_ends(
+    before: int, after: int, whole: bool
+) -> None:
+    sought = [Spelling("in clear", b"anna@x.de")]
+    text = b"." * (CHUNK - 20 + before) + (b"jo" if whole else b"!!") + b"hanna@x.de.example" + b"." * after
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "tracker.db"
+        path.write_bytes(text)
+        found = search(Kind.DATABASE, path, sought, (), (b"johanna@x.de.example",))
+        assert bool(found.address) != whole
+        assert found.octets == len(text)
+        assert search(Kind.LOG, path, sought, (), (b"johanna@x.de.example",)).address
 
 
 async def test_an_address_in_a_log_is_found_in_any_encoding_and_told(flows: Flows, tmp_path: Path) -> None:

@@ -91,13 +91,13 @@ async def test_links_followed_at_once_are_a_programs_and_still_lead_on(flows: Fl
         destination = await flows.hits.clicked(token, part, host, hit(NOW + timedelta(milliseconds=number)))
         assert destination is not None
     assert [agent for _, agent, _ in flows.counted.hits[:3]] == [Agent.HUMAN, Agent.HUMAN, Agent.MACHINE]
-    (swept,) = (await flows.figures.messages(Listing(None), NOW)).messages
+    later = NOW + timedelta(hours=1)
+    (swept,) = (await flows.figures.messages(Listing(None), later)).messages
     assert (swept.opened, swept.opened_by_machines_only) == (0, 1)
     assert (swept.clicked, swept.clicked_by_machines_only) == (0, 1)
-    later = NOW + timedelta(hours=1)
     token, part, host, _ = links[0]
     await flows.hits.clicked(token, part, host, hit(later))
-    (read,) = (await flows.figures.messages(Listing(None), later)).messages
+    (read,) = (await flows.figures.messages(Listing(None), later + timedelta(hours=1))).messages
     assert (read.clicked, read.clicked_by_machines_only) == (1, 0)
 
 

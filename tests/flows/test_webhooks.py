@@ -19,7 +19,7 @@ from tracker.core.consent import ConsentPolicy
 from tracker.core.pseudonym import normalise, pseudonym
 from tracker.flows.consent import Consents
 from tracker.flows.subject import Request, Subjects
-from tracker.flows.webhooks import LEASE, TOGETHER, Receiver, Webhooks
+from tracker.flows.webhooks import END, EVENT, LEASE, TOGETHER, Receiver, Webhooks
 from tracker.model import (
     NO_LINK,
     Agent,
@@ -279,6 +279,25 @@ async def test_nothing_is_told_while_a_no_waits_to_be_replayed(telling: Telling)
     telling.store.hold()
     await telling.webhooks.send(TURNED)
     assert not telling.other.asked
+
+
+async def test_every_try_is_counted_with_what_became_of_it(telling: Telling) -> None:
+    counted: list[tuple[str, bool]] = []
+    webhooks = Webhooks(
+        telling.store,
+        Receiver("shop", b"k" * 32),
+        telling.other.post,
+        random.Random(1),
+        lambda kind, taken: counted.append((kind, taken)),
+    )
+    await telling.opened(await telling.copy(ANNA, "A"))
+    await telling.copy(BERT, "B")
+    telling.other.refuses = {"A"}
+    await telling.consents.withdraw(BERT, frozenset(), "recipient", NOW)
+    await webhooks.send(TURNED)
+    telling.other.refuses = set()
+    await webhooks.send(TURNED + timedelta(minutes=1))
+    assert counted == [(EVENT, False), (END, True), (EVENT, True)]
 
 
 async def test_a_store_that_is_away_loses_nothing(telling: Telling) -> None:

@@ -13,7 +13,7 @@ import pytest
 from tests.postgres import Plain
 from tests.store.conftest import opened as open_store
 from tests.store.world import ANNA, BERT, PROOF, RETENTION, TODAY, World, at, clicked, copy, on, opened, person
-from tracker.model import Day, Hour, Purpose, StoreUnavailable
+from tracker.model import Agent, Day, DeliveryId, Hour, MessageKey, Pseudonym, Purpose, StoreUnavailable
 from tracker.store import deliveries, events_postgres
 from tracker.store.partitions import AHEAD, ensure_partitions, partitions
 from tracker.store.store import Store
@@ -76,7 +76,86 @@ async def test_nor_does_a_later_hour_wait_for_the_withdrawal_of_whoever_touched_
             assert await world.store.record(opened(bert, hour=Hour(bert.sent_hour + 3)), TODAY)
         somebody.execute("COMMIT")
     assert world.count("events") == 1
-    assert world.count("engaged_unsure") == 1, "who looks it up finds the later hour"
+    assert await world.store.look_for_last_engagement(TODAY) == 1
+    assert world.rows("SELECT engaged_hour FROM messages") == [(bert.sent_hour + 3,)]
+
+
+async def test_nor_does_a_burst_wait_for_a_withdrawal_or_for_who_registers_a_copy_of_the_same_message(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What people seem to have done goes to a program, and with it the message's last hour: it may be held, too."""
+    anna, bert = await world.send(ANNA), await world.send(BERT)
+    hour = Hour(bert.sent_hour + 3)
+    assert await world.store.record(opened(anna), TODAY)
+    assert await world.store.record(opened(bert, hour=hour), TODAY)
+    burst = {(bert.last_day, bert.delivery, hour)}
+    monkeypatch.setattr(events_postgres, "struck_of", lambda *_: burst)
+    for holding in (WITHDRAWAL, "UPDATE messages SET last_hour = last_hour + 1"):
+        with under_way(world, holding) as somebody:
+            async with asyncio.timeout(AT_ONCE):
+                assert await world.store.record(clicked(bert, hour=hour), TODAY)
+            somebody.execute("ROLLBACK")
+        marked = "SELECT DISTINCT agent FROM events WHERE hour = ?"
+        assert world.rows(marked, hour) == [(int(Agent.MACHINE),)]
+        await world.store.look_for_last_engagement(TODAY)
+        assert world.rows("SELECT engaged_hour FROM messages") == [(anna.sent_hour,)]
+        burst.clear()
+        assert await world.store.record(opened(bert, hour=hour), TODAY)
+        burst.add((bert.last_day, bert.delivery, hour))
+
+
+async def test_who_withdraws_takes_messages_in_the_order_in_which_copies_are_registered(world: World) -> None:
+    """Else each would wait for a message that the other holds, and one would be lost."""
+    first, second = (MessageKey(letter * 16) for letter in (b"A", b"Z"))
+    for days, message in ((1, second), (2, first)):  # they go in the order of their days
+        sent = await world.send(ANNA, message=message, delivery=DeliveryId(message), last_day=on(days))
+        assert await world.store.record(opened(sent), TODAY)
+    holding = "UPDATE messages SET last_hour = last_hour + 1 WHERE id = ?"
+    with under_way(world) as somebody:
+        somebody.execute(holding, [first])
+        withdrawing = asyncio.create_task(world.withdraw(ANNA))
+        while not await waiting(world):
+            assert not withdrawing.done(), "it passed over the message, and leaves the hour behind"
+        somebody.execute(holding, [second])
+        somebody.execute("COMMIT")
+    assert await withdrawing
+    assert world.count("events") == 0
+    assert world.rows("SELECT DISTINCT engaged_hour FROM messages") == [(0,)]
+
+
+async def test_two_servers_take_back_what_the_same_messages_did_in_any_order(world: World, other: World) -> None:
+    """Beside hits on what stays."""
+    keys = [MessageKey(bytes([number]) * 16) for number in range(6)]
+    people = [person(number) for number in range(12)]
+    stays = [await world.send(BERT, message=key, delivery=DeliveryId(key)) for key in keys]
+    for number, who in enumerate(people):
+        for at_day, key in enumerate(keys if number % 2 else reversed(keys)):
+            name = DeliveryId(bytes([number, at_day]) * 8)
+            sent = await world.send(who, message=key, delivery=name, last_day=on(1 + at_day))
+            assert await world.store.record(opened(sent), TODAY)
+
+    async def hits() -> list[bool]:
+        return [
+            await each.store.record(opened(sent, hour=Hour(sent.sent_hour + hour)), TODAY)
+            for hour in range(1, 5)
+            for sent, each in zip(stays, 3 * (world, other), strict=True)
+        ]
+
+    async def withdrawals(at_one: World, those: list[Pseudonym]) -> list[bool]:
+        return [await at_one.withdraw(who) for who in those]
+
+    *gone, recorded = await asyncio.gather(withdrawals(world, people[::2]), withdrawals(other, people[1::2]), hits())
+    assert gone == 2 * [6 * [True]]
+    assert all(recorded)
+    assert world.count("events") == len(recorded)
+    await world.store.look_for_last_engagement(TODAY)
+    assert world.rows("SELECT DISTINCT engaged_hour FROM messages") == [(stays[0].sent_hour + 4,)]
+
+
+async def waiting(world: World) -> bool:
+    """Whether somebody waits for a lock."""
+    ((found,),) = await asyncio.to_thread(world.rows, "SELECT count(*) FROM pg_locks WHERE NOT granted")
+    return bool(found)
 
 
 async def test_nor_does_it_wait_for_somebody_who_takes_a_tracked_copy_away(world: World) -> None:

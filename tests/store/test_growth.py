@@ -31,7 +31,7 @@ async def test_an_event_costs_at_most_60_bytes_on_sqlite(sqlite_world: World, mo
 @pytest.mark.postgres
 async def test_an_event_costs_at_most_160_bytes_on_postgresql(postgres_world: World) -> None:
     await ensure_partitions(postgres_world.store._database, TODAY, later(TODAY, DAYS))
-    await fill_postgres(postgres_world.url, Filling(EVENTS, TODAY))
+    await fill_postgres(postgres_world.url, Filling(EVENTS, TODAY, days=9))  # files of less than 100 kB are not full
     assert postgres_world.count("events") == EVENTS
     ((octets,),) = postgres_world.rows(filling.POSTGRES_BYTES.format(table="events"))
     assert octets / EVENTS <= 160

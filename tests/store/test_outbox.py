@@ -11,7 +11,7 @@ import pytest
 from tests.store.conftest import Worlds
 from tests.store.world import ANNA, BERT, NOW, OFFER, PROOF, SHOP, TODAY, World, at, clicked, copy, on, opened
 from tracker.core.calendar import hour_of, instant_of
-from tracker.core.webhook import WaitingWebhook
+from tracker.core.webhook import Backlog, WaitingWebhook
 from tracker.model import Agent, Language, Notice, Pseudonym, Registration
 
 COVERED, WATCHED, PLAIN = "2027-webhook", "2027-live", "2026-1"
@@ -134,10 +134,27 @@ async def test_what_was_put_off_is_due_again_at_its_time(telling: World) -> None
     assert len(await due(telling, later)) == 1
 
 
-async def test_what_is_not_covered_any_more_is_not_told(telling: World) -> None:
+async def test_what_is_not_covered_any_more_is_not_told_and_waits_for_nothing(telling: World) -> None:
     assert await telling.store.record(opened(await sent(telling)), TODAY)
+    assert await telling.store.record(opened(await sent(telling, BERT)), TODAY)
     await telling.give(now=at(1), notice_version=PLAIN)
-    assert not await due(telling)
+    assert not await due(telling, NOW)
+    assert telling.count("outbox") == 2, "its turn has not come"
+    assert [one.references for one in await due(telling)] == [("no-b",)]
+    assert telling.count("outbox") == 1
+
+
+async def test_it_is_said_how_much_waits_since_when_and_what_was_not_taken(telling: World) -> None:
+    assert await telling.store.webhook_backlog(TODAY) == Backlog(0, 0, None)
+    made = await sent(telling)
+    for event in (opened(made), clicked(made), clicked(made, hour=hour_of(NOW) + 5)):
+        assert await telling.store.record(event, TODAY)
+    assert await telling.store.webhook_backlog(TODAY) == Backlog(3, 0, hour_of(NOW))
+    taken = [one.event for one in await due(telling)]
+    await telling.store.settle_webhooks([opened(made)], {clicked(made): TURNED + timedelta(hours=2)})
+    assert len(taken) == 2
+    assert await telling.store.webhook_backlog(TODAY) == Backlog(2, 1, hour_of(NOW))
+    assert await telling.store.webhook_backlog(on(91)) == Backlog(0, 0, None)
 
 
 async def test_what_a_burst_gave_away_is_not_told_at_all(telling: World) -> None:

@@ -26,6 +26,7 @@ from tracker.cli.run import demo, serve, sweep
 from tracker.cli.sections import Sections
 from tracker.cli.setup import doctor, init
 from tracker.cli.subjects import subject
+from tracker.cli.trial import try_out
 from tracker.cli.users import user
 from tracker.logs import configure
 from tracker.model import TrackerError
@@ -44,7 +45,7 @@ def tracker(context: click.Context, config: Path | None) -> None:
     context.obj = Context(config)
 
 
-tracker.section("Begin", demo, init, key, serve, doctor)
+tracker.section("Begin", demo, init, key, serve, doctor, try_out)
 tracker.section("Mail", audit, rewrite)
 tracker.section("Consent", consent, notice)
 tracker.section("People", subject, prove_forgotten, report, user)

@@ -1,7 +1,8 @@
 """Tells messages apart that differ in nothing but whom they name, and carries a survey over from one to the other.
 
-The law: two messages of the same shape have the same body and the same header, byte for byte, but for the fields in
-OF_ONE_COPY, of which a survey keeps no more than `carried` reads anew. A survey that is kept holds nothing of those.
+The law: two messages of the same shape have the same body and the same fields that a survey reads, byte for byte, but
+for those in OF_ONE_COPY, of which a survey keeps no more than `carried` reads anew. A survey that is kept holds nothing
+of those, nor of any field that it does not read.
 """
 
 from __future__ import annotations
@@ -14,11 +15,16 @@ from typing import Final
 from tracker.core import headers
 from tracker.core.survey import Refused, Survey
 
-OF_ONE_COPY: Final = frozenset({b"to", b"cc", b"bcc", b"date", b"message-id", b"subject"})
-"""What a mail system that calls once for each recipient writes differently each time."""
+OF_ONE_COPY: Final = frozenset({b"to", b"cc", b"date", b"message-id", b"subject"})
+"""What a survey reads and a mail system that calls once for each recipient writes differently each time."""
+READ: Final = frozenset({b"from", b"auto-submitted", b"return-path", b"list-unsubscribe"})
+"""What else a survey reads, beside the `Content-` fields. Of all others it matters at most whether they are there."""
 
 _END_OF_HEADER: Final = re.compile(rb"\n\r?\n")
-_FIELD: Final = re.compile(rb"(?m)^([!-9;-~]++)[ \t]*+:[^\n]*(?:\n[ \t][^\n]*)*\n?")
+_NAME: Final = re.compile(rb"(?m)^([!-9;-~]++)[ \t]*+:")
+_FIELD_READ: Final = re.compile(
+    rb"(?mi)^(?:%b|content-[!-9;-~]++)[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+" % b"|".join(sorted(READ))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +45,10 @@ def shape(message: bytes) -> Shape | None:
     block = message[: end.start() + 1]
     if headers.has_junk(block):
         return None
-    digest = blake2b(_FIELD.sub(_common, block), digest_size=32)
-    digest.update(b"\0%d\0" % (head - len(block)))
+    digest = blake2b(b"\n".join(_NAME.findall(block)).lower(), digest_size=32)
+    digest.update(b"\0%b\0%d\0" % (b"\n".join(_FIELD_READ.findall(block)), head - len(block)))
     digest.update(memoryview(message)[head:])
     return Shape(digest.digest(), head)
-
-
-def _common(field: re.Match[bytes]) -> bytes:
-    # The name stays: whether a field is there at all is part of the shape.
-    return field[1].lower() + b"\n" if field[1].lower() in OF_ONE_COPY else field[0]
 
 
 def stripped(survey: Survey | Refused, head: int) -> Survey | Refused:

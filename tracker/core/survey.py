@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from tracker.core import charset, foreign, headers, html, links, mime, refusal, removal, target, text_links
 from tracker.core.mime import NO_PARENT, Leaf, Structure
+from tracker.core.traces import Reading, read
 from tracker.core.transfer import base64, quoted_printable
 from tracker.core.transfer.identity import Identity
 from tracker.core.transfer.pieces import Transfer, line_end_of
@@ -106,6 +107,8 @@ class Survey:
     """Delivery tokens that stand in the message already: its own, or quoted ones."""
     bodies: tuple[HtmlBody, ...]
     text: TextBody | None
+    said: Reading
+    """All that the targets of `links` say, for whoever looks for a recipient's address in them."""
     foreign: Mapping[str, int] = field(default_factory=dict)
     """Other people's trackers in it: how many of which kind (core/foreign)."""
 
@@ -183,6 +186,7 @@ def survey(message: bytes, policy: SurveyPolicy) -> Survey | Refused:
         tracker_tokens=tuple(dict.fromkeys(found)),
         bodies=tuple(bodies),
         text=text,
+        said=read(dict.fromkeys(link.target for link in all_links)),
         foreign=dict(trackers),
     )
 

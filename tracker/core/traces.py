@@ -50,12 +50,6 @@ def read(texts: Iterable[str]) -> Reading:
     return Reading("\n".join(said), b"\n".join(octets))
 
 
-def joined(readings: Iterable[Reading]) -> Reading:
-    """One of all READINGS, so that what none of them shows takes one search."""
-    every = tuple(readings)
-    return Reading("\n".join(one.text for one in every), b"\n".join(one.octets for one in every))
-
-
 class Traces:
     """How one recipient's address may show; made for one recipient and dropped with it."""
 

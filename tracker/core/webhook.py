@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from tracker.core.calendar import instant_of
 from tracker.core.export import AGENTS
-from tracker.model import Change, Event, LedgerEvent, MessageKey, Purpose
+from tracker.model import Change, Event, Hour, LedgerEvent, MessageKey, Purpose
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - no secret itself
 SECRET_OCTETS: Final = range(24, 65)
@@ -43,6 +43,18 @@ class WaitingWebhook:
     path: str | None
     tries: int
     """How often it was tried before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits to be told; of very many events the first are counted."""
+
+    waiting: int
+    """Events, those among them whose hour has not turned yet."""
+    refused: int
+    """Those of them that were tried, and not taken."""
+    oldest: Hour | None
+    """The hour of the one that happened first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +96,9 @@ def of_changes(changes: Sequence[Change], key: bytes) -> tuple[tuple[int, Webhoo
     made = []
     for entry, of_entry in groupby(changes, key=lambda change: change.entry):
         for event, same in groupby(sorted(of_entry, key=lambda one: one.event), key=lambda one: one.event):
-            if event not in _ENDS:
-                continue
             told = list(same)
+            if not is_end(told[0]):
+                continue
             references = sorted(one.reference for one in told)
             data = {
                 "references": references,
@@ -95,6 +107,11 @@ def of_changes(changes: Sequence[Change], key: bytes) -> tuple[tuple[int, Webhoo
             fact = [entry, event.value, references]
             made.append((entry, _written(f"consent.{event.value}", told[0].at, data, fact, key)))
     return tuple(made)
+
+
+def is_end(change: Change) -> bool:
+    """Whether CHANGE says that a consent ended: only then it is told."""
+    return change.event in _ENDS
 
 
 def headers(webhook: Webhook, key: bytes, at: datetime) -> Mapping[str, str]:

@@ -17,16 +17,25 @@ import click
 from tracker import installation
 from tracker.config import Settings, load
 from tracker.core.calendar import day_of
+from tracker.dashboard import accounts
+from tracker.demo.rep import Rep
 from tracker.demo.visitor import TrackedMail, Visitor, free_port
 from tracker.flows.access import Access
 from tracker.flows.sweep import sweep
 from tracker.logs import configure
-from tracker.model import Language, Scope
+from tracker.model import Language, Role, Scope
 from tracker.parts import built, utc_now
 from tracker.service import serve
 
 ANNA, BERT, CARA = "anna@example.org", "bert@example.org", "cara@example.org"
 REP: Final = "jonas@werkstatt-nord.example"
+STAFF: Final = {
+    REP: Role.REP,
+    "mara@werkstatt-nord.example": Role.MANAGER,
+    "paula@werkstatt-nord.example": Role.PRIVACY,
+}
+"""Who signs in at the dashboard."""
+NAMES: Final = {Role.REP: "a rep", Role.MANAGER: "a manager", Role.PRIVACY: "the privacy officer"}
 CAMPAIGN: Final = {"Tracker-Label": "Herbstbrief", "Tracker-Campaign": "herbst-2026", "Tracker-Owner": REP}
 STATEMENTS: Final = {
     "TRACKER_CONTROLLER_ADDRESS": "Hafenstraße 1, 24103 Kiel",
@@ -53,7 +62,7 @@ async def tell(*, once: bool) -> int:
         folder = Path(name)
         with (folder / "tracker.log").open("w") as log_file:
             configure(log_file)
-            settings, key = await _installed(folder)
+            settings, key, password = await _installed(folder)
             ready, stop = asyncio.Event(), asyncio.Event()
             server = asyncio.create_task(serve(settings, ready.set, stop=stop))
             listening = asyncio.create_task(ready.wait())
@@ -63,9 +72,9 @@ async def tell(*, once: bool) -> int:
                     await server
                 async with aiohttp.ClientSession() as session:
                     visitor = Visitor(session, settings, key)
-                    await Story(visitor, settings, folder).tell()
+                    await Story(visitor, settings, folder, password).tell()
                     if not once:
-                        await _invite(visitor, settings, folder)
+                        await _invite(visitor, settings, folder, password)
                         await server
             except StoryFailed as failure:
                 click.secho(f"  This did not happen: {failure}", fg="red", err=True)
@@ -79,10 +88,12 @@ async def tell(*, once: bool) -> int:
 class Story:
     """The steps, in order."""
 
-    def __init__(self, visitor: Visitor, settings: Settings, folder: Path) -> None:
+    def __init__(self, visitor: Visitor, settings: Settings, folder: Path, password: str) -> None:
+        """PASSWORD: the rep's."""
         self._visitor = visitor
         self._settings = settings
         self._folder = folder
+        self._password = password
         self._steps = 0
 
     async def tell(self) -> None:
@@ -91,8 +102,10 @@ class Story:
         newsletter, caras = await self._mail_is_rewritten_for_who_agreed()
         offer = await self._other_kinds_of_mail()
         await self._somebody_reads(newsletter, offer, caras)
-        await self._the_rep_looks(opened=3, clicked=1)
-        await self._the_recipient_says_no(newsletter)
+        await self._another_system_reads(opened=3, clicked=1)
+        async with Rep.at(self._settings.dashboard_url) as rep:
+            await self._the_rep_looks(rep)
+            await self._the_recipient_says_no(newsletter, rep)
         await self._everything_expires()
         self._nothing_rests_on_disk()
 
@@ -146,8 +159,8 @@ class Story:
         altered = url[:60] + ("A" if url[60] != "A" else "B") + url[61:]
         self._expect(await self._visitor.follows(altered) is None, "a link changed in one letter leads nowhere")
 
-    async def _the_rep_looks(self, *, opened: int, clicked: int) -> None:
-        self._step("The rep reads the figures")
+    async def _another_system_reads(self, *, opened: int, clicked: int) -> None:
+        self._step("The CRM reads the figures")
         messages = await self._visitor.messages()
         for one in messages:
             measurable = one["measurable"]["open"]
@@ -159,7 +172,16 @@ class Story:
         self._expect(sum(one["opened"] for one in messages) == opened, f"opened by a person's mail program: {opened}")
         self._expect(sum(one["clicked"] for one in messages) == clicked, f"clicked: {clicked}")
 
-    async def _the_recipient_says_no(self, newsletter: TrackedMail) -> None:
+    async def _the_rep_looks(self, rep: Rep) -> None:
+        self._step("The rep signs in at the dashboard")
+        self._expect(await rep.sign_in(REP, self._password), f"{REP} types the password and sees their messages")
+        feed = {entry.label: entry.marks for entry in await rep.feed()}
+        for label, marks in feed.items():
+            self._say(f"{label}: {'; '.join(marks)}")
+        offer = feed.get(OFFER["Tracker-Label"], ())
+        self._expect({"Opened", "Clicked"} <= set(offer), "the offer reached Anna, and what mattered in it")
+
+    async def _the_recipient_says_no(self, newsletter: TrackedMail, rep: Rep) -> None:
         self._step("Anna follows the link in the notice and says no")
         self._expect(await self._visitor.looks_at(newsletter.notice), "the page explains and changes nothing")
         await self._the_figures_are(opened=3, why="the figures are as before")
@@ -172,6 +194,11 @@ class Story:
         message = _sample("newsletter.eml")
         answer = await self._visitor.rewrite(message, ANNA, CAMPAIGN)
         self._expect(answer.message == message, "her next mail leaves untouched")
+        feed = {entry.label: entry.marks for entry in await rep.feed()}
+        offer = feed.get(OFFER["Tracker-Label"], ("missing",))
+        self._expect(
+            not {"missing", "Opened", "Clicked"} & set(offer), f"the rep sees of the offer: {'; '.join(offer)}"
+        )
 
     async def _everything_expires(self) -> None:
         days = self._settings.retention_days + 1
@@ -210,8 +237,8 @@ class Story:
             self._say(what)
 
 
-async def _installed(folder: Path) -> tuple[Settings, str]:
-    """A new installation in FOLDER on free ports, and an API key for it."""
+async def _installed(folder: Path) -> tuple[Settings, str, str]:
+    """A new installation in FOLDER on free ports, an API key for it, and the password of all who sign in."""
     click.secho("A tracker is set up in a temporary folder", bold=True)
     public, private, dashboard = free_port(), free_port(), free_port()
     config = await installation.create(
@@ -222,6 +249,7 @@ async def _installed(folder: Path) -> tuple[Settings, str]:
         language=Language.DE,
         now=utc_now(),
         environ={},
+        live=True,  # what its people do shows at once, not when the hour is over
     )
     listen = {
         "TRACKER_PUBLIC_LISTEN": f"127.0.0.1:{public}",
@@ -233,13 +261,19 @@ async def _installed(folder: Path) -> tuple[Settings, str]:
     async with built(settings) as parts:
         scopes = frozenset({Scope.REWRITE, Scope.CONSENT, Scope.STATS})
         key = await Access(parts.store).create("demo", scopes, None, day_of(utc_now()), secrets.token_urlsafe)
-    return settings, key
+        password = secrets.token_urlsafe(15)
+        for login, role in STAFF.items():
+            await accounts(parts).add(login, role, (), password, utc_now())
+    return settings, key, password
 
 
-async def _invite(visitor: Visitor, settings: Settings, folder: Path) -> None:
+async def _invite(visitor: Visitor, settings: Settings, folder: Path, password: str) -> None:
     """Say what there is to open in a browser; the tracker runs on."""
     logging.getLogger("tracker.demo").info("the story is told; running on")
     mail = await visitor.rewrite(_sample("newsletter.eml"), CARA, {**CAMPAIGN, "Tracker-Campaign": "for your browser"})
+    offer = await visitor.rewrite(_sample("offer.eml"), CARA, {**OFFER, "Tracker-Reference": "4711"})
+    await visitor.loads(offer.pixel)
+    await visitor.follows(offer.tracked_links[0])
     page = folder / "newsletter-for-cara.html"
     page.write_text(mail.html, encoding="utf-8")
     private = f"http://{settings.private_listen}"
@@ -249,6 +283,13 @@ async def _invite(visitor: Visitor, settings: Settings, folder: Path) -> None:
     click.echo(f"   the privacy notice       {settings.public_url}/notice")
     click.echo(f"   metrics                  {private}/metrics")
     click.echo(f"   the figures              curl -H 'Authorization: Bearer {visitor.key}' {private}/v1/stats/messages")
+    click.secho("\nThe dashboard", bold=True)
+    click.echo(f"   sign in at               {settings.dashboard_url}")
+    for login, role in STAFF.items():
+        more = "" if role is Role.REP else ", who sets up a second factor first"
+        click.echo(f"   {NAMES[role]:<25}{login}{more}")
+    click.echo(f"   password of all three    {password}")
+    click.echo("   Open the newsletter and follow a link in it: the rep's list of messages shows it.")
     click.echo("\nThe tracker runs until you press Ctrl-C; then its folder is deleted.")
 
 

@@ -19,7 +19,7 @@ from typing import Final
 
 import aiosmtplib
 from babel.dates import format_timedelta
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from tracker.core.pseudonym import normalise
 from tracker.doors.languages import Languages, period
@@ -54,7 +54,7 @@ class Courier:
         self._name = site.public_url.partition("://")[2].partition(":")[0]
         self._sender = site.contact if site.contact.isascii() else normalise(site.contact)
         languages = Languages(folder / "locale")
-        self._texts = MappingProxyType({one: _environment(folder / "mail", languages, one) for one in Language})
+        self._texts = MappingProxyType({one: environment_of(folder / "mail", languages, one) for one in Language})
 
     async def post(self, letter: Letter) -> None:
         """Hand LETTER to the next hop. Raises MailNotSent, or MailRefused when trying again is of no use."""
@@ -109,9 +109,14 @@ def lasting(time: timedelta, language: Language) -> str:
     return format_timedelta(time, granularity="minute", threshold=60, locale=language.value)
 
 
-def _environment(folder: Path, languages: Languages, language: Language) -> Environment:
-    environment = Environment(  # noqa: S701 - plain text
-        loader=FileSystemLoader(folder), undefined=StrictUndefined, extensions=EXTENSIONS, auto_reload=False
+def environment_of(folder: Path, languages: Languages, language: Language) -> Environment:
+    """What reads the templates of mails in FOLDER, and has them speak LANGUAGE."""
+    environment = Environment(
+        loader=FileSystemLoader(folder),
+        undefined=StrictUndefined,
+        extensions=EXTENSIONS,
+        auto_reload=False,
+        autoescape=select_autoescape(["html"]),
     )
     environment.policies["ext.i18n.trimmed"] = True
 

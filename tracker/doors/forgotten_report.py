@@ -76,6 +76,11 @@ class _Report:
         found = [one for one in self._proof.searched if one.address]
         if not found:
             yield self._said("Your address was found nowhere.")
+        if self._proof.of_staff:
+            yield self._said(
+                "It stands in the database as that of somebody who signs in to this tracker as one of our staff, and "
+                "goes with that account; that is why we searched the database for its other ways of writing only."
+            )
         for one in found:
             yield self._said(
                 "Your address was found in %(file)s (%(spelling)s). It must not be there; we are looking into it.",

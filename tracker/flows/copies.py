@@ -15,7 +15,7 @@ from tracker.core.layout import Plan, PlanUrls, lay_out, render, without_pixels
 from tracker.core.notice import NoticeTexts
 from tracker.core.survey import Refused, Survey
 from tracker.core.tokens import DeliveryToken, Tokens
-from tracker.core.traces import Reading, Traces, joined, read
+from tracker.core.traces import Reading, Traces, read
 from tracker.model import (
     Day,
     DeliveryId,
@@ -74,7 +74,7 @@ class Draft:
         self._found: frozenset[str] | None = None
         self._plans: dict[frozenset[Purpose], Plan | None] = {}
         self._signed: PlanUrls | None = None
-        self._targets: tuple[Reading, dict[str, Reading]] | None = None
+        self._targets: dict[str, Reading] | None = None
         keys = seal.tokens.ring.digest_keys
         self.head = glance(message)
         self.owner = owner_of(keys.owner, envelope.owner or self.head.from_address or "")
@@ -141,14 +141,12 @@ class Draft:
 
     def survey_for(self, survey: Survey, address: str) -> Survey:
         """SURVEY without links that name the (normalised) ADDRESS of a recipient; nearly always SURVEY itself."""
-        if self._targets is None:
-            readings = {link.target: read([link.target]) for link in survey.links}
-            self._targets = joined(readings.values()), readings
-        everything, readings = self._targets
         traces = Traces(address)
-        if not traces.shown(everything):
+        if not traces.shown(survey.said):
             return survey
-        return _without(survey, frozenset(target for target, reading in readings.items() if traces.shown(reading)))
+        if self._targets is None:
+            self._targets = {link.target: read([link.target]) for link in survey.links}
+        return _without(survey, frozenset(target for target, said in self._targets.items() if traces.shown(said)))
 
     def plan(self, survey: Survey, purposes: frozenset[Purpose]) -> Plan | None:
         """The plan for copies that track PURPOSES; None where there is nothing to track for them.

@@ -1,6 +1,7 @@
 """Proves that somebody was forgotten: searches database, journal and logs, octet by octet, and says what is left.
 
-The law (GDPR Art. 5(1)(e), 17): what is found is told as it is; whoever cannot look says so.
+The law (GDPR Art. 5(1)(e), 17): what is found is told as it is; whoever cannot look says so. The only addresses that
+may stand in the database are those of staff: what is part of one of them is no find.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from tracker.store.store import Store
 
 CHUNK: Final = 2**20
 """Octets that are searched at a time."""
+STAFF: Final = ("accounts", "aliases")
+"""Tables that hold addresses of staff."""
 _PACKED: Final[dict[str, Callable[..., Any]]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 """Rotated logs."""
 
@@ -71,6 +74,8 @@ class Proof:
     searched: tuple[Searched, ...]
     held: Held
     vacuum_day: Day | None
+    of_staff: bool = False
+    """Whether the address is one of somebody who signs in to the dashboard, and stands in the database for that."""
 
     @property
     def address_found(self) -> bool:
@@ -115,21 +120,27 @@ class Forgetting:
         async with self._store.subjects() as book:
             await book.audit(at=now, actor=request.actor, action="prove forgotten", case=request.case, last_day=ends)
             held = await book.held(generations[-1], today)
+        async with self._store.staff_as_it_is() as staff:
+            logins = {login for account in await staff.all() for login in account.logins}
+        known = tuple(login.lower().encode() for login in logins)
         searched = tuple(
-            replace(search(place.kind, path, addresses, codes), name=_name(place, path))
+            replace(search(place.kind, path, addresses, codes, known), name=_name(place, path))
             for place in places
             for path in _files(place)
         )
-        searched += await self._search_rows(addresses, codes)
-        return Proof(now, len(addresses) + len(codes), searched, held, await self._store.vacuum_day())
+        searched += await self._search_rows(addresses, codes, known)
+        vacuum_day = await self._store.vacuum_day()
+        return Proof(now, len(addresses) + len(codes), searched, held, vacuum_day, of_staff=normalised in logins)
 
-    async def _search_rows(self, addresses: Sequence[Spelling], codes: Sequence[Spelling]) -> tuple[Searched, ...]:
+    async def _search_rows(
+        self, addresses: Sequence[Spelling], codes: Sequence[Spelling], known: Sequence[bytes]
+    ) -> tuple[Searched, ...]:
         """What is found in the tables of a database that is no file here; each counts as one."""
         octets: Counter[str] = Counter()
         found: dict[str, set[Spelling]] = defaultdict(set)
         async for table, row in self._store.octets():
             octets[table] += len(row)
-            found[table] |= _found(row, (*addresses, *codes))
+            found[table] |= _found(_without(row.lower(), known if table in STAFF else ()), (*addresses, *codes))
         return tuple(
             Searched(Kind.DATABASE, table, octets[table], _names(found[table], addresses), _names(found[table], codes))
             for table in octets
@@ -142,18 +153,30 @@ def database_files(path: Path) -> Iterator[Path]:
     return (one for one in beside if one.exists())
 
 
-def search(kind: Kind, path: Path, addresses: Sequence[Spelling], codes: Sequence[Spelling]) -> Searched:
-    """Which of ADDRESSES and CODES stand in the file at PATH; a rotated log is unpacked first."""
-    overlap = max(len(spelling.octets) for spelling in (*addresses, *codes)) - 1
+def search(
+    kind: Kind, path: Path, addresses: Sequence[Spelling], codes: Sequence[Spelling], known: Sequence[bytes] = ()
+) -> Searched:
+    """Which of ADDRESSES and CODES stand in the file at PATH; a rotated log is unpacked first.
+
+    In a database what is part of one of KNOWN, the addresses of staff in lower case, is no find.
+    """
+    known = known if kind is Kind.DATABASE else ()
+    longest = max(len(octets) for octets in (*known, *(spelling.octets for spelling in (*addresses, *codes))))
     found: set[Spelling] = set()
-    octets, rest = 0, b""
+    octets, text, begin = 0, b"", 0
     try:
         with _opened(path) as stream:
-            while chunk := stream.read(CHUNK):
+            while True:
+                chunk = stream.read(CHUNK)
                 octets += len(chunk)
-                text = rest + chunk
-                found |= _found(text, (*addresses, *codes))
-                rest = text[-overlap:]
+                text += chunk.lower()
+                # Near an edge it cannot be seen yet what an address is part of: it is looked at with the next chunk.
+                end = len(text) - longest if chunk else len(text)
+                found |= _found(_without(text, known)[begin : max(begin, end)], (*addresses, *codes))
+                if not chunk:
+                    break
+                text = text[-3 * longest :]
+                begin = max(0, len(text) - 2 * longest)
     except (OSError, EOFError, lzma.LZMAError, zlib.error):
         return Searched(kind, path.name, octets, unreadable=True)
     return Searched(kind, path.name, octets, _names(found, addresses), _names(found, codes))
@@ -177,8 +200,15 @@ def _opened(path: Path) -> IO[bytes]:
     return cast(IO[bytes], _PACKED.get(path.suffix, open)(path, "rb"))
 
 
+def _without(text: bytes, known: Sequence[bytes]) -> bytes:
+    """TEXT with octets of nothing where one of KNOWN stands."""
+    for one in sorted(known, key=len, reverse=True):
+        text = text.replace(one, bytes(len(one)))
+    return text
+
+
 def _found(text: bytes, spellings: Sequence[Spelling]) -> set[Spelling]:
-    text = text.lower()
+    """Which of SPELLINGS stand in TEXT, which is in lower case."""
     return {spelling for spelling in spellings if spelling.octets in text}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from tracker.core.calendar import day_of
+from tracker.core.calendar import day_of, hour_of
 from tracker.core.identity import owner_of
 from tracker.core.pseudonym import normalise, pseudonym
 from tracker.core.tokens import Tokens
@@ -114,4 +114,4 @@ class People:
         key = self._tokens().ring.digest_keys.owner
         owners = frozenset(owner_of(key, login) for login in logins)
         standing = await self._store.standing(person, today)
-        return PersonView(standing, await self._store.person(person, owners, today))
+        return PersonView(standing, await self._store.person(person, owners, today, hour_of(now)))

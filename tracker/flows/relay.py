@@ -3,24 +3,28 @@
 The law: nothing is queued here. Whatever is acknowledged, the next hop has taken.
 
 Recipients are named to the next hop as the client names them, so that it refuses one where SMTP lets that be told.
-At the end of data each tracked copy goes in a transaction of its own, and then all that leave untouched, together:
+At the end of data, where there is one answer for all, all copies that leave untouched go first, together, and then each
+tracked copy in a transaction of its own:
 
-- a tracked copy that is refused for the time being ends the attempt: the client tries again later, and copies that
-  were taken before are marked in the store, so that they are not sent twice;
-- a tracked copy that is refused for good is taken back, and goes untouched with the others;
-- the answer about those that leave untouched is the answer to the client. Nothing is marked about people who agreed
-  to nothing, since their copies are the last: all of them were taken, or none.
+- when the untouched ones are refused, that is the answer, and nothing else has gone out;
+- a tracked copy that is refused for good is taken back, and goes untouched when all others have gone;
+- whatever is refused for the time being ends the attempt: the client tries again later, and what was taken before is
+  marked in the store, so that nobody gets it twice. A mark is a keyed digest of the octets and the person, and goes
+  when the message is answered for good.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
+import re
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from hashlib import blake2b
+from itertools import compress
 from time import perf_counter
 from typing import Final, Protocol
 
@@ -28,18 +32,23 @@ from tracker.core.calendar import day_of, later
 from tracker.core.control import Controls
 from tracker.core.pseudonym import normalise
 from tracker.core.smtp_lines import Path
-from tracker.flows.send import Addressee, Answer, Sender
-from tracker.model import BadRequest, Envelope, InvalidAddress, Left, Reason, Reply, StoreUnavailable
+from tracker.flows.send import Addressee, Answer, Decided, Sender
+from tracker.model import BadRequest, DeliveryRef, Envelope, InvalidAddress, Left, Reason, Reply, StoreUnavailable
 from tracker.store.store import Store
 
 log = logging.getLogger(__name__)
 
 MARKED_DAYS: Final = 7
 """For which a copy that was taken is not sent again when the client tries again; mail servers try for five."""
-PATIENCE: Final = 4.2
-"""Seconds for one copy to be made; then it, and those after it, go as they came."""
+PATIENCE: Final = 20.0
+"""Seconds for what is decided about a message; then it goes as it came. A store that is away says so before; a client
+waits ten minutes, so that a thousand messages that come at once are tracked, one after the other."""
+ENOUGH: Final = timedelta(minutes=4)
+"""After which the client is asked to try again with the copies that are left; it waits ten minutes for an answer."""
 TAKEN: Final = Reply(250, "2.0.0 Ok")
+LATER: Final = Reply(451, "4.4.7 The next hop took some copies and takes long; please try again for the others")
 SOURCE: Final = "smtp"
+_ENHANCED: Final = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3} ")
 
 
 class NextHop(Protocol):
@@ -54,11 +63,17 @@ class NextHop(Protocol):
     async def rcpt(self, recipient: Path) -> Reply:
         """Name a recipient."""
 
+    async def begin(self, sender: Path, recipients: Sequence[Path]) -> Sequence[Reply]:
+        """Begin anew with SENDER and RECIPIENTS: the answer to each of them, in order."""
+
     async def data(self, parts: Sequence[bytes]) -> Reply:
-        """Hand over the message that PARTS make; it ends the transaction."""
+        """Hand over the message that PARTS, all of which end with CRLF but the last perhaps, make.
+
+        It ends the transaction.
+        """
 
     async def reset(self) -> Reply:
-        """Begin anew."""
+        """End the transaction; nothing of it is delivered."""
 
 
 class RelayCounter(Protocol):
@@ -99,6 +114,17 @@ class Incoming:
     who: Submitter
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What goes to some recipients in one transaction."""
+
+    recipients: Sequence[Path]
+    message: Callable[[], bytes]
+    """Writes it down: of tracked copies there is one at a time."""
+    delivery: DeliveryRef | None = None
+    """Of a tracked copy."""
+
+
 class Transaction:
     """What a client began: passed on to the next hop step by step, so that its answers come from there."""
 
@@ -106,6 +132,8 @@ class Transaction:
         self.recipients: list[Path] = []
         """Those that the next hop takes mail for."""
         self.sender: Path | None = None
+        self.asked = 0
+        """How many recipients the client named, those included that the next hop refused."""
         self._hop = hop
         self._named: list[Path] = []
         """The recipients that the next hop has been told since the last MAIL."""
@@ -119,6 +147,7 @@ class Transaction:
 
     async def rcpt(self, recipient: Path) -> Reply:
         """Add RECIPIENT, if the next hop takes mail for it."""
+        self.asked += 1
         reply = await self._hop.rcpt(recipient)
         if reply.is_yes:
             self.recipients.append(recipient)
@@ -136,23 +165,15 @@ class Transaction:
 
     async def _named_anew(self, recipients: Sequence[Path]) -> Reply:
         assert self.sender is not None
-        if self._named:
-            reply = await self._hop.reset()
-            if not reply.is_yes:
-                return reply
-            self._named = []
-        reply = await self._hop.mail(self.sender)
-        for recipient in recipients:
-            if not reply.is_yes:
-                break
-            reply = await self._hop.rcpt(recipient)
-            self._named.append(recipient)
-        if reply.is_yes:
-            return reply
-        await self._hop.reset()
         self._named = []
+        replies = await self._hop.begin(self.sender, recipients)
+        refused = next((reply for reply in replies if not reply.is_yes), None)
+        if refused is None:
+            self._named = list(recipients)
+            return replies[0]
+        await self._hop.reset()
         # It took this recipient a moment ago. When the client tries again it is told which one, if it is one.
-        return Reply(451, reply.text_as("4")) if len(recipients) > 1 else reply
+        return Reply(451, refused.text_as("4")) if len(recipients) > 1 else refused
 
 
 class Relay:
@@ -174,68 +195,90 @@ class Relay:
         return reply
 
     async def _delivered(self, transaction: Transaction, incoming: Incoming, taken: list[bytes]) -> Reply:
-        """The answer; TAKEN becomes the marks of copies that the next hop has by now."""
-        untouched: dict[bytes, list[Path]] = {}
-        several = len(transaction.recipients) > 1
+        """The answer; TAKEN becomes the marks of what the next hop has by now."""
+        began = self._clock()
+        steps = deque(await self._steps(transaction.recipients, incoming))
+        late: list[Path] = []
+        """Those whose tracked copy was refused for good."""
+        served = 0
         reply = TAKEN
-        async with aclosing(self._copies(transaction.recipients, incoming)) as copies:
-            async for recipient, copy in copies:
-                if copy.delivery is None:
-                    untouched.setdefault(copy.message, []).append(recipient)
-                    continue
-                mark = _taken(copy.mark) if several and copy.mark is not None else None
-                if mark is not None and await self._was_taken(mark):
-                    taken.append(mark)
-                    continue
-                reply = await transaction.send([recipient], [incoming.received, copy.message])
-                if reply.is_yes:
-                    if mark is not None:
-                        taken.append(mark)
-                        await self._mark(mark)
-                elif reply.is_final:
-                    await self._take_back(copy)
-                    untouched.setdefault(incoming.message, []).append(recipient)
-                else:
-                    return reply
-        for message, recipients in untouched.items():
-            reply = await transaction.send(recipients, [incoming.received, message])
-            if not reply.is_yes:
+        marks = await self._marks(transaction, incoming)
+        """By recipient; empty where there is but one, and the client hears at once what becomes of it."""
+        had = await self._were_taken(marks.values())
+        taken += had
+        while steps:
+            step = steps.popleft()
+            recipients = [one for one in step.recipients if marks.get(one.address) not in had]
+            served += len(step.recipients) - len(recipients)
+            if not recipients:
+                continue
+            if taken and self._clock() - began > ENOUGH:
+                return LATER
+            reply = await transaction.send(recipients, [incoming.received, step.message()])
+            if reply.is_yes:
+                served += len(recipients)
+                if marks and (steps or late):  # after the last one the client is answered
+                    now_taken = [marks[one.address] for one in recipients]
+                    taken += now_taken
+                    await self._mark(now_taken)
+            elif not reply.is_final:
                 return reply
+            else:
+                await self._take_back(step.delivery)
+                if step.delivery is None:  # as it came, or nearly so: this is the answer
+                    for unsent in steps:
+                        await self._take_back(unsent.delivery)
+                    return _with_note(reply, served, len(transaction.recipients))
+                late += recipients
+            if late and not steps:
+                steps.append(_Step(late, lambda: incoming.message))
+                late = []
         return reply
 
-    async def _copies(
-        self, recipients: Sequence[Path], incoming: Incoming
-    ) -> AsyncGenerator[tuple[Path, Answer], None]:
-        """Each of RECIPIENTS with its copy; what fails leaves the copies as they came."""
-        known: list[Path] = []
-        for one in recipients:
-            if not incoming.said.off and _is_address(one.address):
-                known.append(one)
+    async def _steps(self, recipients: Sequence[Path], incoming: Incoming) -> list[_Step]:
+        """What is to be sent to whom, one after the other."""
+        untouched: dict[bytes, list[Path]] = {}
+        tracked: list[_Step] = []
+        for recipient, decided, seconds in await self._fates(recipients, incoming):
+            made = partial(self._written, decided, seconds)
+            if decided.delivery is None:
+                untouched.setdefault(made(), []).append(recipient)
             else:
-                yield one, Answer(incoming.message, Reason.NO_GRANT)
-        copies: AsyncGenerator[Answer, None] | None = None
-        failed: Reason | None = None
-        for one in known:
-            began = perf_counter()
-            try:
-                if failed is None:
-                    async with asyncio.timeout(PATIENCE):
-                        if copies is None:
-                            copies = await self._begun(known, incoming)
-                        copy = await anext(copies)
-            except Exception as error:
-                log.error("a message was passed on as it came: %s", type(error).__name__)
-                failed = Reason.STORE_UNAVAILABLE if isinstance(error, TimeoutError) else Reason.ERROR
-            if failed is not None:
-                copy = Answer(incoming.message, failed)
-            self._counter.rewrote(copy.reason, copy.left, perf_counter() - began)
-            self._counter.foreign(copy.foreign, copy.pixels_removed)
-            self._counter.unsigned(copy.signatures_removed)
-            yield one, copy
-        if copies is not None:
-            await copies.aclose()
+                tracked.append(_Step([recipient], made, decided.delivery))
+        return [_Step(people, partial(bytes, message)) for message, people in untouched.items()] + tracked
 
-    async def _begun(self, known: Sequence[Path], incoming: Incoming) -> AsyncGenerator[Answer, None]:
+    async def _fates(self, recipients: Sequence[Path], incoming: Incoming) -> Sequence[tuple[Path, Decided, float]]:
+        """What is decided for each of RECIPIENTS, and in how many seconds; what fails leaves copies as they came."""
+        as_it_came = Decided(None, partial(Answer, incoming.message, Reason.NO_GRANT))
+        are_known = [not incoming.said.off and _is_address(one.address) for one in recipients]
+        known = list(compress(recipients, are_known))
+        if not known:
+            return [(one, as_it_came, 0.0) for one in recipients]
+        began = perf_counter()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                decided = await self._decided(known, incoming)
+        except Exception as error:
+            log.error("a message was passed on as it came: %s", type(error).__name__)
+            reason = Reason.STORE_UNAVAILABLE if isinstance(error, TimeoutError) else Reason.ERROR
+            decided = [Decided(None, partial(Answer, incoming.message, reason))] * len(known)
+        seconds = (perf_counter() - began) / len(known)
+        following = iter(decided)
+        return [
+            (one, next(following), seconds) if is_known else (one, as_it_came, 0.0)
+            for one, is_known in zip(recipients, are_known, strict=True)
+        ]
+
+    def _written(self, decided: Decided, seconds: float) -> bytes:
+        """The copy, counted."""
+        began = perf_counter()
+        copy = decided.answer()
+        self._counter.rewrote(copy.reason, copy.left, seconds + perf_counter() - began)
+        self._counter.foreign(copy.foreign, copy.pixels_removed)
+        self._counter.unsigned(copy.signatures_removed)
+        return copy.message
+
+    async def _decided(self, known: Sequence[Path], incoming: Incoming) -> Sequence[Decided]:
         said, who = incoming.said, incoming.who
         envelope = Envelope(
             recipient="",  # each has its own
@@ -249,24 +292,31 @@ class Relay:
         reference = said.reference if len(known) == 1 else None  # of one person, and nobody knows which
         try:
             people = [Addressee(one.address, reference) for one in known]
-            return await self._sender.batch(envelope, people, incoming.message, self._clock)
+            return await self._sender.decide(envelope, people, incoming.message, self._clock)
         except BadRequest:  # a reference that is none: the mail goes on without it
             people = [Addressee(one.address) for one in known]
-            return await self._sender.batch(envelope, people, incoming.message, self._clock)
+            return await self._sender.decide(envelope, people, incoming.message, self._clock)
 
     # --- copies of several that were taken, when the client has to try again ------------------------
 
-    async def _was_taken(self, mark: bytes) -> bool:
-        try:
-            return await self._store.is_spent(mark)
-        except StoreUnavailable:
-            return False
+    async def _marks(self, transaction: Transaction, incoming: Incoming) -> Mapping[str, bytes]:
+        if transaction.asked < 2 or incoming.said.off:  # off: all of them together, or nobody
+            return {}
+        addresses = [one.address for one in transaction.recipients]
+        marks = await self._sender.marks(incoming.message, addresses)
+        return {address: _taken(mark) for address, mark in zip(addresses, marks, strict=True)}
 
-    async def _mark(self, mark: bytes) -> None:
+    async def _were_taken(self, marks: Collection[bytes]) -> frozenset[bytes]:
         try:
-            await self._store.spend(mark, later(day_of(self._clock()), MARKED_DAYS))
+            return await self._store.spent_among(list(marks)) if marks else frozenset()
         except StoreUnavailable:
-            log.warning("a copy that was taken could not be marked: the store is away")
+            return frozenset()
+
+    async def _mark(self, marks: Sequence[bytes]) -> None:
+        try:
+            await self._store.spend_all(marks, later(day_of(self._clock()), MARKED_DAYS))
+        except StoreUnavailable:
+            log.warning("copies that were taken could not be marked: the store is away")
 
     async def _unmark(self, marks: Sequence[bytes]) -> None:
         try:
@@ -274,10 +324,10 @@ class Relay:
         except StoreUnavailable:
             log.warning("marks of copies that were taken could not be forgotten: the store is away")
 
-    async def _take_back(self, copy: Answer) -> None:
+    async def _take_back(self, delivery: DeliveryRef | None) -> None:
         try:
-            if copy.delivery is not None:
-                await self._store.take_back(copy.delivery)
+            if delivery is not None:
+                await self._store.take_back(delivery)
         except StoreUnavailable:
             log.warning("a delivery that was refused could not be taken back: the store is away")
 
@@ -285,6 +335,15 @@ class Relay:
 def _taken(mark: bytes) -> bytes:
     """What the store keeps of a MARK, which is a keyed digest already: apart from those of tokens."""
     return blake2b(mark, digest_size=32, person=b"copy was taken").digest()
+
+
+def _with_note(refusal: Reply, served: int, recipients: int) -> Reply:
+    """REFUSAL, which is one for all of RECIPIENTS; for whoever reads the bounce it says how many were SERVED."""
+    if not served:
+        return refusal
+    code = _ENHANCED.match(refusal.text)
+    note = f"{code[0] if code else ''}{served} of {recipients} recipients have this message all the same"
+    return Reply(refusal.code, f"{refusal.text}\n{note}")
 
 
 def _is_address(address: str) -> bool:

@@ -1,4 +1,7 @@
-"""Tells what a rep may know: events become counts, and people are found only by who knows their address."""
+"""Tells what a rep may know: events become counts, and people are found only by who knows their address.
+
+The law: what people do shows when its hour has turned; as it happens, only of who agreed to that (store/measured).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from tracker.core.address import mask_addresses
-from tracker.core.calendar import day_of, later
+from tracker.core.calendar import day_of, hour_of, later
 from tracker.core.campaigns import LabelFigures, by_label
 from tracker.core.identity import campaign_key, owner_of
 from tracker.core.pseudonym import normalise, pseudonym
@@ -86,7 +89,7 @@ class Figures:
 
         Raises InvalidField for a cursor that no page gave, and AddressInValue for a filter that names a person.
         """
-        messages, cursor = await self._store.messages(self._query(listing), day_of(now))
+        messages, cursor = await self._store.messages(self._query(listing), day_of(now), hour_of(now))
         return MessagePage(messages, cursor)
 
     async def every_message(self, listing: Listing, now: datetime) -> AsyncIterator[MessageFigures]:
@@ -105,7 +108,7 @@ class Figures:
     ) -> MessageFigures:
         """One message with its links. Raises NotFound (also for another owner's), StoreUnavailable."""
         key = _key(message_id)
-        figures = await self._store.message(key, self._owners(logins), day_of(now), source)
+        figures = await self._store.message(key, self._owners(logins), day_of(now), source, hour_of(now))
         if figures is None:
             raise NotFound
         return figures
@@ -113,7 +116,7 @@ class Figures:
     async def timeline(self, message_id: str, logins: Logins, now: datetime) -> tuple[Moment, ...]:
         """When one message was touched. Raises as `message`."""
         figures = await self.message(message_id, logins, now)
-        return await self._store.timeline(figures.message, day_of(now))
+        return await self._store.timeline(figures.message, day_of(now), hour_of(now))
 
     async def recipients(self, addresses: Sequence[str], logins: Logins, now: datetime) -> tuple[PersonFigures, ...]:
         """What each of ADDRESSES did, in order. Raises InvalidField naming a position, StoreUnavailable."""
@@ -124,29 +127,30 @@ class Figures:
                 people.append(pseudonym(keys, normalise(address)))
             except Exception:
                 raise InvalidField(f"addresses.{position}") from None
-        today, mine = day_of(now), self._owners(logins)
-        return tuple([await self._store.person(person, mine, today) for person in people])
+        today, mine, running = day_of(now), self._owners(logins), hour_of(now)
+        return tuple([await self._store.person(person, mine, today, running) for person in people])
 
     async def references(
         self, references: Sequence[str], source: str | None, logins: Logins, now: datetime
     ) -> tuple[PersonFigures | None, ...]:
         """What the people behind SOURCE's own REFERENCES did, in order; None for one it never gave."""
-        today, mine = day_of(now), self._owners(logins)
-        return tuple(
-            [await self._store.person_by_reference(source, reference, mine, today) for reference in references]
-        )
+        today, mine, running = day_of(now), self._owners(logins), hour_of(now)
+        return tuple([await self._store.person_by_reference(source, each, mine, today, running) for each in references])
 
     async def campaigns(self, logins: Logins, days: int, now: datetime) -> Comparison:
         """What was sent in the last DAYS, by label."""
         today = day_of(now)
         query = MessageQuery(self._owners(logins), limit=COMPARED, first_day=later(today, 1 - days))
-        messages, more = await self._store.messages(query, today)
+        messages, more = await self._store.messages(query, today, hour_of(now))
         return Comparison(by_label(messages), complete=more is None)
 
-    async def reasons(self, logins: Logins, days: int, now: datetime) -> Reasons:
-        """Why copies of the last DAYS left untouched, and whether more than a fifth of all came signed."""
+    async def reasons(self, logins: Logins, days: int, now: datetime, *, newest: int | None = None) -> Reasons:
+        """Why copies of the last DAYS left untouched, and whether more than a fifth of all came signed.
+
+        NEWEST: how many messages of each login are looked at, at most; None: all.
+        """
         today = day_of(now)
-        return await self._store.reasons(self._owners(logins), later(today, 1 - days), today)
+        return await self._store.reasons(self._owners(logins), later(today, 1 - days), today, newest)
 
     async def coverage(self, logins: Logins, days: int, now: datetime) -> tuple[Coverage, ...]:
         """How much of what was sent on each of the last DAYS could be measured, oldest first."""

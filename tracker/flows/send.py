@@ -16,7 +16,7 @@ from typing import Final
 
 from tracker.core.address import mask_addresses
 from tracker.core.calendar import day_of, hour_of, later
-from tracker.core.identity import digest_of
+from tracker.core.identity import delivery_id, digest_of
 from tracker.core.layout import Plan
 from tracker.core.pseudonym import normalise, pseudonym
 from tracker.core.quotation import quoted_tokens
@@ -91,8 +91,6 @@ class Answer:
     """What was registered for a copy that leaves tracked."""
     signatures_removed: int = 0
     """How many DKIM signatures of our own a tracked copy leaves without."""
-    mark: bytes | None = field(default=None, repr=False)
-    """Of a tracked copy: the same for the same octets to the same person, on whatever day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +99,16 @@ class Addressee:
 
     address: str
     reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What is decided about one copy: registered if it leaves tracked, and written down when it is asked for."""
+
+    delivery: DeliveryRef | None
+    """What was registered; None for a copy that leaves untracked."""
+    answer: Callable[[], Answer] = field(repr=False)
+    """Writes the copy. One that was to leave tracked leaves as it came when that fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,31 +197,66 @@ class Sender:
         Raises, before anything is looked up:
             InvalidAddress, InvalidField, AddressInValue: the envelope or one of PEOPLE is at fault; says which.
         """
+        return self._copies(self._chunks(*await self._understood(envelope, people), message, clock))
+
+    async def decide(
+        self, envelope: Envelope, people: Sequence[Addressee], message: bytes, clock: Callable[[], datetime]
+    ) -> list[Decided]:
+        """What becomes of the copies for PEOPLE, in order, before the first of them is written; raises as `batch`."""
+        chunks = self._chunks(*await self._understood(envelope, people), message, clock)
+        return [each async for chunk in chunks for each in chunk]
+
+    async def marks(self, message: bytes, addresses: Sequence[str]) -> list[bytes]:
+        """A keyed digest for each of ADDRESSES: the same for the same octets to the same person, on whatever day."""
+        ring = self._tokens().ring
+        digest = await read_through(digest_of, message)
+        marks: list[bytes] = []
+        for address in addresses:
+            try:
+                person = pseudonym(ring.pseudonym_keys, normalise(address))
+            except InvalidAddress:
+                person = Pseudonym(address.encode())
+            marks.append(delivery_id(ring.digest_keys.delivery, digest, person, Day(0)))
+        return marks
+
+    async def _understood(
+        self, envelope: Envelope, people: Sequence[Addressee]
+    ) -> tuple[Envelope, Sequence[_Person], Tokens]:
+        """ENVELOPE and PEOPLE, when they are in order."""
         tokens = self._tokens()
         envelope = _checked(replace(envelope, reference=None, single=True))
         persons = await _persons(people, tokens)
-        envelope = await _unnamed(envelope, persons)
-        return self._copies(envelope, persons, message, tokens, clock)
+        return await _unnamed(envelope, persons), persons, tokens
 
-    async def _copies(
+    async def _copies(self, chunks: AsyncGenerator[list[Decided], None]) -> AsyncGenerator[Answer, None]:
+        async for chunk in chunks:
+            for each in chunk:
+                yield each.answer()
+
+    async def _chunks(
         self,
         envelope: Envelope,
         persons: Sequence[_Person],
-        message: bytes,
         tokens: Tokens,
+        message: bytes,
         clock: Callable[[], datetime],
-    ) -> AsyncGenerator[Answer, None]:
+    ) -> AsyncGenerator[list[Decided], None]:
         draft = await self._draft(envelope, message, tokens, clock())
         for at in range(0, len(persons), CHUNK):
             chunk, now = persons[at : at + CHUNK], clock()
             if draft is None:
-                for _ in chunk:
-                    yield Answer(message, Reason.ERROR)
+                yield [Decided(None, partial(Answer, message, Reason.ERROR)) for _ in chunk]
                 continue
             # All at once, so that the store takes their lookups in one statement, and their deliveries in another.
-            fates = await asyncio.gather(*(self._decide(draft, person, now) for person in chunk))
-            for person, fate in zip(chunk, fates, strict=True):
-                yield self._answer(draft, person, fate, now)
+            deciding = [self._decide(draft, person, now) for person in chunk]
+            fates = await asyncio.gather(*deciding) if len(deciding) > 1 else [await deciding[0]]
+            yield [
+                Decided(
+                    fate.delivery if isinstance(fate, _Tracked) else None,
+                    partial(self._answer, draft, person, fate, now),
+                )
+                for person, fate in zip(chunk, fates, strict=True)
+            ]
 
     async def _draft(self, envelope: Envelope, message: bytes, tokens: Tokens, now: datetime) -> Draft | None:
         """What is common to all copies; None when that fails, which is logged."""
@@ -304,7 +347,6 @@ class Sender:
                     foreign=draft.foreign,
                     pixels_removed=fate.plan.pixels_removed,
                     delivery=fate.delivery,
-                    mark=draft.delivery(person.recipient, Day(0)),
                     signatures_removed=draft.signatures_removed,
                 )
             except Exception:

@@ -25,6 +25,9 @@ LEASE: Final = timedelta(seconds=30)
 """Within it what was taken is told or put off; twice what a receiver is waited for, and more."""
 PAGE: Final = 200
 """Changes of consents that are read together."""
+EVENT: Final = "event"
+END: Final = "end"
+"""What webhooks tell of: an event, and that a consent ended."""
 
 
 class Chance(Protocol):
@@ -48,7 +51,7 @@ class Receiver:
 
 
 class Webhooks:
-    """Sends what is due. POST hands octets with headers to the receiver, and raises WebhookNotSent."""
+    """Sends what is due."""
 
     def __init__(
         self,
@@ -56,11 +59,17 @@ class Webhooks:
         receiver: Receiver,
         post: Callable[[bytes, Mapping[str, str]], Awaitable[None]],
         chance: Chance,
+        count: Callable[[str, bool], None] = lambda kind, taken: None,
     ) -> None:
+        """POST hands octets with headers to the receiver, and raises WebhookNotSent.
+
+        COUNT hears of each that was tried whether it told of an EVENT or of an END, and whether it was taken.
+        """
         self._store = store
         self._receiver = receiver
         self._post = post
         self._chance = chance
+        self._count = count
         self._failures = 0
         self._rest_until: datetime | None = None
 
@@ -84,7 +93,7 @@ class Webhooks:
         waiting = list(await self._store.take_webhooks(self._receiver.source, now, now + LEASE, TOGETHER))
         self._chance.shuffle(waiting)
         made = [webhook.of_event(one, self._receiver.key) for one in waiting]
-        taken = await asyncio.gather(*(self._taken(one, now) for one in made))
+        taken = await asyncio.gather(*(self._taken(EVENT, one, now) for one in made))
         put_off = {
             one.event: now + webhook.pause(one.tries + 1, self._chance.random())
             for one, was_taken in zip(waiting, taken, strict=True)
@@ -103,16 +112,18 @@ class Webhooks:
             return []
         page = await self._store.changes(self._receiver.source, told_until, day_of(now), PAGE)
         ends = webhook.of_changes(page.changes, self._receiver.key)
-        taken = [await self._taken(one, now) for _, one in ends]
+        taken = [await self._taken(END, one, now) for _, one in ends]
         failed = [entry for (entry, _), was_taken in zip(ends, taken, strict=True) if not was_taken]
         reached = min(failed) - 1 if failed else page.reached
         if reached != told_until:
             await self._store.note_consents_told(reached)
         return taken
 
-    async def _taken(self, one: Webhook, now: datetime) -> bool:
+    async def _taken(self, kind: str, one: Webhook, now: datetime) -> bool:
         try:
             await self._post(one.body, webhook.headers(one, self._receiver.key, now))
         except WebhookNotSent:
+            self._count(kind, False)
             return False
+        self._count(kind, True)
         return True

@@ -27,6 +27,7 @@ from tracker.model import (
 )
 from tracker.store import invitations, notes
 from tracker.store.calls import note_call, use_calls
+from tracker.store.engaged import hold_messages_of
 from tracker.store.ledger import append, unsupported
 from tracker.store.notices import read_notice
 from tracker.store.schema import Number, external_ids, grants, pending, recipients, suppressions
@@ -128,6 +129,7 @@ class ConsentBook:
         if not purposes:
             return False
         recipient = await self._recipient(pseudonym)
+        await hold_messages_of(self._connection, [recipient])
         ended = await self._connection.execute(  # events, tracked: they go by the schema's cascades
             delete(grants).where(grants.c.recipient == recipient, grants.c.purpose.in_(purposes))
         )

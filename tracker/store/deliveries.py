@@ -1,4 +1,7 @@
-"""Reads grants and registers tracked copies, many at a time, so that events can hang on them."""
+"""Reads grants and registers tracked copies, many at a time, so that events can hang on them.
+
+On SQLite grants_sqlite and registrations_sqlite do the two, each in one step to the driver's thread and back.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,16 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, delete, literal, or_, select, update
+from sqlalchemy import bindparam, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.model import Day, DeliveryId, DeliveryRef, Pseudonym, Purpose, Registration
 from tracker.store.engine import Database
-from tracker.store.messages import has_many_links, write_ahead, write_messages
+from tracker.store.messages import columns_of, has_many_links, write_ahead, write_messages
 from tracker.store.partitions import ensure_days
 from tracker.store.postgres import passing_over
 from tracker.store.schema import deliveries, grants, is_live, recipients, tracked
 from tracker.store.standing import remember_references
-from tracker.store.upsert import upsert
 
 NOTHING: frozenset[Purpose] = frozenset()
 
@@ -64,12 +66,15 @@ async def register_copies(database: Database, items: Sequence[tuple[Registration
         copies.sort(key=lambda copy: (copy[0].message, copy[0].last_day, copy[0].delivery))
         if not copies:
             return [NOTHING] * len(items)
-        await _write(connection, copies, today, with_links=not ahead)
-        found = await _tracked(connection, [item for item, _ in copies])
+        found: Mapping[tuple[Day, DeliveryId, int], frozenset[Purpose]]
+        if await _write(connection, copies, today, with_links=not ahead):
+            found = {(item.last_day, item.delivery, person.id): person.purposes for item, person in copies}
+        else:  # some were there before
+            found = await _tracked(connection, [item for item, _ in copies])
     answers = []
     for item, _ in items:
         person = people.get(item.recipient)
-        on_file = found[item.last_day, item.delivery, person.id] if person else NOTHING
+        on_file = found.get((item.last_day, item.delivery, person.id), NOTHING) if person else NOTHING
         answers.append(item.purposes & on_file)
     return answers
 
@@ -126,54 +131,36 @@ async def _people(
 
 async def _write(
     connection: AsyncConnection, copies: Sequence[tuple[Registration, _Person]], today: Day, *, with_links: bool
-) -> None:
+) -> bool:
+    """Whether all that was wanted is tracked now, and was not before."""
     await write_messages(connection, [item for item, _ in copies], with_links=with_links)
-    await connection.execute(
-        upsert(deliveries).on_conflict_do_nothing(),
-        [
-            {
-                "last_day": item.last_day,
-                "id": item.delivery,
-                "recipient": person.id,
-                "message": item.message,
-                "sent_hour": item.sent_hour,
-            }
-            for item, person in copies
-        ],
-    )
+    sent = [(item.last_day, item.delivery, person.id, item.message, item.sent_hour) for item, person in copies]
+    await connection.exec_driver_sql(_DELIVERIES, columns_of(sent, 5))
     wanted = [
         (item.last_day, item.delivery, person.id, purpose)
         for item, person in copies
         for purpose in sorted(item.purposes & person.purposes)
     ]
-    await _track(connection, wanted, today)
-    references: list[dict[str, object]] = [
-        {"source": item.source, "reference": item.reference, "recipient": person.id, "last_day": person.last_day}
+    days, ids, people, purposes = columns_of(wanted, 4)
+    letters = [purpose.value[0] for purpose in purposes]
+    tracked_now = await connection.exec_driver_sql(_TRACKED_AT_ONCE, (days, ids, people, letters, today))
+    references = sorted(
+        (item.source, item.reference, person.id, person.last_day)
         for item, person in copies
         if item.reference is not None
-    ]
+    )
     if references:
-        references.sort(key=lambda row: (row["source"], row["reference"]))
-        async with passing_over(connection):  # the next copy brings them again
-            await remember_references(connection, references)
-
-
-async def _track(
-    connection: AsyncConnection, wanted: Sequence[tuple[Day, DeliveryId, int, Purpose]], today: Day
-) -> None:
-    """Let events hang on deliveries, for purposes with a live grant."""
-    days, deliveries_, people, purposes = map(list, zip(*wanted, strict=True))
-    if connection.dialect.name == "postgresql":  # where a statement for each row would look at all partitions
-        letters = [purpose.value[0] for purpose in purposes]
-        await connection.exec_driver_sql(_TRACKED_AT_ONCE, (days, deliveries_, people, letters, today))
-        return
-    names = ("at_day", "at_delivery", "at_recipient", "at_purpose")
-    await connection.execute(_TRACKED, [{**dict(zip(names, row, strict=True)), "today": today} for row in wanted])
+        news = await connection.exec_driver_sql(_UNKNOWN_REFERENCES, columns_of(references, 4))
+        rows = [dict(row._mapping) for row in news]
+        if rows:
+            async with passing_over(connection):  # the next copy brings them again
+                await remember_references(connection, rows)
+    return tracked_now.rowcount == len(wanted)
 
 
 async def _tracked(
     connection: AsyncConnection, items: Sequence[Registration]
-) -> defaultdict[tuple[Day, DeliveryId, int], frozenset[Purpose]]:
+) -> Mapping[tuple[Day, DeliveryId, int], frozenset[Purpose]]:
     rows = await connection.execute(
         select(tracked.c.last_day, tracked.c.delivery, tracked.c.recipient, tracked.c.purpose).where(
             tracked.c.last_day.in_({item.last_day for item in items}),
@@ -186,23 +173,18 @@ async def _tracked(
     return found
 
 
-_TRACKED = (
-    upsert(tracked)
-    .from_select(
-        ["last_day", "delivery", "purpose", "recipient", "closed"],
-        select(deliveries.c.last_day, deliveries.c.id, grants.c.purpose, grants.c.recipient, literal(0))
-        .join(grants, grants.c.recipient == deliveries.c.recipient)
-        .where(
-            deliveries.c.last_day == bindparam("at_day"),
-            deliveries.c.id == bindparam("at_delivery"),
-            deliveries.c.recipient == bindparam("at_recipient"),
-            grants.c.purpose == bindparam("at_purpose"),
-            is_live(bindparam("today", type_=deliveries.c.last_day.type)),
-        ),
-    )
-    .on_conflict_do_nothing()
-)
-
+_UNKNOWN_REFERENCES = """
+    SELECT given.*
+    FROM unnest($1::text[], $2::text[], $3::bigint[], $4::integer[]) AS given(source, reference, recipient, last_day)
+    LEFT JOIN external_ids AS known USING (source, reference)
+    WHERE known.recipient IS DISTINCT FROM given.recipient OR known.last_day < given.last_day
+    ORDER BY source, reference
+"""
+_DELIVERIES = """
+    INSERT INTO deliveries (last_day, id, recipient, message, sent_hour)
+    SELECT * FROM unnest($1::integer[], $2::bytea[], $3::bigint[], $4::bytea[], $5::integer[])
+    ON CONFLICT DO NOTHING
+"""
 _TRACKED_AT_ONCE = """
     INSERT INTO tracked (last_day, delivery, purpose, recipient, closed)
     SELECT given.last_day, given.id, given.purpose, given.recipient, 0

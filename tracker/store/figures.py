@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, FromClause, Select, Table, case, func, literal, select
+from sqlalchemy import ColumnElement, FromClause, Table, case, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.model import (
@@ -23,13 +23,12 @@ from tracker.model import (
     Purpose,
     Reason,
 )
-from tracker.store.feed import find_page
+from tracker.store.feed import find_page, last_hours
+from tracker.store.measured import Running, copies_of, hangs_on, measurable_copies
 from tracker.store.schema import (
     deliveries,
     events,
     external_ids,
-    grants,
-    is_live,
     links,
     message_left,
     message_untouched,
@@ -47,22 +46,28 @@ Touches = Mapping[tuple[bytes, Any], tuple[int, int]]
 
 
 async def message_page(
-    connection: AsyncConnection, query: MessageQuery, today: Day, minimum_group: int
+    connection: AsyncConnection, query: MessageQuery, today: Day, minimum_group: int, running: Running = None
 ) -> tuple[tuple[MessageFigures, ...], str | None]:
     """The messages that QUERY asks for, and the cursor that follows them.
 
     Raises InvalidField for a cursor that no page gave.
     """
-    page = await find_page(connection, query, today)
-    return await figures_of(connection, page.keys, query.source, today, minimum_group), page.next
+    page = await find_page(connection, query, today, running)
+    return await figures_of(connection, page.keys, query.source, today, minimum_group, running), page.next
 
 
 async def one_message(
-    connection: AsyncConnection, key: MessageKey, owners: Owners, source: str | None, today: Day, minimum_group: int
+    connection: AsyncConnection,
+    key: MessageKey,
+    owners: Owners,
+    source: str | None,
+    today: Day,
+    minimum_group: int,
+    running: Running = None,
 ) -> MessageFigures | None:
     """The message KEY, unless it is unknown or none of OWNERS'."""
     known = await connection.execute(select(messages.c.id).where(messages.c.id == key, *whose(owners, today)))
-    figures = await figures_of(connection, known.scalars().all(), source, today, minimum_group)
+    figures = await figures_of(connection, known.scalars().all(), source, today, minimum_group, running)
     return figures[0] if figures else None
 
 
@@ -70,45 +75,6 @@ def whose(owners: Owners, today: Day) -> tuple[ColumnElement[bool], ...]:
     """What a message must meet that OWNERS may see on TODAY."""
     fresh = messages.c.last_day >= today
     return (fresh,) if owners is None else (fresh, messages.c.owner.in_(owners))
-
-
-def measurable_copies(today: Day) -> Select[Any]:
-    """Deliveries, by the purposes for which they can still be measured on TODAY."""
-    return (
-        select(
-            deliveries.c.message,
-            deliveries.c.sent_hour,
-            tracked.c.last_day,
-            tracked.c.delivery,
-            tracked.c.purpose,
-        )
-        .select_from(deliveries)
-        .join(tracked, (tracked.c.last_day == deliveries.c.last_day) & (tracked.c.delivery == deliveries.c.id))
-        .join(grants, (grants.c.recipient == tracked.c.recipient) & (grants.c.purpose == tracked.c.purpose))
-        .where(deliveries.c.last_day >= today, is_live(today))
-    )
-
-
-async def copies_of(connection: AsyncConnection, keys: Sequence[bytes], today: Day) -> Select[Any]:
-    """`measurable_copies` of the messages KEYS.
-
-    It names their last days, most often one, so that PostgreSQL plans with the partitions of those days alone.
-    """
-    query = measurable_copies(today).where(deliveries.c.message.in_(keys))
-    of_them = select(deliveries.c.last_day).where(deliveries.c.message.in_(keys), deliveries.c.last_day >= today)
-    days = (await connection.execute(of_them.distinct())).scalars().all()
-    if len(days) == 1:
-        return query.where(deliveries.c.last_day == days[0])
-    return query.where(deliveries.c.last_day.in_(days), tracked.c.last_day.in_(days))
-
-
-def hangs_on(copy: FromClause) -> ColumnElement[bool]:
-    """Whether an event hangs on one of `measurable_copies`."""
-    return (
-        (events.c.last_day == copy.c.last_day)
-        & (events.c.delivery == copy.c.delivery)
-        & (events.c.purpose == copy.c.purpose)
-    )
 
 
 async def touches(connection: AsyncConnection, copy: FromClause, part: ColumnElement[Any]) -> Touches:
@@ -147,13 +113,18 @@ async def link_figures(
 
 
 async def figures_of(
-    connection: AsyncConnection, keys: Sequence[bytes], source: str | None, today: Day, minimum_group: int
+    connection: AsyncConnection,
+    keys: Sequence[bytes],
+    source: str | None,
+    today: Day,
+    minimum_group: int,
+    running: Running = None,
 ) -> tuple[MessageFigures, ...]:
     """What may be counted of the messages KEYS, in their order; references are those that SOURCE gave."""
     if not keys:
         return ()
     rows = {row.id: row for row in await connection.execute(select(messages).where(messages.c.id.in_(keys)))}
-    copy = (await copies_of(connection, keys, today)).subquery()
+    copy = (await copies_of(connection, keys, today, running)).subquery()
     touched = await touches(connection, copy, events.c.purpose)
     of_any = await touches(connection, copy, literal(0))
     expired = await folded(connection, keys, today, minimum_group)
@@ -165,7 +136,7 @@ async def figures_of(
     distinct = select(copy.c.message, func.count(copy.c.delivery.distinct())).group_by(copy.c.message)
     measured = Counter({message: count for message, count in await connection.execute(distinct)})  # noqa: C416
     sent = await _sent(connection, keys, today)
-    last = await _last_hours(connection, copy)
+    last = await last_hours(connection, copy)
     untouched = await _by_reason(connection, message_untouched, keys)
     left = await _by_reason(connection, message_left, keys)
     named = await references_of(connection, [key for key in keys if measured[key] <= NAMED], source, today)
@@ -207,17 +178,6 @@ async def _sent(connection: AsyncConnection, keys: Sequence[bytes], today: Day) 
         .group_by(deliveries.c.message)
     )
     return {message: count for message, count in rows.all()}  # noqa: C416 - rows are no mapping
-
-
-async def _last_hours(connection: AsyncConnection, copy: FromClause) -> Mapping[bytes, int]:
-    """The last hour in which a person touched each message in COPY."""
-    rows = await connection.execute(
-        select(copy.c.message, func.max(events.c.hour))
-        .join_from(copy, events, hangs_on(copy))
-        .where(events.c.agent >= Agent.PROXY)
-        .group_by(copy.c.message)
-    )
-    return {message: hour for message, hour in rows}  # noqa: C416 - rows are no mapping
 
 
 async def _by_reason(

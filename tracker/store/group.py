@@ -24,8 +24,8 @@ SIZE: Final = 500
 """The most that goes into one group."""
 MOST_EVENTS: Final = 1_000
 """The most events that go into one: what waited for a store that was away is written soon."""
-CAPACITY: Final = 10_000
-"""The most that waits for a store that is away."""
+CAPACITY: Final = 20_000
+"""The most that waits for a store that is away: one event of each of 10,000 connections finds room twice."""
 PAUSE: Final = 0.5
 """Seconds between two tries."""
 ALARM: Final = 60.0

@@ -1,4 +1,4 @@
-"""Writes messages and their links, on which deliveries hang.
+"""Writes messages and their links on PostgreSQL, on which deliveries hang; on SQLite registrations_sqlite does.
 
 The law: hits wait for nobody's links. Where there are many they are written ahead, some at a time, each time in a
 transaction of their own.
@@ -7,20 +7,19 @@ transaction of their own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from sqlalchemy import case, func, or_, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.model import Left, LinkNumber, MessageKey, Registration
 from tracker.store.engine import Database
-from tracker.store.schema import links, message_left, messages
-from tracker.store.upsert import upsert
+from tracker.store.schema import links
 
 FEW: Final = 200
 """Links that are written in one transaction; it takes some milliseconds."""
 
-_Links = Mapping[tuple[MessageKey, LinkNumber], Mapping[str, Any]]
+_Links: TypeAlias = Mapping[tuple[MessageKey, LinkNumber], tuple[MessageKey, LinkNumber, str, str]]
 """Rows of links, in the order in which all servers write them."""
 
 
@@ -40,75 +39,80 @@ async def write_ahead(database: Database, copies: Sequence[Registration]) -> Non
         chunk = missing[at : at + FEW]
         concerned = {message for message, _ in chunk}
         async with database.write(alone=False) as connection:
-            await write_messages(connection, [copy for copy in copies if copy.message in concerned], with_links=False)
-            await _write_links(connection, {key: rows[key] for key in chunk})
+            some = [copy for copy in copies if copy.message in concerned]
+            await _write(connection, some, {key: rows[key] for key in chunk})
 
 
 async def write_messages(connection: AsyncConnection, copies: Sequence[Registration], *, with_links: bool) -> None:
     """Write the messages of COPIES, in their order, with what was left alone in them, and WITH_LINKS the links."""
-    await connection.execute(_MESSAGE, [_message(copy) for copy in copies])
+    await _write(connection, copies, _links(copies) if with_links else {})
+
+
+def columns_of(rows: Sequence[Sequence[Any]], count: int) -> tuple[list[Any], ...]:
+    """The COUNT columns of ROWS, for a statement that unnests them."""
+    return tuple(map(list, zip(*rows, strict=True))) if rows else tuple([] for _ in range(count))
+
+
+async def _write(connection: AsyncConnection, copies: Sequence[Registration], rows: _Links) -> None:
+    await connection.exec_driver_sql(_MESSAGES, columns_of(_messages(copies), 6))
     left = {
-        (copy.message, reason): {"message": copy.message, "reason": reason, "count": count}
+        (copy.message, reason.value): (copy.message, reason.value, count)
         for copy in reversed(copies)
         for reason, count in copy.left.items()
         if reason is not Left.NO_GRANT  # that one is about the recipient, not about the message
     }
-    if left:
-        await connection.execute(upsert(message_left).on_conflict_do_nothing(), [left[key] for key in sorted(left)])
-    if with_links:
-        await _write_links(connection, _links(copies))
+    if left or rows:
+        of_left = columns_of([left[key] for key in sorted(left)], 3)
+        await connection.exec_driver_sql(_CONTENTS, of_left + columns_of(list(rows.values()), 4))
 
 
-async def _write_links(connection: AsyncConnection, rows: _Links) -> None:
-    if rows:
-        await connection.execute(upsert(links).on_conflict_do_nothing(), list(rows.values()))
+def _messages(copies: Sequence[Registration]) -> list[tuple[Any, ...]]:
+    """A row for each message of COPIES: one statement can change a row but once."""
+    found: dict[MessageKey, list[Registration]] = {}
+    for copy in copies:
+        found.setdefault(copy.message, []).append(copy)
+    return [
+        (
+            key,
+            of_one[0].owner,
+            next((copy.label for copy in of_one if copy.label is not None), None),
+            min(copy.sent_hour for copy in of_one),
+            max(copy.sent_hour for copy in of_one),
+            max(copy.last_day for copy in of_one),
+        )
+        for key, of_one in found.items()
+    ]
 
 
 def _links(copies: Sequence[Registration]) -> _Links:
     found = {
-        (copy.message, link.number): {
-            "message": copy.message,
-            "number": link.number,
-            "host": link.host,
-            "path": link.path,
-        }
+        (copy.message, link.number): (copy.message, link.number, link.host, link.path)
         for copy in copies
         for link in copy.links
     }
     return {key: found[key] for key in sorted(found)}
 
 
-def _message(item: Registration) -> dict[str, Any]:
-    return {
-        "id": item.message,
-        "owner": item.owner,
-        "label": item.label,
-        "first_hour": item.sent_hour,
-        "last_hour": item.sent_hour,
-        "last_day": item.last_day,
-    }
-
-
-def _message_statement() -> Any:
-    statement = upsert(messages)
-    known, new = messages.c, statement.excluded
-    first = func.coalesce(known.first_hour, new.first_hour)
-    return statement.on_conflict_do_update(
-        index_elements=["id"],
-        set_={
-            "label": func.coalesce(known.label, new.label),
-            "first_hour": case((new.first_hour < first, new.first_hour), else_=first),
-            "last_hour": case((new.last_hour > known.last_hour, new.last_hour), else_=known.last_hour),
-            "last_day": case((new.last_day > known.last_day, new.last_day), else_=known.last_day),
-        },
-        where=or_(  # a copy that says nothing new about its message writes nothing
-            known.first_hour.is_(None),
-            new.first_hour < known.first_hour,
-            new.last_hour > known.last_hour,
-            new.last_day > known.last_day,
-            known.label.is_(None) & new.label.is_not(None),
-        ),
+# A copy that says nothing new about its message writes nothing.
+_MESSAGES: Final = """
+    INSERT INTO messages AS known (id, owner, label, first_hour, last_hour, last_day)
+    SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::text[], $4::integer[], $5::integer[], $6::integer[])
+    ON CONFLICT (id) DO UPDATE SET
+        label = coalesce(known.label, excluded.label),
+        first_hour = least(known.first_hour, excluded.first_hour),
+        last_hour = greatest(known.last_hour, excluded.last_hour),
+        last_day = greatest(known.last_day, excluded.last_day)
+    WHERE known.first_hour IS NULL OR excluded.first_hour < known.first_hour
+       OR excluded.last_hour > known.last_hour OR excluded.last_day > known.last_day
+       OR (known.label IS NULL AND excluded.label IS NOT NULL)
+"""
+_CONTENTS: Final = """
+    WITH left_alone AS (
+        INSERT INTO message_left (message, reason, count)
+        SELECT * FROM unnest($1::bytea[], $2::text[], $3::integer[])
+        ON CONFLICT DO NOTHING
     )
-
-
-_MESSAGE = _message_statement()
+    INSERT INTO links (message, number, host, path)
+    SELECT * FROM unnest($4::bytea[], $5::bigint[], $6::text[], $7::text[])
+    ON CONFLICT DO NOTHING
+"""

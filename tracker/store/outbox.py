@@ -1,8 +1,8 @@
 """Keeps the events that another system is to be told of, from the transaction that writes them until it took them.
 
 The law: only what rests on a grant under a notice that covers it, about a person whom the receiver gave a reference
-for. A webhook hangs on its event, and goes with it. Who takes some leaves them to nobody else until a given time: when
-the process dies meanwhile, they are taken again.
+for; what may not be told any more goes when its turn comes. A webhook hangs on its event, and goes with it. Who takes
+some leaves them to nobody else until a given time: when the process dies meanwhile, they are taken again.
 """
 
 from __future__ import annotations
@@ -20,19 +20,24 @@ from sqlalchemy import (
     case,
     delete,
     exists,
+    func,
     literal,
     select,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tracker.core.webhook import WaitingWebhook
+from tracker.core.webhook import Backlog, WaitingWebhook
 from tracker.model import Agent, Day, DeliveryId, Event, Feature, Hour, LinkNumber, MessageKey
 from tracker.store.schema import covering, deliveries, external_ids, grants, is_live, links, messages, outbox, tracked
 
 _KEY: Final = tuple(outbox.primary_key)
 _AT: Final = and_(*(column == bindparam(f"at_{column.name}", type_=column.type) for column in _KEY))
 _HOUR: Final = 3_600
+MOST_GOING: Final = 500
+"""Of those that may not be told any more, how many go in one transaction."""
+MOST_COUNTED: Final = 100_000
+"""Of those that wait, how many are counted."""
 
 
 def is_to_be_told(source: str | BindParameter[str], today: Day | BindParameter[int]) -> ColumnElement[bool]:
@@ -65,7 +70,7 @@ async def take(
     found = (
         await connection.execute(
             select(*_KEY, outbox.c.tries, tracked.c.recipient)
-            .join_from(outbox, tracked, _same(outbox, tracked, "last_day", "delivery", "purpose"))
+            .join_from(outbox, tracked, _hangs_on(tracked))
             .join(grants, _same(tracked, grants, "recipient", "purpose"))
             .where(outbox.c.due <= now, outbox.c.last_day >= today, is_live(today), is_to_be_told(source, today))
             .order_by(outbox.c.due, *_KEY)
@@ -73,6 +78,8 @@ async def take(
             .with_for_update(of=outbox, skip_locked=True)
         )
     ).all()
+    if len(found) < count:
+        await _forget_untold(connection, source, today, now)
     if not found:
         return ()
     taken = update(outbox).where(_AT).values(due=bindparam("until"), tries=outbox.c.tries + 1)
@@ -102,6 +109,36 @@ async def put_off(connection: AsyncConnection, until: Mapping[Event, int]) -> No
     if until:
         later = update(outbox).where(_AT).values(due=bindparam("until"))
         await connection.execute(later, [{**_at(event), "until": due} for event, due in until.items()])
+
+
+async def backlog(connection: AsyncConnection, today: Day) -> Backlog:
+    """What waits on TODAY."""
+    some = (
+        select(outbox.c.hour, case((outbox.c.tries > 0, 1), else_=0).label("refused"))
+        .where(outbox.c.last_day >= today)
+        .order_by(outbox.c.due)
+        .limit(MOST_COUNTED)
+    ).subquery()
+    query = select(func.count(), func.coalesce(func.sum(some.c.refused), 0), func.min(some.c.hour))
+    waiting, refused, oldest = (await connection.execute(query.select_from(some))).one()
+    return Backlog(waiting, int(refused), None if oldest is None else Hour(oldest))
+
+
+async def _forget_untold(connection: AsyncConnection, source: str, today: Day, now: int) -> None:
+    """Take those off the list that are due NOW and may not be told any more: who agreed since to another text."""
+    allowed = (
+        exists()
+        .where(_hangs_on(tracked), _same(tracked, grants, "recipient", "purpose"))
+        .where(is_live(today), is_to_be_told(source, today))
+    )
+    untold = (
+        select(*_KEY)
+        .where(outbox.c.due <= now, outbox.c.last_day >= today, ~allowed)
+        .order_by(outbox.c.due, *_KEY)
+        .limit(MOST_GOING)
+        .with_for_update(of=outbox, skip_locked=True)
+    )
+    await forget(connection, [_event(row) for row in (await connection.execute(untold)).all()])
 
 
 async def _references(
@@ -140,6 +177,10 @@ async def _told(
 
 def _same(one: FromClause, other: FromClause, *names: str) -> ColumnElement[bool]:
     return and_(*(one.c[name] == other.c[name] for name in names))
+
+
+def _hangs_on(copies: FromClause) -> ColumnElement[bool]:
+    return _same(outbox, copies, "last_day", "delivery", "purpose")
 
 
 def _event(row: Any) -> Event:

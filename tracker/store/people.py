@@ -10,7 +10,8 @@ from sqlalchemy import FromClause, Row, Select, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.model import Agent, Day, Engagement, Hour, MessageKey, PersonFigures, Pseudonym, Purpose
-from tracker.store.figures import Owners, hangs_on, link_figures, measurable_copies
+from tracker.store.figures import Owners, link_figures
+from tracker.store.measured import Running, hangs_on, measurable_copies
 from tracker.store.schema import deliveries, events, external_ids, grants, is_live, messages, recipients
 
 LONGEST: Final = 100
@@ -19,7 +20,9 @@ LONGEST: Final = 100
 NOBODY: Final = PersonFigures(frozenset(), ())
 
 
-async def one_person(connection: AsyncConnection, recipient: int | None, owners: Owners, today: Day) -> PersonFigures:
+async def one_person(
+    connection: AsyncConnection, recipient: int | None, owners: Owners, today: Day, running: Running = None
+) -> PersonFigures:
     """What a RECIPIENT did with messages of OWNERS (None: of all), most recent first."""
     if recipient is None:
         return NOBODY
@@ -36,7 +39,7 @@ async def one_person(connection: AsyncConnection, recipient: int | None, owners:
     )
     rows = (await connection.execute(newest.limit(LONGEST))).all()
     copy = (
-        measurable_copies(today)
+        measurable_copies(today, running)
         .where(deliveries.c.recipient == recipient, deliveries.c.message.in_([row.id for row in rows]))
         .subquery()
     )

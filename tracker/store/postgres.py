@@ -234,6 +234,11 @@ class _Pool:
             # Every statement here finds its rows by a key, and tables fill up before their statistics are made.
             "enable_seqscan": "off",
             "jit": "off",
+            # Joined row by row: to sort or hash a day, or all grants, costs in proportion to what there is. Work on
+            # the whole database reads that much anyway.
+            "enable_hashjoin": "on" if patient else "off",
+            "enable_mergejoin": "on" if patient else "off",
+            "max_parallel_workers_per_gather": "2" if patient else "0",
             # Partitions are joined day by day, by their indexes: otherwise all days' rows are read to be hashed.
             "enable_partitionwise_join": "on",
         }

@@ -19,6 +19,7 @@ from tracker.core.consent import invited_by
 from tracker.core.ledger import Statement, evidence_text, instant_text
 from tracker.model import Evidence, LedgerEvent, Method, OwnActor, Purpose
 from tracker.store.consents import settle_references
+from tracker.store.engaged import hold_messages_of
 from tracker.store.engine import Database
 from tracker.store.ledger import append, unsupported
 from tracker.store.schema import grants, ledger_contents, pending
@@ -49,6 +50,7 @@ async def end_reported(
             people = await _people(connection, actor, since, reached)
             if not people:
                 return ended
+            await hold_messages_of(connection, people)
             live = await _end(connection, grants, actor, since, people)
             waiting = await _end(connection, pending, actor, since, people)
             await _write_down(connection, ledger_key, people, live, waiting, now, proof_days)

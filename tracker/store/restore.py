@@ -13,6 +13,7 @@ from tracker.core.consent import BY_OUR_MAIL
 from tracker.core.ledger import evidence_of, instant_text
 from tracker.model import Day, Language, LedgerEvent, Method, No, NoKind, Pseudonym, Purpose
 from tracker.store import notes
+from tracker.store.engaged import hold_messages_of
 from tracker.store.expiry import GRANTS, expire
 from tracker.store.journal_tail import Mark
 from tracker.store.ledger import head as last_entry
@@ -169,6 +170,7 @@ class RestoreBook(SubjectBook):
         rows = (await self._connection.execute(select(grants.c.recipient, grants.c.purpose).limit(GRANTS))).all()
         for recipient, purpose in rows:
             theirs.setdefault(recipient, set()).add(purpose)
+        await hold_messages_of(self._connection, theirs)
         for recipient, purposes in theirs.items():
             await expire(self._connection, self._ledger_key, recipient, frozenset(purposes), now, last_day)
         return len(rows)

@@ -307,8 +307,8 @@ engaged_unsure = _table(
     # Messages whose `engaged_hour` went with the event that it was taken from, and is to be looked for anew.
     "engaged_unsure",
     _column("message", LargeBinary, ForeignKey("messages.id", ondelete="CASCADE")),
-    _column("asked"),  # how often: whoever looks notices that more has gone meanwhile
-    PrimaryKeyConstraint("message"),
+    _column("asked"),  # drawn each time: whoever looks notices that more has gone meanwhile
+    PrimaryKeyConstraint("message", "asked"),
 )
 outbox = _table(
     # Events that are to be told to another system; `due` is in seconds since 1970.
@@ -437,6 +437,9 @@ notices = _table(
     _column("features", Text),
     _column("superseded_day", null=True),
     PrimaryKeyConstraint("version", "language"),
+    # Few rows, but nearly every statement asks: without it PostgreSQL's planner, which may not read whole tables here,
+    # takes every plan to be as dear as any other, and takes one that reads all grants.
+    Index("notices_by_superseded_day", "superseded_day"),
 )
 installation = _table(
     "installation",

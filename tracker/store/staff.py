@@ -6,7 +6,7 @@ The law: a session that is over or whose account is disabled is never returned; 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -157,6 +157,15 @@ class StaffBook:
             .order_by(sessions.c.used.desc(), sessions.c.began.desc())
         )
         return tuple(_session(row, account) for row in await self._connection.execute(query))
+
+    async def open_sessions(self, digests: Collection[bytes], now: datetime) -> frozenset[bytes]:
+        """Those of the sessions with DIGESTS that are not over NOW."""
+        query = (
+            select(sessions.c.digest)
+            .join(accounts, sessions.c.account == accounts.c.id)
+            .where(sessions.c.digest.in_(digests), _live(now))
+        )
+        return frozenset((await self._connection.execute(query)).scalars())
 
     async def use_session(self, digest: bytes, now: datetime) -> None:
         """Note that the session was used NOW."""

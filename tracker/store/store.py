@@ -11,14 +11,14 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Self, TypeVar
+from typing import Final, Self, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.core.calendar import day_of, later
 from tracker.core.held import Held
 from tracker.core.oversight import AuditLine, ConsentState
-from tracker.core.webhook import WaitingWebhook
+from tracker.core.webhook import Backlog, WaitingWebhook
 from tracker.model import (
     ApiKey,
     Coverage,
@@ -34,6 +34,7 @@ from tracker.model import (
     MessageQuery,
     Moment,
     Notice,
+    Owner,
     PersonFigures,
     Proof,
     Pseudonym,
@@ -68,6 +69,7 @@ from tracker.store import (
     spent,
     team,
     timeline,
+    watched,
 )
 from tracker.store.alone import SWEEP
 from tracker.store.bulk import BulkBook
@@ -83,8 +85,10 @@ from tracker.store.expiring import Expiring, expiring
 from tracker.store.figures import Owners
 from tracker.store.group import CAPACITY, PAUSE, Group, PatientGroup
 from tracker.store.mailings import MailLimit
+from tracker.store.measured import Running
 from tracker.store.octets import all_octets
 from tracker.store.partitions import AHEAD, ensure_partitions
+from tracker.store.registrations_sqlite import Registrar
 from tracker.store.reported import Ended, end_reported
 from tracker.store.restore import RestoreBook
 from tracker.store.sqlite import SqliteDatabase
@@ -94,9 +98,14 @@ from tracker.store.subjects import SubjectBook, read_held
 from tracker.store.unneeded import look_for_unneeded
 from tracker.store.untouched import Tally, outcomes
 from tracker.store.vacuumed import note_vacuum, vacuum_day
+from tracker.store.watched import Told, Touch
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+
+
+MOST_COPIES: Final = 200
+"""The most that are registered in one transaction, which hits may have to wait for: some milliseconds."""
 
 
 class _Rehearsed(Exception):
@@ -154,9 +163,18 @@ class Store:
             else partial(deliveries.read_grants, database)
         )
         self._grants = Group(self._unless_held(read_grants))
-        self._keys = Group(partial(keys.read_keys, database))
+        self._keys = Group(
+            partial(keys.read_keys_at_once, database)
+            if isinstance(database, SqliteDatabase)
+            else partial(keys.read_keys, database)
+        )
         # Without the turn: a message of many links is written in several transactions, and hits come in between.
-        self._registrations = Group(self._unless_held(partial(deliveries.register_copies, database)))
+        register_copies = (
+            Registrar(database)
+            if isinstance(database, SqliteDatabase)
+            else partial(deliveries.register_copies, database)
+        )
+        self._registrations = Group(self._unless_held(register_copies), size=MOST_COPIES)
         write_events = (
             partial(record_events, database, struck=self._is_struck, told_to=told_to)
             if isinstance(database, SqliteDatabase)
@@ -430,6 +448,11 @@ class Store:
             await outbox.forget(connection, told)
             await outbox.put_off(connection, {event: int(at.timestamp()) for event, at in put_off.items()})
 
+    async def webhook_backlog(self, today: Day) -> Backlog:
+        """The events that wait on TODAY to be told."""
+        async with self._database.read() as connection:
+            return await outbox.backlog(connection, today)
+
     async def consents_told_until(self) -> int | None:
         """The last entry of the ledger that webhooks told of, or need not tell of; None when none ever did."""
         async with self._database.read() as connection:
@@ -515,6 +538,16 @@ class Store:
         async with self._database.write() as connection:
             return await spent.spend(connection, digest, last_day)
 
+    async def spend_all(self, digests: Sequence[bytes], last_day: Day) -> None:
+        """Note until LAST_DAY what has one of DIGESTS, also if it was noted before."""
+        async with self._database.write(alone=False) as connection:
+            await spent.spend_all(connection, digests, last_day)
+
+    async def spent_among(self, digests: Sequence[bytes]) -> frozenset[bytes]:
+        """Those of DIGESTS that were noted."""
+        async with self._database.read() as connection:
+            return await spent.among(connection, digests)
+
     async def unspend(self, digests: Sequence[bytes]) -> None:
         """Forget that what has one of DIGESTS was used."""
         async with self._database.write(alone=False) as connection:
@@ -537,35 +570,39 @@ class Store:
 
     # --- figures -----------------------------------------------------------------------------------
 
-    async def messages(self, query: MessageQuery, today: Day) -> tuple[tuple[MessageFigures, ...], str | None]:
+    async def messages(
+        self, query: MessageQuery, today: Day, running: Running = None
+    ) -> tuple[tuple[MessageFigures, ...], str | None]:
         """The messages that QUERY asks for, and where the next page begins.
 
-        Raises InvalidField for a cursor that no page gave.
+        Raises InvalidField for a cursor that no page gave. RUNNING, here and below: the hour that is not over, of which
+        nothing is told of people whose notice does not let anybody watch; None: everything is told.
         """
         await self._untouched.settle()
         async with self._database.read() as connection:
-            return await figures.message_page(connection, query, today, self._minimum_group)
+            return await figures.message_page(connection, query, today, self._minimum_group, running)
 
     async def message(
-        self, key: MessageKey, owners: Owners, today: Day, source: str | None = None
+        self, key: MessageKey, owners: Owners, today: Day, source: str | None = None, running: Running = None
     ) -> MessageFigures | None:
         """The message KEY; None when it is unknown or none of OWNERS'. References are those that SOURCE gave."""
         await self._untouched.settle()
         async with self._database.read() as connection:
-            return await figures.one_message(connection, key, owners, source, today, self._minimum_group)
+            return await figures.one_message(connection, key, owners, source, today, self._minimum_group, running)
 
-    async def timeline(self, key: MessageKey, today: Day) -> tuple[Moment, ...]:
+    async def timeline(self, key: MessageKey, today: Day, running: Running = None) -> tuple[Moment, ...]:
         """When people and machines touched the message KEY."""
         async with self._database.read() as connection:
-            return await timeline.timeline(connection, key, today)
+            return await timeline.timeline(connection, key, today, running)
 
-    async def person(self, pseudonym: Pseudonym, owners: Owners, today: Day) -> PersonFigures:
+    async def person(self, pseudonym: Pseudonym, owners: Owners, today: Day, running: Running = None) -> PersonFigures:
         """What the person did with messages of OWNERS; empty for somebody unknown."""
         async with self._database.read() as connection:
-            return await people.one_person(connection, await recipient_of(connection, pseudonym), owners, today)
+            recipient = await recipient_of(connection, pseudonym)
+            return await people.one_person(connection, recipient, owners, today, running)
 
     async def person_by_reference(
-        self, source: str | None, reference: str, owners: Owners, today: Day
+        self, source: str | None, reference: str, owners: Owners, today: Day, running: Running = None
     ) -> PersonFigures | None:
         """The same for the person whom SOURCE calls REFERENCE; None when it never gave that one.
 
@@ -573,24 +610,44 @@ class Store:
         """
         async with self._database.read() as connection:
             recipient = await people.person_of_reference(connection, source, reference, today)
-            return None if recipient is None else await people.one_person(connection, recipient, owners, today)
+            if recipient is None:
+                return None
+            return await people.one_person(connection, recipient, owners, today, running)
 
     async def person_called(self, source: str | None, reference: str, today: Day) -> Pseudonym | None:
         """The person whom SOURCE (None: whichever system) calls REFERENCE; None when nobody is known by it."""
         async with self._database.read() as connection:
             return await people.pseudonym_of_reference(connection, source, reference, today)
 
-    async def reasons(self, owners: Owners, first: Day, today: Day) -> Reasons:
-        """Why copies that OWNERS sent since FIRST left untouched, and whether more came signed than is normal."""
+    async def reasons(self, owners: Owners, first: Day, today: Day, newest: int | None = None) -> Reasons:
+        """Why copies that OWNERS sent since FIRST left untouched, and whether more came signed than is normal.
+
+        NEWEST: how many messages of each owner are looked at, at most; None: all.
+        """
         await self._untouched.settle()
         async with self._database.read() as connection:
-            return await coverage.reasons(connection, owners, first, today)
+            return await coverage.reasons(connection, owners, first, today, newest)
 
     async def coverage(self, owners: Owners, first: Day, today: Day) -> tuple[Coverage, ...]:
         """How much of what OWNERS sent on each day from FIRST on could be measured, oldest first."""
         await self._untouched.settle()
         async with self._database.read() as connection:
             return await coverage.coverage(connection, owners, first, today, today)
+
+    async def watch(
+        self, sessions: Collection[bytes], owners: Collection[Owner], now: datetime, since: Hour
+    ) -> tuple[frozenset[bytes], frozenset[Touch]]:
+        """For who watches NOW: which of SESSIONS are not over, and what people who agreed to be watched did in the hour
+        SINCE, or later, with messages of OWNERS.
+        """
+        async with self._database.read() as connection:
+            open_now = await StaffBook(connection).open_sessions(sessions, now)
+            return open_now, await watched.touched(connection, owners, day_of(now), since)
+
+    async def told(self, touches: Collection[Touch]) -> tuple[Told, ...]:
+        """What is to be told of TOUCHES."""
+        async with self._database.read() as connection:
+            return await watched.told(connection, touches)
 
     async def look_for_last_engagement(self, today: Day) -> int:
         """Find the last engagement of messages that lost theirs, to a withdrawal or by TODAY; how many."""

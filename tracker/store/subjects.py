@@ -32,6 +32,7 @@ from tracker.model import (
 from tracker.store.audit import write_audit
 from tracker.store.changes import remember_erased
 from tracker.store.consents import ConsentBook
+from tracker.store.engaged import hold_messages_of
 from tracker.store.ledger import append, history, unsupported
 from tracker.store.schema import (
     calls,
@@ -142,6 +143,7 @@ class SubjectBook(ConsentBook):
 
     async def _delete(self, recipient: int, spared: frozenset[Purpose], hour: Hour) -> None:
         """Delete what goes: all but the grants for SPARED, and where there are any what was sent after HOUR."""
+        await hold_messages_of(self._connection, [recipient])
         theirs = select(deliveries.c.message).where(deliveries.c.recipient == recipient).distinct()
         sent = (await self._connection.execute(theirs)).scalars().all()
         for table in ERASED:

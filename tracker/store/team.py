@@ -15,7 +15,7 @@ from tracker.core.calendar import later
 from tracker.core.rounding import part_of, told
 from tracker.model import Agent, Day, Purpose, TeamTotals
 from tracker.store.engine import Database
-from tracker.store.figures import hangs_on, measurable_copies
+from tracker.store.measured import hangs_on, measurable_copies
 from tracker.store.schema import deliveries, events, message_untouched, messages, team_totals, untouched
 from tracker.store.upsert import upsert
 

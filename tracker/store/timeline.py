@@ -10,13 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.core.chart import BY_HOUR
 from tracker.model import Agent, Day, Hour, MessageKey, Moment, Purpose
-from tracker.store.figures import hangs_on, measurable_copies
+from tracker.store.measured import Running, hangs_on, measurable_copies
 from tracker.store.schema import deliveries, events
 
 
-async def timeline(connection: AsyncConnection, key: MessageKey, today: Day) -> tuple[Moment, ...]:
+async def timeline(
+    connection: AsyncConnection, key: MessageKey, today: Day, running: Running = None
+) -> tuple[Moment, ...]:
     """The moments in which the message KEY was touched, in order."""
-    copy = measurable_copies(today).where(deliveries.c.message == key).subquery()
+    copy = measurable_copies(today, running).where(deliveries.c.message == key).subquery()
     by_hour = await _moments(connection, copy, 1)
     if by_hour and by_hour[-1].hour - by_hour[0].hour >= BY_HOUR:
         return await _moments(connection, copy, 24)

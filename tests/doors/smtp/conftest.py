@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 import aiosmtplib
@@ -53,6 +54,16 @@ class Counts:
 
 
 @dataclass
+class Clock:
+    """What the flow takes for the time."""
+
+    now: datetime = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@dataclass
 class Proxy:
     """A running door."""
 
@@ -63,6 +74,7 @@ class Proxy:
     sink: Sink
     flows: Flows
     counts: Counts
+    clock: Clock
 
     @asynccontextmanager
     async def client(self, **more: Any) -> AsyncIterator[aiosmtplib.SMTP]:
@@ -112,12 +124,12 @@ async def proxies(flows: Flows) -> AsyncIterator[Proxies]:  # noqa: F811
     async with sink() as next_hop:
 
         async def start(*, tls: bool = False, room: int = 2**28, **policy: Any) -> Proxy:
-            counts = Counts()
+            counts, clock = Counts(), Clock()
             hops = Hops(NextHop("127.0.0.1", next_hop.port, tls=False), "proxy.example")
             await Access(flows.store).create("app", frozenset({Scope.REWRITE}), None, 1, lambda: "k" * 43)  # type: ignore[arg-type]
             office = Office(
                 replace(SmtpPolicy(name="proxy.example", largest=2**20), **policy),
-                Relay(flows.sender, flows.store, counts, lambda: NOW),
+                Relay(flows.sender, flows.store, counts, clock),
                 hops,
                 Access(flows.store),
                 Budget(room),
@@ -126,7 +138,7 @@ async def proxies(flows: Flows) -> AsyncIterator[Proxies]:  # noqa: F811
             door = SmtpDoor(office)
             doors.append(door)
             port = await door.listen(host="127.0.0.1", port=0, tls=tls)
-            return Proxy(door, office, hops, port, next_hop, flows, counts)
+            return Proxy(door, office, hops, port, next_hop, flows, counts, clock)
 
         yield start
         for door in doors:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from tests.doors.smtp.conftest import FROM, Proxies, mail
 from tests.flows.conftest import NOW
 from tests.flows.test_send import tokens_in
@@ -41,6 +43,19 @@ async def test_a_reference_that_names_the_address_is_left_out_and_the_mail_goes(
     await proxy.flows.grant("anna@example.org")
     await proxy.send(mail(head="X-Subscriber: anna@example.org\r\n"), "anna@example.org")
     assert tokens_in(proxy.sink.taken[0].octets)
+
+
+@pytest.mark.parametrize(("from_subject", "label"), [(True, "Offer"), (False, None)])
+async def test_the_label_is_the_subject_or_what_the_header_says(
+    proxies: Proxies, from_subject: bool, label: str | None
+) -> None:
+    """Of a message that nobody agreed to have tracked there is no row to keep it in."""
+    proxy = await proxies(names=ControlNames(label_from_subject=from_subject))
+    await proxy.flows.grant("anna@example.org")
+    await proxy.send(mail(), "anna@example.org", "bert@example.org")
+    await proxy.send(mail().replace(b"<1@x>", b"<2@x>"), "bert@example.org")
+    (figures,) = (await proxy.flows.figures.messages(Listing(None), NOW)).messages
+    assert (figures.label, figures.tracked) == (label, 1)
 
 
 async def test_a_doctor_tells_of_mail_that_comes_signed(proxies: Proxies) -> None:

@@ -21,7 +21,7 @@ async def test_without_a_grant_the_octets_are_the_same_but_for_the_received_line
 async def test_two_recipients_with_mixed_consent_get_what_is_theirs(proxy: Proxy) -> None:
     await proxy.flows.grant(BERT)
     assert await proxy.send(mail(), ANNA, BERT, CARA) == (250, "2.0.0 ok")
-    tracked, untouched = proxy.sink.taken
+    untouched, tracked = proxy.sink.taken
     assert tracked.recipients == (BERT,)
     assert len(tokens_in(tracked.octets)) == 2
     assert untouched.recipients == (ANNA, CARA)

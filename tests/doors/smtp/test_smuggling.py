@@ -47,6 +47,47 @@ async def test_data_may_come_in_any_pieces_and_commands_right_behind_it(proxy: P
         assert [taken.below_received for taken in proxy.sink.taken] == [mail(), mail("<p>2</p>")]
 
 
+async def test_a_client_that_closes_its_side_behind_quit_hears_the_answers(proxy: Proxy) -> None:
+    """As Exim does: it takes a connection that ends without them for a failure, and sends the message once more."""
+    proxy.sink.hold = asyncio.Event()
+    came = asyncio.Event()
+    proxy.sink.before_answer = lambda command: came.set() if command[:4] == "DATA" else None
+    reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+    writer.write(b"".join(BEGIN) + mail() + b".\r\nQUIT\r\n")
+    writer.write_eof()
+    await asyncio.wait_for(came.wait(), 20)
+    proxy.sink.hold.set()
+    said = await asyncio.wait_for(reader.read(), 20)
+    writer.close()
+    assert b"\r\n354 " in said
+    assert said.split(b"\r\n354 ")[1].split(b"\r\n")[1][:4] == b"250 "
+    assert said.endswith(b"221 Bye\r\n")
+    assert len(proxy.sink.taken) == 1
+
+
+async def test_a_client_that_closes_its_side_without_quit_is_let_go(proxy: Proxy) -> None:
+    for said_before in (b"", BEGIN[0], BEGIN[0] + BEGIN[1], b"EHL", b"".join(BEGIN) + mail()):
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        writer.write(said_before)
+        writer.write_eof()
+        said = await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+        assert b"451" not in said, "nothing failed on our side"
+    assert not proxy.sink.taken
+
+
+async def test_commands_behind_a_large_message_keep_their_order(proxy: Proxy) -> None:
+    large = b"x" * 76 + b"\r\n"
+    first = b"Subject: 1\r\n\r\n" + large * 3_000
+    two = b"".join(BEGIN[1:]) + first + b".\r\n" + b"".join(BEGIN[1:]) + large * 8_000 + b".\r\nQUIT\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+    writer.write(BEGIN[0] + two)
+    said = await asyncio.wait_for(reader.read(), 20)
+    writer.close()
+    assert said.endswith(b"221 Bye\r\n")
+    assert [taken.below_received for taken in proxy.sink.taken] == [first, large * 8_000]
+
+
 async def test_an_empty_message_is_a_message(proxy: Proxy) -> None:
     await proxy.dialog(*BEGIN, b".\r\n")
     assert proxy.sink.taken[0].below_received == b""

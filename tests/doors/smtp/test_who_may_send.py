@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import ssl
-import subprocess
 from base64 import b64encode
 from ipaddress import ip_network
 from pathlib import Path
@@ -12,8 +11,13 @@ from pathlib import Path
 import aiosmtplib
 import pytest
 
+from tests.certificate import Certificate
 from tests.doors.smtp.conftest import ANNA, BERT, FROM, Proxies, Proxy, mail
+from tests.flows.conftest import NOW
 from tests.flows.test_send import tokens_in
+from tracker.flows.access import Access
+from tracker.flows.report import Listing
+from tracker.model import Day, Scope
 
 NOWHERE = (ip_network("192.0.2.0/24"),)
 KEY = "trk_" + "k" * 43
@@ -23,15 +27,10 @@ KEY = "trk_" + "k" * 43
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """What a server and its clients need for TLS."""
     folder: Path = tmp_path_factory.mktemp("tls")
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout",
-         folder / "key", "-out", folder / "chain", "-days", "2", "-subj", "/CN=127.0.0.1",
-         "-addext", "subjectAltName=IP:127.0.0.1"],
-        check=True, capture_output=True,
-    )  # fmt: skip
+    made = Certificate.made(folder)
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    server.load_cert_chain(folder / "chain", folder / "key")
-    return server, ssl.create_default_context(cafile=str(folder / "chain"))
+    server.load_cert_chain(made.chain, made.key)
+    return server, ssl.create_default_context(cafile=str(made.chain))
 
 
 async def test_a_stranger_may_send_nothing(proxies: Proxies) -> None:
@@ -100,7 +99,7 @@ async def test_control_headers_are_taken_out_and_not_heeded_from_others(proxies:
     proxy = await proxies(control_networks=NOWHERE)
     await proxy.flows.grant(ANNA)
     await proxy.send(mail(head="X-Tracker: off\r\nX-Tracker-Label: a\r\n b\r\n"), ANNA, BERT)
-    tracked, untouched = proxy.sink.taken
+    untouched, tracked = proxy.sink.taken
     assert tokens_in(tracked.octets)
     assert untouched.below_received == mail()
 
@@ -109,6 +108,22 @@ async def test_from_control_networks_they_are_heeded(proxy: Proxy) -> None:
     await proxy.flows.grant(ANNA)
     await proxy.send(mail(head="X-Tracker: off\r\n"), ANNA)
     assert proxy.sink.taken[0].below_received == mail()
+
+
+async def test_a_key_that_is_bound_to_a_rep_speaks_for_no_other(proxies: Proxies) -> None:
+    proxy = await proxies()
+    await proxy.flows.grant(ANNA)
+    access = Access(proxy.flows.store)
+    await access.create("jonas", frozenset({Scope.REWRITE}), "jonas@werkstatt-nord.example", Day(1), lambda: "j" * 43)
+    head = "X-Tracker-Owner: rita@werkstatt-nord.example\r\n"
+    async with proxy.client() as client:
+        await client.login("jonas", "trk_" + "j" * 43)
+        await client.sendmail(FROM, [ANNA], mail(head=head))
+    await proxy.send(mail(head=head + "X-Other: 1\r\n"), ANNA)
+    for rep in ("jonas", "rita"):  # without a login, from here, the header says whose it is
+        listing = Listing(frozenset({f"{rep}@werkstatt-nord.example"}))
+        (found,) = (await proxy.flows.figures.messages(listing, NOW)).messages
+        assert found.tracked == 1
 
 
 async def test_no_log_holds_an_address(

@@ -13,6 +13,7 @@ from tracker.core.next_steps import STEPS
 from tracker.doors.dashboard.feed_page import REPS, by_count, logins_of
 from tracker.doors.dashboard.screens import Screens
 from tracker.doors.dashboard.visit import Route, Visit
+from tracker.doors.dashboard.ways_out import WaysOut
 from tracker.flows.report import Figures
 from tracker.model import Coverage, Day, Role
 
@@ -24,11 +25,10 @@ TEAM_DAYS: Final = 60
 class CampaignsPage:
     """Answers `/campaigns`, `/coverage` and `/team`."""
 
-    def __init__(self, figures: Figures, screens: Screens, ask_url: str) -> None:
-        """ASK_URL: where anybody can agree, for signatures."""
+    def __init__(self, figures: Figures, screens: Screens, ways: WaysOut) -> None:
         self._figures = figures
         self._screens = screens
-        self._ask_url = ask_url
+        self._ways = ways
 
     @property
     def routes(self) -> tuple[Route, ...]:
@@ -59,7 +59,7 @@ class CampaignsPage:
             "reasons": by_count(reasons.counts),
             "came_signed": reasons.came_signed,
             "steps": STEPS,
-            "ask_url": self._ask_url,
+            **self._ways.shown,
             "days": days,
             "spans": SPANS,
         }

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
-from urllib.parse import quote, urlencode
+from typing import Any, Final
+from urllib.parse import urlencode
 
 from aiohttp import web
 
@@ -14,6 +13,7 @@ from tracker.core.chart import BY_HOUR, bars
 from tracker.core.next_steps import STEPS
 from tracker.doors.dashboard.screens import Screens, Wording
 from tracker.doors.dashboard.visit import Route, Visit
+from tracker.doors.dashboard.ways_out import WaysOut
 from tracker.doors.message_export import streamed
 from tracker.doors.schemas import Export
 from tracker.flows.report import Figures, Listing
@@ -23,33 +23,19 @@ REPS: Final = frozenset({Role.REP})
 PAGE: Final = 25
 LATELY: Final = 30
 """Days for which it is told why copies could not be measured."""
+NEWEST: Final = 500
+"""Messages that are looked at for that, so that the page takes no longer the more a rep has sent."""
 SHOWN: Final = {"": None, "touched": True, "quiet": False}
 """What the list may be narrowed to, in the URL."""
-
-
-@dataclass(frozen=True, slots=True)
-class Crm:
-    """How people's references lead into the rep's own system."""
-
-    url: str | None
-    """With `{reference}` in it."""
-    key: str | None
-    """The API key whose references are shown; None: those of every mail system."""
-
-    def link(self, reference: str) -> str | None:
-        """Where REFERENCE leads."""
-        return None if self.url is None else self.url.replace("{reference}", quote(reference, safe=""))
 
 
 class FeedPage:
     """Answers `/feed`, `/feed/export` and `/message/{id}`."""
 
-    def __init__(self, figures: Figures, screens: Screens, crm: Crm, ask_url: str) -> None:
-        """ASK_URL: where anybody can agree, for signatures."""
+    def __init__(self, figures: Figures, screens: Screens, ways: WaysOut) -> None:
         self._figures = figures
         self._screens = screens
-        self._crm = crm
-        self._ask_url = ask_url
+        self._ways = ways
 
     @property
     def routes(self) -> tuple[Route, ...]:
@@ -62,6 +48,30 @@ class FeedPage:
 
     async def feed(self, visit: Visit) -> web.StreamResponse:
         """One page of the rep's messages, latest engagement first."""
+        values = await self._list_values(visit)
+        reasons = await self._figures.reasons(logins_of(visit), LATELY, visit.now, newest=NEWEST)
+        label, shown = values["label"], values["shown"]
+        return self._screens.answer(
+            "rep/feed.html",
+            visit,
+            {
+                **values,
+                "live": _url("/feed/live", {"label": label, "show": shown}) if values["first"] else None,
+                "ways": {way: _url("/feed", {"label": label, "show": way}) for way in SHOWN},
+                "reasons": by_count(reasons.counts),
+                "newest": reasons.newest,
+                "came_signed": reasons.came_signed,
+                "days": LATELY,
+                "steps": STEPS,
+            },
+            scripted=True,
+        )
+
+    async def rendered_list(self, visit: Visit) -> str:
+        """The messages alone, as the page has them."""
+        return self._screens.render("rep/list.html", visit, await self._list_values(visit))
+
+    async def _list_values(self, visit: Visit) -> dict[str, Any]:
         query = visit.request.query
         shown = query.get("show", "") if query.get("show", "") in SHOWN else ""
         listing = Listing(
@@ -71,27 +81,18 @@ class FeedPage:
             after=query.get("after") or None,
             label=query.get("label") or None,
             engaged=SHOWN[shown],
-            source=self._crm.key,
+            source=self._ways.crm_key,
         )
         page = await self._figures.messages(listing, visit.now)
-        reasons = await self._figures.reasons(listing.logins, LATELY, visit.now)
         kept = {"label": listing.label, "show": shown}
-        return self._screens.answer(
-            "rep/feed.html",
-            visit,
-            {
-                "messages": page.messages,
-                "first": listing.after is None,
-                "next": None if page.next is None else _url("/feed", {**kept, "after": page.next}),
-                "shown": shown,
-                "ways": {way: _url("/feed", {"label": listing.label, "show": way}) for way in SHOWN},
-                "label": listing.label,
-                "reasons": by_count(reasons.counts),
-                "came_signed": reasons.came_signed,
-                "days": LATELY,
-                **self._common(),
-            },
-        )
+        return {
+            "messages": page.messages,
+            "first": listing.after is None,
+            "next": None if page.next is None else _url("/feed", {**kept, "after": page.next}),
+            "shown": shown,
+            "label": listing.label,
+            **self._ways.shown,
+        }
 
     async def export(self, visit: Visit) -> web.StreamResponse:
         """All of the rep's messages as a file. Raises NotFound for a form that there is not."""
@@ -99,14 +100,14 @@ class FeedPage:
             form = Export(visit.request.query.get("format", ""))
         except ValueError:
             raise NotFound from None
-        listing = Listing(logins_of(visit), source=self._crm.key)
+        listing = Listing(logins_of(visit), source=self._ways.crm_key)
         every = self._figures.every_message(listing, visit.now)
         return await streamed(visit.request, every, form, self._screens.headers)
 
     async def message(self, visit: Visit) -> web.StreamResponse:
         """One message. Raises NotFound, also for another rep's."""
         message_id, logins = visit.request.match_info["id"], logins_of(visit)
-        figures = await self._figures.message(message_id, logins, visit.now, source=self._crm.key)
+        figures = await self._figures.message(message_id, logins, visit.now, source=self._ways.crm_key)
         moments = await self._figures.timeline(message_id, logins, visit.now)
         daily = bool(moments) and moments[-1].hour - moments[0].hour >= BY_HOUR
         said = self._screens.wording(visit.language)
@@ -122,12 +123,10 @@ class FeedPage:
                     [(moment.opened, moment.clicked) for moment in _without_gaps(moments, 24 if daily else 1)]
                 ),
                 "highest": max((max(moment.opened, moment.clicked) for moment in moments), default=0),
-                **self._common(),
+                **self._ways.shown,
+                "steps": STEPS,
             },
         )
-
-    def _common(self) -> dict[str, object]:
-        return {"crm": self._crm, "ask_url": self._ask_url, "steps": STEPS}
 
 
 def logins_of(visit: Visit) -> frozenset[str]:

@@ -55,7 +55,7 @@ class Gate:
             self._check_host(request)
             now = self._clock()
             token = self._cookie.read(request)
-            session = await self._signing_in.session(token, now) if token else None
+            session = await self._signing_in.session(token, now, used=not route.by_itself) if token else None
             acts = request.method == "POST"
             visit = Visit(
                 request=request,

@@ -16,9 +16,10 @@ from aiohttp import web
 from tracker.core.access import Deed
 from tracker.core.next_steps import State, Step, state_of, step_of
 from tracker.core.pasted import addresses_in
-from tracker.doors.dashboard.feed_page import REPS, Crm, logins_of
+from tracker.doors.dashboard.feed_page import REPS, logins_of
 from tracker.doors.dashboard.screens import Screens
 from tracker.doors.dashboard.visit import Route, Visit
+from tracker.doors.dashboard.ways_out import WaysOut
 from tracker.flows.person import People, PersonView, ToldCall
 from tracker.model import (
     MAIL_PURPOSES,
@@ -57,12 +58,10 @@ class Shown:
 class PersonPage:
     """Answers `/person` and `/person/call`."""
 
-    def __init__(self, people: People, screens: Screens, crm: Crm, ask_url: str) -> None:
-        """ASK_URL: where anybody can agree, for signatures."""
+    def __init__(self, people: People, screens: Screens, ways: WaysOut) -> None:
         self._people = people
         self._screens = screens
-        self._crm = crm
-        self._ask_url = ask_url
+        self._ways = ways
 
     @property
     def routes(self) -> tuple[Route, ...]:
@@ -87,7 +86,7 @@ class PersonPage:
             return self._answer(visit, ())
         if not _REFERENCE.fullmatch(reference):
             return self._answer(visit, (), problem="reference", status=InvalidField.status)
-        view = await self._people.by_reference(reference, self._crm.key, logins_of(visit), visit.now)
+        view = await self._people.by_reference(reference, self._ways.crm_key, logins_of(visit), visit.now)
         return self._answer(visit, (shown(reference, view),), reference=reference)
 
     async def look_up(self, visit: Visit) -> web.StreamResponse:
@@ -148,8 +147,7 @@ class PersonPage:
             "call_problem": call_problem,
             "call": {name: value for name, value in visit.fields if name != "form"} if call_problem else {},
             "now": (visit.now - timedelta(minutes=5)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M"),
-            "crm": self._crm,
-            "ask_url": self._ask_url,
+            **self._ways.shown,
         }
         return self._screens.answer("rep/person.html", visit, values, status=status)
 

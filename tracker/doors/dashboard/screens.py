@@ -24,6 +24,7 @@ SPOKEN: Final = (Language.DE, Language.EN)
 TEMPLATES: Final = "dashboard"
 VISIT: Final = web.RequestKey("visit", Visit)
 """Under which a request holds the visit that it is, once that is known."""
+POLICY: Final = "Content-Security-Policy"
 NEVER: Final = datetime.fromtimestamp(0, UTC)
 
 
@@ -92,9 +93,26 @@ class Screens:
         return Language.EN
 
     def answer(
-        self, template: str, visit: Visit, values: Mapping[str, object] | None = None, *, status: int = 200
+        self,
+        template: str,
+        visit: Visit,
+        values: Mapping[str, object] | None = None,
+        *,
+        status: int = 200,
+        scripted: bool = False,
     ) -> web.Response:
-        """The page that TEMPLATE (a file below `templates/dashboard/`) makes of VALUES for VISIT."""
+        """The page that TEMPLATE (a file below `templates/dashboard/`) makes of VALUES for VISIT.
+
+        SCRIPTED: it may run a script of this listener, and that may ask this listener for more; no other page may.
+        """
+        headers = {**self.headers, "Content-Language": visit.language.value}
+        if scripted:
+            headers[POLICY] += "; script-src 'self'; connect-src 'self'"
+        body = self.render(template, visit, values)
+        return web.Response(status=status, text=body, content_type="text/html", headers=headers)
+
+    def render(self, template: str, visit: Visit, values: Mapping[str, object] | None = None) -> str:
+        """The HTML alone, also of a part of a page."""
         text = self.pages.languages.text
         shown = {
             "nav": [
@@ -110,9 +128,7 @@ class Screens:
             "spoken": {language.value: self._native[language] for language in SPOKEN},
             **(values or {}),
         }
-        body = self.pages.render(f"{TEMPLATES}/{template}", visit.language, shown)
-        headers = {**self.headers, "Content-Language": visit.language.value}
-        return web.Response(status=status, text=body, content_type="text/html", headers=headers)
+        return self.pages.render(f"{TEMPLATES}/{template}", visit.language, shown)
 
     def wording(self, language: Language) -> Wording:
         """How LANGUAGE writes dates and numbers."""

@@ -77,6 +77,8 @@ class Route:
     """What the navigation calls it, in English (a key of the catalogue); None: it is not there."""
     noted: Deed | None = None
     """What the audit trail says of whoever uses it, once in an hour; None: nothing, or the flow does."""
+    by_itself: bool = False
+    """Whether an open page asks for it by itself: then nobody need be there, and the session ages."""
     largest: int = LARGEST_FORM
     """Bytes that its form may have."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -12,21 +13,28 @@ import aiosmtplib
 
 from tracker.core.smtp_lines import Path
 from tracker.doors.next_hop import NextHop, client_of
+from tracker.doors.smtp.line import Line, line_of
 from tracker.model import Reply
 
 log = logging.getLogger("tracker.smtp")
 
 SECONDS: Final = 30.0
-"""For the next hop to answer a command."""
+"""For the next hop to be reached and to greet us."""
+SECONDS_FOR_COMMAND: Final = 240.0
+"""For it to answer a command; a client waits five minutes (RFC 5321, section 4.5.3.2)."""
 SECONDS_FOR_DATA: Final = 300.0
 """For it to take a message; a client waits ten minutes (RFC 5321, section 4.5.3.2.6)."""
-MOST_IDLE: Final = 32
-"""Connections that are kept for the next message."""
+MOST: Final = 50
+"""Connections at a time, which is what Postfix lets one client have; whoever comes then waits for a turn."""
+SECONDS_FOR_TURN: Final = 200.0
+"""For it to come: with what follows less than the five minutes."""
 IDLE_SECONDS: Final = 5.0
+BUSY: Final = Reply(451, "4.4.5 Too many messages wait for the next hop; please try again later")
 AWAY: Final = Reply(451, "4.4.1 The next hop does not answer; nothing is lost, please try again later")
 NO_UTF8: Final = Reply(550, "5.6.7 The next hop takes no addresses with letters beyond ASCII")
 _OF_MAIL: Final = {"BODY": "8BITMIME", "SIZE": "SIZE", "RET": "DSN", "ENVID": "DSN", "SMTPUTF8": "SMTPUTF8"}
 _OF_RCPT: Final = {"NOTIFY": "DSN", "ORCPT": "DSN"}
+CLOSING: Final = 421
 PASSED_ON: Final = frozenset({"8BITMIME", "SMTPUTF8", "DSN"})
 """Extensions that are offered where the next hop offers them."""
 
@@ -47,44 +55,48 @@ class Hops:
         """NAME is who we say that we are."""
         self._next_hop = next_hop
         self._name = name
-        self._idle: list[tuple[float, aiosmtplib.SMTP]] = []
-        self._offers: Offers | None = None
+        self._idle: deque[tuple[float, Line]] = deque()
+        """Each with when it was given back, longest ago first."""
+        self.turns = asyncio.Semaphore(MOST)
+        """For transactions: a thousand connections at once are more than mail servers take."""
+        self._asking: asyncio.Task[None] | None = None
+        self.known: Offers | None = None
+        """What the next hop said last that it can do."""
 
     async def offers(self) -> Offers:
         """What the next hop can do, as it said last; what servers of today can while it is away."""
-        if self._offers is None:
-            try:
-                self.give(await self.connect())
-            except (aiosmtplib.SMTPException, OSError):
-                return Offers()
-        return self._offers or Offers()
+        if self.known is None:
+            if self._asking is None:
+                self._asking = asyncio.create_task(self._ask())
+            await asyncio.wait({self._asking})  # one asks for all who greet us at once
+        return self.known or Offers()
 
     def transaction(self) -> HopTransaction:
         """A connection for one transaction, made or found when it begins."""
         return HopTransaction(self)
 
-    def take(self) -> aiosmtplib.SMTP | None:
+    def take(self) -> Line | None:
         """A connection that is open, as far as it is known; None where there is none."""
         self._let_go()
         while self._idle:
-            _, client = self._idle.pop()
-            if client.is_connected:
-                return client
+            _, line = self._idle.pop()
+            if line.is_open:
+                return line
         return None
 
-    def give(self, client: aiosmtplib.SMTP) -> None:
-        """Keep CLIENT, which is between transactions, for the next one."""
-        if not client.is_connected:
+    def give(self, line: Line) -> None:
+        """Keep LINE, which is between transactions, for the next one."""
+        if not line.is_open:
             return
-        if len(self._idle) >= MOST_IDLE:
-            client.close()
+        if len(self._idle) >= MOST:
+            line.quit()
             return
         loop = asyncio.get_running_loop()
-        self._idle.append((loop.time(), client))
+        self._idle.append((loop.time(), line))
         if len(self._idle) == 1:
             loop.call_later(IDLE_SECONDS, self._look_again)
 
-    async def connect(self) -> aiosmtplib.SMTP:
+    async def connect(self) -> Line:
         """A new connection, greeted and logged in. Raises SMTPException, OSError."""
         client = client_of(self._next_hop, self._name, SECONDS)
         await client.connect()
@@ -95,19 +107,27 @@ class Hops:
                 await client.helo()
         named = {each: each for each in ("8BITMIME", "SMTPUTF8", "DSN", "SIZE") if client.supports_extension(each)}
         size = client.esmtp_extensions.get("size", "").strip()
-        self._offers = Offers(frozenset(named), int(size) if size.isdigit() and int(size) else None)
-        return client
+        self.known = Offers(frozenset(named), int(size) if size.isdigit() and int(size) else None)
+        return line_of(client.transport, pipelining=client.supports_extension("PIPELINING"))
 
     def close(self) -> None:
         """Let all of them go."""
-        for _, client in self._idle:
-            client.close()
+        for _, line in self._idle:
+            line.quit()
         self._idle.clear()
+
+    async def _ask(self) -> None:
+        try:
+            self.give(await self.connect())
+        except (aiosmtplib.SMTPException, OSError):
+            log.info("what the next hop can do is not known yet")
+        finally:
+            self._asking = None
 
     def _let_go(self) -> None:
         now = asyncio.get_running_loop().time()
         while self._idle and self._idle[0][0] + IDLE_SECONDS <= now:
-            self._idle.pop(0)[1].close()
+            self._idle.popleft()[1].quit()
 
     def _look_again(self) -> None:
         self._let_go()
@@ -120,21 +140,27 @@ class HopTransaction:
 
     def __init__(self, hops: Hops) -> None:
         self._hops = hops
-        self._client: aiosmtplib.SMTP | None = None
+        self._line: Line | None = None
         self._open = False
+        self._has_turn = False
 
     async def mail(self, sender: Path) -> Reply:
-        """Begin; a connection that was kept and has gone since is replaced."""
-        kept = None
-        if self._client is None or not self._client.is_connected:
-            kept = self._client = self._hops.take()
-        reply = AWAY if self._client is None else await self._mail(sender)
-        if reply is AWAY and (kept is not None or self._client is None):
+        """Begin, when the turn has come; a connection that was kept and has gone since is replaced."""
+        if not self._has_turn:
             try:
-                self._client = await self._hops.connect()
+                async with asyncio.timeout(SECONDS_FOR_TURN):
+                    self._has_turn = await self._hops.turns.acquire()
+            except TimeoutError:
+                return BUSY
+        if self._line is None or not self._line.is_open:
+            self._line = self._hops.take()
+        reply = AWAY if self._line is None else await self._mail(sender)
+        if self._line is None:
+            try:
+                self._line = await self._hops.connect()
             except aiosmtplib.SMTPResponseException as error:
                 log.warning("the next hop refuses us with %d", error.code)
-                return _reply(error.code, error.message)
+                return _for_now(_passed_on(Reply(error.code, error.message)))
             except (aiosmtplib.SMTPException, OSError) as error:
                 log.warning("the next hop cannot be reached: %s", type(error).__name__)
                 return AWAY
@@ -144,90 +170,100 @@ class HopTransaction:
 
     async def rcpt(self, recipient: Path) -> Reply:
         """Name a recipient."""
-        return await self._command("RCPT TO", recipient, _OF_RCPT)
+        return (await self._said(self._command(b"RCPT TO:", recipient, _OF_RCPT)))[0]
+
+    async def begin(self, sender: Path, recipients: Sequence[Path]) -> Sequence[Reply]:
+        """Begin anew: the answers to SENDER and to each of RECIPIENTS, asked at once where the next hop takes that."""
+        if self._line is None or not self._line.is_open:
+            replies = [await self.mail(sender)]
+            for recipient in recipients:
+                replies.append(await self.rcpt(recipient) if replies[-1].is_yes else replies[-1])
+            return replies
+        commands = [self._command(b"RCPT TO:", recipient, _OF_RCPT) for recipient in recipients]
+        commands.insert(0, self._command(b"MAIL FROM:", sender, _OF_MAIL))
+        if self._open:
+            commands.insert(0, b"RSET\r\n")
+        self._open = True
+        return (await self._said(*commands))[-len(recipients) - 1 :]
 
     async def data(self, parts: Sequence[bytes]) -> Reply:
         """Hand over a message."""
-        if self._client is None:
-            return AWAY
+        (reply,) = await self._said(b"DATA\r\n")
+        if self._line is None or reply.code != 354:
+            return reply
         try:
-            code, text = await self._client.execute_command(b"DATA")
-            if code == 354 and self._client.protocol is not None:
-                # The library's own `data` looks for lone line ends, which are refused at the door, and takes long.
-                self._client.protocol.write(_stuffed(b"".join(parts)))
-                code, text = await self._client.protocol.read_response(timeout=SECONDS_FOR_DATA)
-        except aiosmtplib.SMTPResponseException as error:
-            code, text = error.code, error.message
-        except (aiosmtplib.SMTPException, OSError) as error:
+            reply = await self._line.hand_over(parts, SECONDS_FOR_DATA)
+        except OSError as error:
             return self._gone(error)
         self._open = False
-        return _reply(code, text)
+        return _passed_on(reply)
 
     async def reset(self) -> Reply:
-        """Begin anew."""
-        if self._client is None:
-            return AWAY
+        """End what was begun."""
         self._open = True
-        try:
-            await self._client.rset()
-        except aiosmtplib.SMTPResponseException as error:
-            return _reply(error.code, error.message)
-        except (aiosmtplib.SMTPException, OSError) as error:
-            return self._gone(error)
-        self._open = False
-        return Reply(250, "2.0.0 Ok")
+        (reply,) = await self._said(b"RSET\r\n")
+        self._open = not reply.is_yes
+        return reply
 
     def release(self) -> None:
         """Give the connection back; one in the midst of something is closed, and then nothing of it is delivered."""
-        client, self._client = self._client, None
-        if client is not None:
+        line, self._line = self._line, None
+        if line is not None:
             if self._open:
-                client.close()
+                line.close()
             else:
-                self._hops.give(client)
+                self._hops.give(line)
+        if self._has_turn:  # after the connection is there for the next one
+            self._has_turn = False
+            self._hops.turns.release()
+
+    @property
+    def _extensions(self) -> frozenset[str]:
+        return (self._hops.known or Offers()).extensions
 
     async def _mail(self, sender: Path) -> Reply:
-        if "SMTPUTF8" in sender.parameters and "SMTPUTF8" not in (await self._hops.offers()).extensions:
+        if _needs_utf8(sender) and "SMTPUTF8" not in self._extensions:
             return NO_UTF8
-        return await self._command("MAIL FROM", sender, _OF_MAIL)
+        return (await self._said(self._command(b"MAIL FROM:", sender, _OF_MAIL)))[0]
 
-    async def _command(self, verb: str, path: Path, parameters: Mapping[str, str]) -> Reply:
-        if self._client is None:
-            return AWAY
-        offered = (await self._hops.offers()).extensions
-        words = [
-            name if value is None else f"{name}={value}"
-            for name, value in path.parameters.items()
-            if parameters.get(name) in offered
-        ]
+    def _command(self, verb: bytes, path: Path, parameters: Mapping[str, str]) -> bytes:
+        said = b"%b<%b>" % (verb, path.address.encode())
+        for name, value in path.parameters.items():
+            if parameters.get(name) in self._extensions:
+                said += f" {name}".encode() if value is None else f" {name}={value}".encode()
+        return said + b"\r\n"
+
+    async def _said(self, *commands: bytes) -> Sequence[Reply]:
+        """The answers to COMMANDS, as they are passed on."""
+        if self._line is None:
+            return [AWAY] * len(commands)
         try:
-            code, text = await self._client.execute_command(
-                f"{verb}:<{path.address}>".encode(), *(word.encode() for word in words)
-            )
-        except aiosmtplib.SMTPResponseException as error:
-            code, text = error.code, error.message
-        except (aiosmtplib.SMTPException, OSError) as error:
-            return self._gone(error)
-        return _reply(code, text)
+            replies = await self._line.ask(*commands, seconds=SECONDS_FOR_COMMAND)
+        except OSError as error:
+            return [self._gone(error)] * len(commands)
+        if any(reply.code == CLOSING for reply in replies):
+            self._line.quit()
+            self._line = None
+        return list(map(_passed_on, replies))
 
     def _gone(self, error: Exception) -> Reply:
         log.warning("the connection to the next hop broke: %s", type(error).__name__)
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        self._line = None
         self._open = False
         return AWAY
 
 
-def _stuffed(message: bytes) -> bytes:
-    """MESSAGE, in CRLF, as it follows DATA (RFC 5321, section 4.5.2)."""
-    first = b"." if message.startswith(b".") else b""
-    last = b".\r\n" if message.endswith(b"\r\n") or not message else b"\r\n.\r\n"
-    return b"".join((first, message.replace(b"\r\n.", b"\r\n.."), last))
+def _needs_utf8(sender: Path) -> bool:
+    return "SMTPUTF8" in sender.parameters
 
 
-def _reply(code: int, text: str) -> Reply:
-    """What is passed on: 421 would end the client's connection, and what is no answer is one for the time being."""
-    if 200 <= code < 600 and code not in (221, 421):
-        return Reply(code, text)
-    return Reply(451, text) if code == 421 else AWAY
+def _passed_on(reply: Reply) -> Reply:
+    """REPLY for the client: 421 would end its connection, and what is no answer is one for the time being."""
+    if reply.code == CLOSING:
+        return Reply(451, reply.text)
+    return reply if 200 <= reply.code < 600 and reply.code != 221 else AWAY
+
+
+def _for_now(reply: Reply) -> Reply:
+    """REPLY to our greeting or login: it is not about the message, which is of use once the operator has mended it."""
+    return Reply(451, reply.text_as("4")) if reply.is_final else reply

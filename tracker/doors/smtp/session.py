@@ -72,6 +72,7 @@ class SmtpSession(SMTP):
         self._going: Transaction | None = None
         self._login: ApiKey | None = None
         self._peer = ""
+        self._admitted = self._heeded = False
         super().__init__(
             office,
             hostname=office.name,
@@ -92,7 +93,17 @@ class SmtpSession(SMTP):
         self._peer = peer[0] if isinstance(peer, tuple) else ""
         self._tls_protocol = transport.get_extra_info("ssl_object")
         self._auth_require_tls = not self._office.is_loopback(self._peer)
+        self._admitted = self._office.admits(self._peer)
+        self._heeded = self._office.heeds(self._peer)
         super().connection_made(transport)
+
+    def eof_received(self) -> bool:
+        """Go on with what was said: a client may close its own side and wait for the answer (RFC 9293 section 3.6).
+
+        Exim sends QUIT right behind the end of data and closes; hung up on, it would send the message once more.
+        """
+        self._reader.feed_eof()
+        return not self._tls_protocol  # TLS has no half of a connection
 
     async def _handle_client(self) -> None:
         if not self._office.enter(self):
@@ -115,7 +126,11 @@ class SmtpSession(SMTP):
 
     async def handle_exception(self, error: Exception) -> str:
         """Answer what failed here; what an error says may hold what the client said."""
-        if not isinstance(error, ConnectionError):
+        if isinstance(error, EOFError):  # nothing more comes
+            self._hang_up()
+            assert self._handler_coroutine is not None
+            self._handler_coroutine.cancel()
+        elif not isinstance(error, ConnectionError):
             log.error("a command failed: %s", place(error))
         return f"{FAULT.code} {FAULT.text}"
 
@@ -217,7 +232,7 @@ class SmtpSession(SMTP):
         fault = self._fault_of(sender, _MAIL_PARAMETERS)
         if self._going is not None:
             fault = Reply(503, "5.5.1 A transaction is under way")
-        elif self._login is None and not self._office.admits(self._peer):
+        elif self._login is None and not self._admitted:
             fault = LOGIN_FIRST
         if sender is None or fault is not None:
             await self._say(fault or MALFORMED)
@@ -313,7 +328,7 @@ class SmtpSession(SMTP):
             octets += piece
             end = end_of_data(octets, searched)
             if end >= 0:
-                self._reader.feed_data(bytes(octets[end:]))  # the next command
+                self._reader._buffer[:0] = octets[end:]  # type: ignore[attr-defined]  # the next command, which comes first
                 del octets[end:]
                 return None if too_large else bytes(octets)
             if too_large or len(octets) > self._office.largest + LONGEST_LINE:
@@ -337,7 +352,7 @@ class SmtpSession(SMTP):
     def _incoming(self, message: bytes, going: Transaction) -> Incoming:
         key = self._login
         marked = without_controls(message)
-        heeded = key is not None or self._office.heeds(self._peer)
+        heeded = key is not None or self._heeded
         assert self.session is not None
         protocol = protocol_of(
             extended=self.session.extended_smtp,

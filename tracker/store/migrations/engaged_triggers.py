@@ -1,7 +1,8 @@
 """The triggers that keep `messages.engaged_hour` in step with events, whoever writes or changes those.
 
 The law: when an event goes, the hour that was taken from it goes in the same transaction. It is put to 0 and the
-message noted in `engaged_unsure`, since to look for the next one would hold up whoever withdraws.
+message noted in `engaged_unsure`, since to look for the next one would hold up whoever withdraws. Each note has a
+number of its own, so that nobody waits for who writes another about the same message.
 """
 
 # ruff: noqa: S608 - every statement is made of the constants in this file
@@ -11,6 +12,8 @@ from typing import Final
 
 _PERSON: Final = 2
 """model.Agent.PROXY: from here on it was a person."""
+_DRAWN_ON_SQLITE: Final = "abs(random() % 2147483648)"
+_DRAWN: Final = "floor(random() * 2147483648)::integer"
 
 
 def _message_of(event: str) -> str:
@@ -28,11 +31,11 @@ SQLITE: Final = (
     f"""
     CREATE TRIGGER engaged_forget AFTER DELETE ON events WHEN OLD.agent >= {_PERSON}
     BEGIN
+        UPDATE engaged_unsure SET asked = {_DRAWN_ON_SQLITE} WHERE message = ({_message_of("OLD")});
         INSERT INTO engaged_unsure (message, asked)
-        SELECT id, 1 FROM messages
-        WHERE id = ({_message_of("OLD")})
-          AND (engaged_hour = OLD.hour OR EXISTS (SELECT 1 FROM engaged_unsure WHERE message = messages.id))
-        ON CONFLICT (message) DO UPDATE SET asked = asked + 1;
+        SELECT id, {_DRAWN_ON_SQLITE} FROM messages
+        WHERE id = ({_message_of("OLD")}) AND engaged_hour = OLD.hour
+          AND NOT EXISTS (SELECT 1 FROM engaged_unsure WHERE message = messages.id);
         UPDATE messages SET engaged_hour = 0 WHERE id = ({_message_of("OLD")}) AND engaged_hour = OLD.hour;
     END
     """,
@@ -49,13 +52,11 @@ def _touched(rows: str) -> str:
 
 
 POSTGRES: Final = (
-    # By the statement, not by the row: events come in groups. Who writes events waits for nobody: a message that
-    # somebody holds just now is noted to be looked at.
+    # By the statement, not by the row: events come in groups. Who writes or marks events waits for nobody: a message
+    # that somebody holds just now is noted to be looked at. Who takes somebody's grants away holds their messages
+    # before (store/engaged), and so leaves no hour behind.
     f"""
     CREATE FUNCTION engaged_note() RETURNS trigger LANGUAGE plpgsql AS $$
-    DECLARE
-        held bytea[];
-        patience text := current_setting('lock_timeout');
     BEGIN
         WITH found AS (
             SELECT message, max(hour) AS hour FROM ({_touched("added")}) AS touched GROUP BY message
@@ -69,16 +70,8 @@ POSTGRES: Final = (
             UPDATE messages SET engaged_hour = greatest(messages.engaged_hour, older.hour)
             FROM older JOIN free ON free.id = older.message WHERE messages.id = older.message
         )
-        SELECT array_agg(message ORDER BY message) INTO held FROM older WHERE message NOT IN (SELECT id FROM free);
-        IF held IS NOT NULL THEN
-            BEGIN
-                PERFORM set_config('lock_timeout', '1ms', true);
-                INSERT INTO engaged_unsure (message, asked) SELECT unnest(held), 1
-                ON CONFLICT (message) DO UPDATE SET asked = engaged_unsure.asked + 1;
-                PERFORM set_config('lock_timeout', patience, true);
-            EXCEPTION WHEN lock_not_available THEN  -- by whom a message of these is held, it is noted
-            END;
-        END IF;
+        INSERT INTO engaged_unsure (message, asked)
+        SELECT message, {_DRAWN} FROM older WHERE message NOT IN (SELECT id FROM free);
         RETURN NULL;
     END
     $$
@@ -90,15 +83,20 @@ POSTGRES: Final = (
     f"""
     CREATE FUNCTION engaged_forget() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        INSERT INTO engaged_unsure (message, asked)
-        SELECT DISTINCT messages.id, 1 FROM ({_touched("removed")}) AS touched
-        JOIN messages ON messages.id = touched.message
-        WHERE messages.engaged_hour = touched.hour
-           OR EXISTS (SELECT 1 FROM engaged_unsure WHERE engaged_unsure.message = messages.id)
-        ORDER BY messages.id
-        ON CONFLICT (message) DO UPDATE SET asked = engaged_unsure.asked + 1;
-        UPDATE messages SET engaged_hour = 0 FROM ({_touched("removed")}) AS touched
-        WHERE messages.id = touched.message AND messages.engaged_hour = touched.hour;
+        WITH gone AS (
+            SELECT DISTINCT message, hour FROM ({_touched("removed")}) AS touched
+        ), concerned AS (
+            SELECT DISTINCT messages.id FROM gone JOIN messages ON messages.id = gone.message
+            WHERE messages.engaged_hour = gone.hour
+               OR EXISTS (SELECT 1 FROM engaged_unsure WHERE engaged_unsure.message = messages.id)
+        ), free AS (
+            SELECT messages.id FROM messages JOIN concerned ON concerned.id = messages.id
+            ORDER BY messages.id FOR NO KEY UPDATE OF messages SKIP LOCKED
+        ), forgotten AS (
+            UPDATE messages SET engaged_hour = 0 FROM gone JOIN free ON free.id = gone.message
+            WHERE messages.id = gone.message AND messages.engaged_hour = gone.hour
+        )
+        INSERT INTO engaged_unsure (message, asked) SELECT id, {_DRAWN} FROM concerned;
         RETURN NULL;
     END
     $$

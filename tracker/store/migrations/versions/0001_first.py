@@ -239,6 +239,7 @@ def _make_installation() -> None:
         _column("superseded_day", null=True),
         sa.PrimaryKeyConstraint("version", "language"),
     )
+    _index("notices", "superseded_day", "superseded_day")
     _table(
         "installation",
         _column("name", sa.Text),

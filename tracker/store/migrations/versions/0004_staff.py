@@ -83,7 +83,7 @@ def _figures() -> None:
         "engaged_unsure",
         _column("message", sa.LargeBinary, sa.ForeignKey("messages.id", ondelete="CASCADE")),
         _column("asked"),
-        sa.PrimaryKeyConstraint("message"),
+        sa.PrimaryKeyConstraint("message", "asked"),
     )
     on_postgres = op.get_context().dialect.name == "postgresql"
     for trigger in engaged_triggers.POSTGRES if on_postgres else engaged_triggers.SQLITE:
