@@ -619,11 +619,14 @@ class Store:
         async with self._database.read() as connection:
             return await people.pseudonym_of_reference(connection, source, reference, today)
 
-    async def reasons(self, owners: Owners, first: Day, today: Day) -> Reasons:
-        """Why copies that OWNERS sent since FIRST left untouched, and whether more came signed than is normal."""
+    async def reasons(self, owners: Owners, first: Day, today: Day, newest: int | None = None) -> Reasons:
+        """Why copies that OWNERS sent since FIRST left untouched, and whether more came signed than is normal.
+
+        NEWEST: how many messages of each owner are looked at, at most; None: all.
+        """
         await self._untouched.settle()
         async with self._database.read() as connection:
-            return await coverage.reasons(connection, owners, first, today)
+            return await coverage.reasons(connection, owners, first, today, newest)
 
     async def coverage(self, owners: Owners, first: Day, today: Day) -> tuple[Coverage, ...]:
         """How much of what OWNERS sent on each day from FIRST on could be measured, oldest first."""

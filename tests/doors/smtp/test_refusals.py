@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from pathlib import Path
+from pathlib import Path as FilePath
 
 import pytest
 
 from tests.doors.smtp.conftest import ANNA, BERT, CARA, Proxy, mail
 from tests.flows.conftest import locked
 from tests.flows.test_send import tokens_in
+from tracker.core.smtp_lines import Path
 from tracker.doors.next_hop import NextHop
+from tracker.doors.smtp.hops import MOST
 from tracker.flows.relay import ENOUGH
 from tracker.model import Reason
 
@@ -166,7 +168,7 @@ async def test_who_sends_the_same_once_more_sends_it_once_more(proxy: Proxy) -> 
     assert sent_to(proxy)[4:] == [(BERT,)] * 2
 
 
-async def test_while_the_store_is_away_mail_flows_untouched(proxy: Proxy, tmp_path: Path) -> None:
+async def test_while_the_store_is_away_mail_flows_untouched(proxy: Proxy, tmp_path: FilePath) -> None:
     await proxy.flows.grant(ANNA)
     with locked(tmp_path):
         assert (await proxy.send(mail(), ANNA, BERT))[0] == 250
@@ -179,7 +181,24 @@ async def test_many_messages_at_once_are_all_passed_on(proxy: Proxy) -> None:
     sent = await asyncio.gather(*(proxy.send(mail(f"<p>{number}</p>"), ANNA) for number in range(200)))
     assert {code for code, _ in sent} == {250}
     assert len({taken.below_received for taken in proxy.sink.taken}) == 200
+    assert proxy.sink.connections <= MOST + 1, "each waits for its turn rather than that the next hop refuses it"
     assert proxy.office.budget.held == 0
+
+
+async def test_who_waits_for_a_turn_for_too_long_is_told_to_come_back(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tracker.doors.smtp.hops.SECONDS_FOR_TURN", 0.01)
+    taken = [proxy.hops.transaction() for _ in range(MOST)]
+    for one in taken:
+        assert (await one.mail(Path("a@b.example"))).is_yes
+    assert await proxy.send(mail(), ANNA) == (
+        451,
+        "4.4.5 Too many messages wait for the next hop; please try again later",
+    )
+    for one in taken:
+        one.release()
+    assert (await proxy.send(mail(), ANNA))[0] == 250
 
 
 async def test_a_tracked_copy_that_is_refused_for_now_ends_the_attempt(proxy: Proxy) -> None:
