@@ -66,7 +66,7 @@ class Dashboard:
         self.routes: tuple[Route, ...] = (
             # The order is that of the navigation.
             *feed.routes,
-            *LivePage(parts.live, self._screens, feed.rendered_list).routes,
+            *LivePage(parts.live, self._looks, self._screens, feed.rendered_list).routes,
             *PersonPage(parts.people, self._screens, ways).routes,
             *CampaignsPage(parts.figures, self._screens, ways).routes,
             *OfficerPages(Oversight(parts.store), self._screens).routes,

@@ -587,6 +587,8 @@ class Reasons:
     counts: Mapping[Reason, int]
     came_signed: bool
     """Whether more than a fifth of all copies came signed."""
+    newest: int | None = None
+    """Of messages with copies of their own only so many were looked at; None: all of them."""
 
 
 @dataclass(frozen=True, slots=True)

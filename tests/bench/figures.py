@@ -1,4 +1,4 @@
-"""Figures: the first page of a long list of messages against that of a short one, on both engines."""
+"""Figures: the first page of a long list of messages, with what stands below it, against that of a short one."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ import asyncpg
 
 from tests.postgres import Cluster, programs
 from tests.store.world import FINGERPRINT, GRANTED, JONAS, LEDGER_KEY, NOW, RETENTION, TODAY, World, on
-from tracker.core.calendar import hour_of
+from tracker.core.calendar import hour_of, later
+from tracker.doors.dashboard.feed_page import LATELY, NEWEST
 from tracker.model import MessageQuery, Order
 from tracker.store.store import Store
 
 SHORT, LONG = 1_000, 100_000
 """Messages of one rep."""
+JONAS_ALONE = frozenset({JONAS})
 EACH = 3
 """Every so many-th message was opened."""
 LOOKS = 25
@@ -56,7 +58,8 @@ async def _times(urls: Sequence[str]) -> list[dict[Order, float]]:
             for store, times in zip(stores, best, strict=True):
                 for order in Order:
                     began = perf_counter()
-                    page, more = await store.messages(MessageQuery(frozenset({JONAS}), order), TODAY, hour_of(NOW))
+                    page, more = await store.messages(MessageQuery(JONAS_ALONE, order), TODAY, hour_of(NOW))
+                    await store.reasons(JONAS_ALONE, later(TODAY, 1 - LATELY), TODAY, NEWEST)
                     times[order] = min(times[order], perf_counter() - began)
                     assert len(page) == 50
                     assert more is not None
@@ -92,7 +95,10 @@ async def _fill(url: str, tables: Tables) -> None:
 
 
 def _messages(count: int, recipient: int) -> Tables:
-    """COUNT messages of one copy each, sent over the days of a retention, with a link; some of them opened."""
+    """COUNT messages of one copy each, sent over the days of a retention, with a link; some of them opened.
+
+    Another copy of each left untouched, since a page says of them why.
+    """
     last, now = on(RETENTION), hour_of(NOW)
 
     def key(number: int) -> bytes:
@@ -112,6 +118,9 @@ def _messages(count: int, recipient: int) -> Tables:
         ),
         ("tracked", ("last_day", "delivery", "purpose", "recipient", "closed")): (
             (last, key(n), "o", recipient, 0) for n in every
+        ),
+        ("message_untouched", ("message", "day", "reason", "worker", "count")): (
+            (key(n), sent(n) // 24, "no-grant", 1, 1) for n in every
         ),
         ("events", ("last_day", "delivery", "purpose", "link", "hour", "agent")): (
             (last, key(n), "o", 0, sent(n) + 1, 3) for n in opened

@@ -73,7 +73,7 @@ def test_the_server_does_its_work_under_its_restrictions(fresh: Installation) ->
             "TRACKER_SMTP_NEXT_HOP": hop.next_hop,
             "TRACKER_SENDER_DOMAINS": "werkstatt-nord.example",
         }
-        fresh.start(workers=2)
+        fresh.start(workers=1)
         under = Path(f"/proc/{fresh.pid}/status").read_text()
         assert "Seccomp:\t2" in under
         assert "NoNewPrivs:\t1" in under

@@ -15,8 +15,9 @@ from sqlalchemy.engine import Engine
 
 from tests.postgres import Cluster
 from tests.store.conftest import on_postgres, on_sqlite
-from tests.store.world import ANNA, BERT, JONAS, OFFER, PROOF, TODAY, World, at, clicked, copy, on, opened, person
-from tracker.model import DeliveryRef, Language, MessageQuery, Notice, Order
+from tests.store.world import ANNA, BERT, JONAS, NOW, OFFER, PROOF, TODAY, World, at, clicked, copy, on, opened, person
+from tracker.core.calendar import hour_of
+from tracker.model import DeliveryId, DeliveryRef, Feature, Language, MessageKey, MessageQuery, Notice, Order
 from tracker.store.registering import FOUND, WRITTEN
 from tracker.store.schema import metadata
 
@@ -88,6 +89,7 @@ async def looks(world: World) -> None:
     assert await world.store.message(OFFER, None, TODAY)
     for order in Order:
         await world.store.messages(MessageQuery(frozenset({JONAS}), order), TODAY)
+    await world.store.reasons(frozenset({JONAS}), on(-29), TODAY, 500)
     await world.store.person(ANNA, None, TODAY)
     await world.store.person_by_reference("crm", "4711", None, TODAY)
     await world.store.held(ANNA, TODAY)
@@ -131,6 +133,40 @@ async def test_no_statement_reads_a_whole_large_table(sqlite_world: World) -> No
             await happens(sqlite_world)
     assert len(seen) > 80
     assert not scans(sqlite_world, seen)
+
+
+async def test_no_figure_goes_through_a_whole_day(sqlite_world: World) -> None:
+    """Of millions of copies that go on one day a figure needs those of a few messages."""
+    world, now = sqlite_world, hour_of(NOW)
+    features = frozenset({Feature.LIVE})
+    await world.store.add_notice(Notice("live", Language.DE, "Auch?", features))
+    await world.give(BERT, notice_version="live")
+    sent = [await world.send(ANNA, reference="4711"), copy(BERT)]
+    assert await world.store.register(sent[1], TODAY)
+    for each in sent:
+        assert await world.store.record(clicked(each), TODAY)
+    for number in range(60):  # of a page of so many another way looks short
+        key = number.to_bytes(16, "big")
+        assert await world.store.register(copy(ANNA, delivery=DeliveryId(key), message=MessageKey(key)), TODAY)
+    with statements() as seen:
+        for order in Order:
+            for engaged in (None, True, False):
+                query = MessageQuery(frozenset({JONAS}), order, engaged=engaged)
+                await world.store.messages(query, TODAY, now)
+        await world.store.message(OFFER, None, TODAY, None, now)
+        await world.store.timeline(OFFER, TODAY, now)
+        await world.store.person(ANNA, None, TODAY, now)
+        _, touches = await world.store.watch([b"x"], frozenset({JONAS}), NOW, now)
+        assert len(await world.store.told(touches)) == 1
+    assert not scans(world, seen)
+    with closing(sqlite3.connect(world.path)) as plain:
+        plans = [
+            (statement, detail)
+            for statement, parameters in seen.items()
+            for *_, detail in plain.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        ]
+    assert len(plans) > 40
+    assert [plan for plan in plans if plan[1].endswith("(last_day=?)")] == []
 
 
 async def test_neither_does_a_group_of_registrations(sqlite_world: World) -> None:

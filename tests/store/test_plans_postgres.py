@@ -38,6 +38,8 @@ SETTINGS: Final = {
 DAYS: Final = {table.name for table in PARTITIONED}
 MANY: Final = 200
 """Rows: more than any statement here has to do with, less than there are in one day of the smallest large table."""
+FORBIDDEN: Final = 1e10
+"""What reading a whole table is said to cost: beside it, no plan is dearer than another, and any of them is taken."""
 
 
 class Journal:
@@ -99,7 +101,11 @@ def too_much(plans: Sequence[Plan]) -> list[tuple[str, list[str]]]:
             rows = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
             if node["Node Type"] in SCANS and rows * node["Actual Loops"] > MANY:
                 found[plan["Query Text"]].append(f"{node['Relation Name']} by {node.get('Index Cond', 'nothing')}")
-    return [*found.items()]
+            if node["Node Type"] in ("Hash Join", "Merge Join"):
+                found[plan["Query Text"]].append("all that is joined")
+        if plan["Plan"]["Total Cost"] >= FORBIDDEN:
+            found[plan["Query Text"]].append("a table without an index")
+    return [(statement, faults) for statement, faults in found.items() if "pg_" not in statement]
 
 
 async def one_sweep(world: World) -> None:

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import blake2b
+from itertools import compress
 from time import perf_counter
 from typing import Final, Protocol
 
@@ -249,7 +250,8 @@ class Relay:
     async def _fates(self, recipients: Sequence[Path], incoming: Incoming) -> Sequence[tuple[Path, Decided, float]]:
         """What is decided for each of RECIPIENTS, and in how many seconds; what fails leaves copies as they came."""
         as_it_came = Decided(None, partial(Answer, incoming.message, Reason.NO_GRANT))
-        known = [] if incoming.said.off else [one for one in recipients if _is_address(one.address)]
+        are_known = [not incoming.said.off and _is_address(one.address) for one in recipients]
+        known = list(compress(recipients, are_known))
         if not known:
             return [(one, as_it_came, 0.0) for one in recipients]
         began = perf_counter()
@@ -263,8 +265,8 @@ class Relay:
         seconds = (perf_counter() - began) / len(known)
         following = iter(decided)
         return [
-            (one, next(following), seconds) if _is_address(one.address) else (one, as_it_came, 0.0)
-            for one in recipients
+            (one, next(following), seconds) if is_known else (one, as_it_came, 0.0)
+            for one, is_known in zip(recipients, are_known, strict=True)
         ]
 
     def _written(self, decided: Decided, seconds: float) -> bytes:

@@ -144,10 +144,13 @@ class Figures:
         messages, more = await self._store.messages(query, today, hour_of(now))
         return Comparison(by_label(messages), complete=more is None)
 
-    async def reasons(self, logins: Logins, days: int, now: datetime) -> Reasons:
-        """Why copies of the last DAYS left untouched, and whether more than a fifth of all came signed."""
+    async def reasons(self, logins: Logins, days: int, now: datetime, *, newest: int | None = None) -> Reasons:
+        """Why copies of the last DAYS left untouched, and whether more than a fifth of all came signed.
+
+        NEWEST: how many messages of each login are looked at, at most; None: all.
+        """
         today = day_of(now)
-        return await self._store.reasons(self._owners(logins), later(today, 1 - days), today)
+        return await self._store.reasons(self._owners(logins), later(today, 1 - days), today, newest)
 
     async def coverage(self, logins: Logins, days: int, now: datetime) -> tuple[Coverage, ...]:
         """How much of what was sent on each of the last DAYS could be measured, oldest first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import FromClause, func, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.core.calendar import later
@@ -47,34 +47,54 @@ async def coverage(
     return tuple(Coverage(Day(day), measured[day] + left[day], measured[day]) for day in sorted(measured | left))
 
 
-async def reasons(connection: AsyncConnection, owners: Owners, first: Day, today: Day) -> Reasons:
-    """Why copies that OWNERS sent from FIRST to TODAY left untouched."""
-    theirs: tuple[Any, ...] = () if owners is None else (messages.c.owner.in_(owners),)
+async def reasons(
+    connection: AsyncConnection, owners: Owners, first: Day, today: Day, newest: int | None = None
+) -> Reasons:
+    """Why copies that OWNERS sent from FIRST to TODAY left untouched.
+
+    Of copies that are counted with their message, those of so many messages of each owner alone, the NEWEST: then the
+    time that it takes does not depend on how many there are. None: of all.
+    """
     alone = select(untouched.c.reason, func.sum(untouched.c.count)).where(untouched.c.day.between(first, today))
     if owners is not None:
         alone = alone.where(untouched.c.owner.in_(owners))
+    looked_at = _messages(owners, first, newest)
     of_messages = (
         select(message_untouched.c.reason, func.sum(message_untouched.c.count))
-        .join(messages, messages.c.id == message_untouched.c.message)
-        .where(message_untouched.c.day.between(first, today), *theirs)
+        .join(looked_at, looked_at.c.id == message_untouched.c.message)
+        .where(message_untouched.c.day.between(first, today))
     )
     counts: Counter[Reason] = Counter()
     for query in (alone.group_by(untouched.c.reason), of_messages.group_by(message_untouched.c.reason)):
         for reason, count in await connection.execute(query):
             counts[Reason(reason)] += int(count)
+    cut = None
+    if newest is not None:
+        number = (await connection.execute(select(func.count()).select_from(looked_at))).scalar_one()
+        cut = newest if number >= newest else None
     signed = sum(counts[reason] for reason in CAME_SIGNED)
     enough = MUCH * signed - counts.total()  # so many tracked copies, and it is no more than a fifth
     if enough <= 0:
-        return Reasons(counts, came_signed=False)
+        return Reasons(counts, came_signed=False, newest=cut)
     tracked = (
         select(deliveries.c.id)
-        .join(messages, messages.c.id == deliveries.c.message)
-        .where(messages.c.last_hour >= first * 24, deliveries.c.sent_hour >= first * 24, *theirs)
+        .join(looked_at, looked_at.c.id == deliveries.c.message)
+        .where(deliveries.c.sent_hour >= first * 24)
         .limit(enough)
         .subquery()
     )
     found = (await connection.execute(select(func.count()).select_from(tracked))).scalar_one()
-    return Reasons(counts, came_signed=int(found) < enough)
+    return Reasons(counts, came_signed=int(found) < enough, newest=cut)
+
+
+def _messages(owners: Owners, first: Day, newest: int | None) -> FromClause:
+    """The messages of OWNERS of which copies left since FIRST, of each owner the NEWEST alone."""
+    since = select(messages.c.id).where(messages.c.last_hour >= first * 24)
+    if newest is None or owners is None:
+        return (since if owners is None else since.where(messages.c.owner.in_(owners))).subquery()
+    in_order = since.order_by(messages.c.last_hour.desc(), messages.c.id.desc()).limit(newest)
+    of_each = [in_order.where(messages.c.owner == owner).subquery() for owner in sorted(owners)]
+    return union_all(*(select(each.c.id) for each in of_each)).subquery()
 
 
 async def _by_day(connection: AsyncConnection, query: Any) -> Counter[int]:

@@ -107,8 +107,8 @@ WRITTEN: Final = (
 """What the trigger does with `NEW`, in this order."""
 _VALUES: Final = ("copies", "octets", "contents", "today", "ahead")
 VIEW: Final = f"""
-    CREATE TEMP VIEW registering AS SELECT {", ".join(f"NULL AS {name}" for name in _VALUES)};
-    CREATE TEMP TRIGGER register INSTEAD OF INSERT ON registering
+    CREATE TEMP VIEW IF NOT EXISTS registering AS SELECT {", ".join(f"NULL AS {name}" for name in _VALUES)};
+    CREATE TEMP TRIGGER IF NOT EXISTS register INSTEAD OF INSERT ON registering
     BEGIN {";".join(WRITTEN)}; END;
 """
 """Makes what `WRITE` writes to. It is the connection's own, and goes with it."""

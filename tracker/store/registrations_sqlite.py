@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
@@ -143,11 +143,12 @@ def _json_of(contents: Iterable[_Content]) -> str:
     return json.dumps(rows, ensure_ascii=False)
 
 
-def _known_links(messages: Iterable[MessageKey], connection: sqlite3.Connection) -> set[tuple[MessageKey, LinkNumber]]:
-    query = "SELECT json_group_array(number) FROM links WHERE message = ?"
-    return {
-        (message, number)
-        for message in messages
-        for (numbers,) in connection.execute(query, (message,))
-        for number in json.loads(numbers)
-    }
+def _known_links(
+    messages: Collection[MessageKey], connection: sqlite3.Connection
+) -> set[tuple[MessageKey, LinkNumber]]:
+    places = ", ".join("?" * len(messages))
+    rows = connection.execute(
+        f"SELECT message, json_group_array(number) FROM links WHERE message IN ({places}) GROUP BY message",  # noqa: S608
+        tuple(messages),
+    )
+    return {(message, number) for message, numbers in rows for number in json.loads(numbers)}

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Self, TypeVar
+from typing import Final, Self, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -104,6 +104,10 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
+MOST_COPIES: Final = 200
+"""The most that are registered in one transaction, which hits may have to wait for: some milliseconds."""
+
+
 class _Rehearsed(Exception):
     """Ends a transaction of which nothing is to be kept."""
 
@@ -159,14 +163,18 @@ class Store:
             else partial(deliveries.read_grants, database)
         )
         self._grants = Group(self._unless_held(read_grants))
-        self._keys = Group(partial(keys.read_keys, database))
+        self._keys = Group(
+            partial(keys.read_keys_at_once, database)
+            if isinstance(database, SqliteDatabase)
+            else partial(keys.read_keys, database)
+        )
         # Without the turn: a message of many links is written in several transactions, and hits come in between.
         register_copies = (
             Registrar(database)
             if isinstance(database, SqliteDatabase)
             else partial(deliveries.register_copies, database)
         )
-        self._registrations = Group(self._unless_held(register_copies))
+        self._registrations = Group(self._unless_held(register_copies), size=MOST_COPIES)
         write_events = (
             partial(record_events, database, struck=self._is_struck, told_to=told_to)
             if isinstance(database, SqliteDatabase)
@@ -611,11 +619,14 @@ class Store:
         async with self._database.read() as connection:
             return await people.pseudonym_of_reference(connection, source, reference, today)
 
-    async def reasons(self, owners: Owners, first: Day, today: Day) -> Reasons:
-        """Why copies that OWNERS sent since FIRST left untouched, and whether more came signed than is normal."""
+    async def reasons(self, owners: Owners, first: Day, today: Day, newest: int | None = None) -> Reasons:
+        """Why copies that OWNERS sent since FIRST left untouched, and whether more came signed than is normal.
+
+        NEWEST: how many messages of each owner are looked at, at most; None: all.
+        """
         await self._untouched.settle()
         async with self._database.read() as connection:
-            return await coverage.reasons(connection, owners, first, today)
+            return await coverage.reasons(connection, owners, first, today, newest)
 
     async def coverage(self, owners: Owners, first: Day, today: Day) -> tuple[Coverage, ...]:
         """How much of what OWNERS sent on each day from FIRST on could be measured, oldest first."""

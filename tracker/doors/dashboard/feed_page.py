@@ -23,6 +23,8 @@ REPS: Final = frozenset({Role.REP})
 PAGE: Final = 25
 LATELY: Final = 30
 """Days for which it is told why copies could not be measured."""
+NEWEST: Final = 500
+"""Messages that are looked at for that, so that the page takes no longer the more a rep has sent."""
 SHOWN: Final = {"": None, "touched": True, "quiet": False}
 """What the list may be narrowed to, in the URL."""
 
@@ -47,7 +49,7 @@ class FeedPage:
     async def feed(self, visit: Visit) -> web.StreamResponse:
         """One page of the rep's messages, latest engagement first."""
         values = await self._list_values(visit)
-        reasons = await self._figures.reasons(logins_of(visit), LATELY, visit.now)
+        reasons = await self._figures.reasons(logins_of(visit), LATELY, visit.now, newest=NEWEST)
         label, shown = values["label"], values["shown"]
         return self._screens.answer(
             "rep/feed.html",
@@ -57,6 +59,7 @@ class FeedPage:
                 "live": _url("/feed/live", {"label": label, "show": shown}) if values["first"] else None,
                 "ways": {way: _url("/feed", {"label": label, "show": way}) for way in SHOWN},
                 "reasons": by_count(reasons.counts),
+                "newest": reasons.newest,
                 "came_signed": reasons.came_signed,
                 "days": LATELY,
                 "steps": STEPS,
