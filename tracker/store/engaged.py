@@ -65,7 +65,7 @@ async def doubt_expired(connection: AsyncConnection, today: Day, retention_days:
     noted = upsert(engaged_unsure).from_select(["message", "asked"], concerned)
     await connection.execute(noted.on_conflict_do_nothing())
     await connection.execute(
-        update(messages).where(messages.c.id.in_(select(engaged_unsure.c.message))).values(engaged_hour=0)
+        update(messages).where(expired, messages.c.id.in_(select(engaged_unsure.c.message))).values(engaged_hour=0)
     )
 
 
