@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from tests.deploy.files import EXTRACTED, program
 from tests.front import certify
 from tests.harness import PATIENCE, free_port
 
@@ -32,11 +33,11 @@ STAND_INS: Final = {
     "chown": "exit 0\n",
     "install": """
 words=()
-while [ $# -gt 0 ]; do case $1 in -o|-g) shift 2 ;; *) words+=("$1"); shift ;; esac; done
+while [ $# -gt 0 ]; do case $1 in -o | -g) shift 2 ;; *) words+=("$1"); shift ;; esac; done
 exec /usr/bin/install "${words[@]}"
 """,
     "scp": 'to=${2#*:}\nexec cp "$1" "${to/"$HERE"/"$THERE"}"\n',
-    "nginx": 'exec "$REAL_NGINX" -c "$HERE/etc/nginx/nginx.conf" "$@"\n',
+    "nginx": 'exec "$REAL_NGINX" -e "$HERE/var/log/nginx/error.log" -c "$HERE/etc/nginx/nginx.conf" "$@"\n',
     "systemctl": """
 start() {
     unit=$HERE/etc/systemd/system/tracker.service
@@ -80,6 +81,7 @@ class Machine:
     """What else is written otherwise here."""
 
     def __post_init__(self) -> None:
+        nginx = program("nginx")
         self.public, self.private, self.smtp, self.tls = (free_port() for _ in range(4))
         self.changes = {
             **self.more,
@@ -105,7 +107,7 @@ class Machine:
             **{name: value for name, value in os.environ.items() if not name.startswith("TRACKER_")},
             "PATH": f"{self.root}/stand-ins:{self.root}/usr/local/bin:{os.environ['PATH']}:/usr/sbin",
             "HERE": str(self.root),
-            "REAL_NGINX": shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or "nginx",
+            "REAL_NGINX": nginx,
             "SSL_CERT_FILE": str(self.root / "etc/letsencrypt/live" / HOST / "fullchain.pem"),
             "TRACKER_PUBLIC_LISTEN": f"127.0.0.1:{self.public}",
             "TRACKER_PRIVATE_LISTEN": f"127.0.0.1:{self.private}",
@@ -184,19 +186,18 @@ class Machine:
 
     def _nginx(self) -> None:
         """Debian's own nginx.conf, with the paths of this machine."""
-        source = Path("/etc/nginx/nginx.conf")
-        if not source.exists():
-            return
+        debian = EXTRACTED / "etc" / "nginx"
         temporary = "".join(
             f"{kind}_temp_path {self.root}/tmp/{kind};\n"
             for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
         (self.root / "tmp").mkdir()
-        text = source.read_text()
+        text = (debian / "nginx.conf").read_text()
         for old, new in {
             "/run/nginx.pid": f"{self.root}/nginx.pid",
             "/var/log/nginx": f"{self.root}/var/log/nginx",
             "/etc/nginx/sites-enabled": f"{self.root}/etc/nginx/sites-enabled",
+            "/etc/nginx/mime.types": str(debian / "mime.types"),
             "include /etc/nginx/conf.d/*.conf;": temporary,
             "worker_processes auto;": "worker_processes 1;",
         }.items():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -44,7 +45,10 @@ def warm_tracker(folder: Path, *next_release: str) -> Iterator[Path]:
     path, client = folder / "door", folder / "tracker"
     folder.mkdir(parents=True)
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.warm", str(path), *next_release], cwd=ROOT, start_new_session=True
+        [sys.executable, "-m", "tests.warm", str(path), *next_release],
+        cwd=ROOT,
+        start_new_session=True,
+        stdin=subprocess.PIPE,
     )
     try:
         end = time.monotonic() + PATIENCE
@@ -57,7 +61,7 @@ def warm_tracker(folder: Path, *next_release: str) -> Iterator[Path]:
         yield client
     finally:
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait(PATIENCE)
+        process.communicate(timeout=PATIENCE)
 
 
 def _serve(path: Path) -> None:
@@ -67,6 +71,9 @@ def _serve(path: Path) -> None:
     path.with_suffix(".new").rename(path)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait for the commands
     while True:
+        ready, _, _ = select.select([listening, sys.stdin], [], [])
+        if sys.stdin in ready:  # the test is gone, however it ended
+            os.killpg(0, signal.SIGKILL)
         connection, _ = listening.accept()
         if os.fork() == 0:
             listening.close()

@@ -64,6 +64,8 @@ class Common:
     bursts: int | None
     """The descriptor of memory in which they see bursts, with so many PLACES."""
     places: int
+    tries: int | None
+    """The descriptor of memory in which they count who tries passwords."""
     numbers: Numbers = field(default_factory=Numbers)
 
 
@@ -209,11 +211,14 @@ class Crew:
         common = self._common
         number = common.numbers.take()
         sockets = {name: tuple(one.fileno() for one in several) for name, several in self._sockets.items()}
-        orders = Orders(self._settings, number, common.folder, theirs.fileno(), common.bursts, common.places, sockets)
+        orders = Orders(
+            self._settings, number, common.folder, theirs.fileno(), common.bursts, common.places, common.tries, sockets
+        )
         try:
             with theirs:
+                # Not with -m: the process that a worker plans large messages in would import the whole worker first.
                 process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", "tracker.worker",
+                    sys.executable, "-c", "from tracker.worker import main; main()",
                     stdin=PIPE,
                     stdout=DEVNULL,
                     pass_fds=orders.inherited,

@@ -45,7 +45,7 @@ class Dashboard:
         passwords = passwords or Passwords()
         self._clock = clock
         self._answered = parts.metrics.answered
-        self.signing_in = SigningIn(parts.store, parts.keys, passwords, secrets.token_bytes)
+        self.signing_in = SigningIn(parts.store, parts.keys, passwords, secrets.token_bytes, parts.tries)
         self._own = OwnAccount(
             parts.store, parts.keys, passwords, self.signing_in, secrets.token_bytes, settings.controller
         )
@@ -66,7 +66,7 @@ class Dashboard:
         self.routes: tuple[Route, ...] = (
             # The order is that of the navigation.
             *feed.routes,
-            *LivePage(parts.live, self._screens, feed.rendered_list).routes,
+            *LivePage(parts.live, self._looks, self._screens, feed.rendered_list).routes,
             *PersonPage(parts.people, self._screens, ways).routes,
             *CampaignsPage(parts.figures, self._screens, ways).routes,
             *OfficerPages(Oversight(parts.store), self._screens).routes,

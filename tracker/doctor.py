@@ -29,7 +29,7 @@ async def examine(settings: Callable[[], Settings], now: datetime) -> tuple[Find
         effective = settings()
     except TrackerError as error:
         return (_wrong("settings", error),)
-    found = [Finding("settings", fine=True), _open_to(effective)]
+    found = [Finding("settings", fine=True), _open_to(effective), _proxies(effective)]
     try:
         ring = KeyFile(effective.key_file).load()
     except TrackerError as error:
@@ -109,6 +109,20 @@ def _open_to(settings: Settings) -> Finding:
         why=f"smtp_networks lets in {', '.join(wide)}: whoever is there sends mail in your name; take them out and let "
         "them log in with an API key"
         if wide
+        else "",
+    )
+
+
+def _proxies(settings: Settings) -> Finding:
+    """Whether who asks is told from the reverse proxy that passes it on."""
+    unknown = settings.public_url.startswith("https://") and not settings.trusted_proxies
+    return Finding(
+        "the reverse proxy is known",
+        fine=True,
+        note=unknown,
+        why="trusted_proxies is empty, and so everybody seems to be the proxy that gives https: programs are told from "
+        "people less well"
+        if unknown
         else "",
     )
 

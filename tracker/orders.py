@@ -29,11 +29,13 @@ class Orders:
     """The memory in which all workers see bursts; None where the system has none that can be shared."""
     places: int
     """For so many workers there is room in it."""
+    tries: int | None
+    """The memory in which all workers count who tries passwords; None as above."""
     sockets: Mapping[str, tuple[int, ...]]
     """Listening sockets by the setting that names their address."""
 
     @property
     def inherited(self) -> tuple[int, ...]:
         """All the descriptors."""
-        memory = () if self.bursts is None else (self.bursts,)
+        memory = (one for one in (self.bursts, self.tries) if one is not None)
         return (self.line, *memory, *(one for several in self.sockets.values() for one in several))

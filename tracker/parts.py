@@ -15,6 +15,7 @@ from typing import Final
 
 from tracker.blockfile import BlockFile, BlockSource
 from tracker.config import Settings
+from tracker.core.tries import Tries
 from tracker.core.webhook import secret_octets
 from tracker.doors.courier import Courier
 from tracker.doors.next_hop import NextHop
@@ -88,6 +89,8 @@ class Parts:
     in_step: InStep
     asking: Asking
     answers: Answers
+    tries: Tries
+    """Where it is counted who tries passwords."""
     webhooks: Webhooks | None
     """None: nobody is to be told of anything."""
 
@@ -172,6 +175,7 @@ async def built(settings: Settings, clock: Clock = utc_now, post: Post | None = 
             in_step=in_step,
             asking=asking,
             answers=Answers(store, keys, policy, in_step, settings.public_url),
+            tries=post.tries,
             webhooks=webhooks(settings, store, stack, metrics),
         )
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tracker.core.bursts import Bursts
+from tracker.core.tries import Tries
+from tracker.tries_memory import tries_alone
 
 
 class Leadership:
@@ -50,5 +52,7 @@ class Post:
     """Where all of them count, for `/metrics`; None: each for itself."""
     bursts: Bursts = field(default_factory=Bursts.alone)
     """What this process sees of bursts, if need be in memory that all share."""
+    tries: Tries = field(default_factory=tries_alone)
+    """Where this process counts who tries passwords, if need be in memory that all share."""
     hand_over: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when others serve the same sockets: take nothing new, finish, and leave."""

@@ -19,6 +19,7 @@ from tracker.config import Settings
 from tracker.crew import Common, Crew, CrewFailed
 from tracker.listeners import Sockets, bound, close
 from tracker.model import TrackerError
+from tracker.tries_memory import shared_tries
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +33,14 @@ async def supervise(size: int, load: Callable[[], Settings], ready: Callable[[Se
     SetupError for settings that do not do.
     """
     places = 2 * size  # old and new workers serve together while they are exchanged
-    bursts = shared_memory(places)
+    bursts, tries = shared_memory(places), shared_tries()
     try:
         with tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX, ignore_cleanup_errors=True) as folder:
-            return await Supervisor(size, load, ready, Common(Path(folder), bursts, places)).run()
+            return await Supervisor(size, load, ready, Common(Path(folder), bursts, places, tries)).run()
     finally:
-        if bursts is not None:
-            os.close(bursts)
+        for memory in (bursts, tries):
+            if memory is not None:
+                os.close(memory)
 
 
 class Supervisor:

@@ -1,4 +1,4 @@
-"""Runs one of several processes of a server: `python -m tracker.worker`, with its orders on stdin.
+"""Runs one of several processes of a server: `main`, with its orders on stdin.
 
 The law: it leaves with its parent, however that ends, and finishes what was begun first.
 """
@@ -28,6 +28,7 @@ from tracker.model import TrackerError
 from tracker.orders import HAND_OVER, READY, Orders
 from tracker.post import Leadership, Post
 from tracker.service import serve
+from tracker.tries_memory import tries_in
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,10 @@ async def work(orders: Orders) -> None:
         os.set_inheritable(descriptor, False)
     line = socket.socket(fileno=orders.line)
     bursts = bursts_in(orders.bursts, orders.number, orders.places)
-    stop, post = asyncio.Event(), Post(orders.number, Leadership(orders.folder), orders.folder, bursts)
+    stop, post = (
+        asyncio.Event(),
+        Post(orders.number, Leadership(orders.folder), orders.folder, bursts, tries_in(orders.tries)),
+    )
     loop = asyncio.get_running_loop()
     listener = threading.Thread(target=_listen_to_parent, args=(line, loop, post.hand_over, stop, orders.folder))
     listener.daemon = True  # it waits for as long as the parent lives
@@ -78,7 +82,3 @@ def main() -> None:
     except Exception:
         log.exception("a worker failed")
         sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

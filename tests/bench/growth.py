@@ -1,6 +1,7 @@
 """Growth: what each act costs in a database of 10⁴, 10⁶ (and, when asked, 10⁷) events, on the same rows.
 
-`python -m tests.bench.growth EVENTS ...` measures other sizes.
+`python -m tests.bench.growth EVENTS ...` measures other sizes. What counts is the time on processors, ours and the
+server's: that of the clock tells more of what else a machine does.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ import asyncio
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
+from os import sysconf
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any, Final
 
 from sqlalchemy import delete, insert
@@ -32,6 +35,7 @@ from tracker.model import (
     LinkNumber,
     Notice,
     Owner,
+    Pseudonym,
     Purpose,
     Registration,
 )
@@ -62,8 +66,10 @@ NOTICES: Final = (Notice("2026-1", Language.DE, "Dürfen wir?"),)
 class Grown:
     """A filled database, and people in it who have not been used up by an act."""
 
-    def __init__(self, store: Store, filling: Filling) -> None:
+    def __init__(self, store: Store, filling: Filling, server: Callable[[], float]) -> None:
+        """SERVER tells how many seconds a server has worked for it."""
         self.store = store
+        self._server = server
         self.filling = filling
         self._used = 0
 
@@ -76,7 +82,7 @@ class Grown:
                 await act(-1 - turn)
 
     def acts(self) -> dict[str, Callable[[int], Awaitable[float]]]:
-        """What is measured; each takes the number of its turn and gives seconds."""
+        """What is measured; each takes the number of its turn and gives seconds of processor time."""
         return {
             "grants looked up": self.look_up,
             "copy registered": self.register,
@@ -90,7 +96,7 @@ class Grown:
 
     async def look_up(self, turn: int) -> float:
         who = self.filling.pseudonym(self._somebody(turn))
-        return await _timed(self.store.grants_of(who, TODAY))
+        return await self._timed(self.store.grants_of(who, TODAY))
 
     async def register(self, turn: int) -> float:
         campaign = turn * 7 % self.filling.campaigns
@@ -106,7 +112,7 @@ class Grown:
             purposes=MAIL_PURPOSES,
             source="crm",
         )
-        return await _timed(self.store.register(copy, TODAY))
+        return await self._timed(self.store.register(copy, TODAY))
 
     async def record(self, turn: int) -> float:
         return await self._record(turn * 997 % self.filling.copies)
@@ -114,23 +120,24 @@ class Grown:
     async def _record(self, copy: int) -> float:
         delivery = self.filling.delivery(copy)
         event = Event(self.filling.day(copy), delivery, Purpose.OPEN, LinkNumber(0), hour_of(NOW), Agent.PROXY)
-        return await _timed(self.store.record(event, TODAY))
+        return await self._timed(self.store.record(event, TODAY))
 
     async def message(self, turn: int) -> float:
         campaign = turn * 7 % self.filling.large
-        return await _timed(self.store.message(self.filling.message(campaign), None, TODAY))
+        return await self._timed(self.store.message(self.filling.message(campaign), None, TODAY))
 
     async def person(self, turn: int) -> float:
-        return await _timed(self.store.person(self.filling.pseudonym(self._somebody(turn)), None, TODAY))
+        return await self._timed(self.store.person(self.filling.pseudonym(self._somebody(turn)), None, TODAY))
 
     async def sweep(self, turn: int) -> float:
         """Of a day that has passed: all other rows are of later days."""
         await self._overdue(turn)
-        return await _timed(self.store.sweep(TODAY, NOW, PROOF))
+        return await self._timed(self.store.sweep(TODAY, NOW, PROOF))
 
     async def withdraw(self, turn: int) -> float:
-        who = self.filling.pseudonym(self._fresh())
-        start = perf_counter()
+        return await self._timed(self._withdraw(self.filling.pseudonym(self._fresh())))
+
+    async def _withdraw(self, who: Pseudonym) -> None:
         async with self.store.consents() as book:
             await book.withdraw(
                 who,
@@ -141,11 +148,11 @@ class Grown:
                 content_last_day=later(TODAY, PROOF),
                 suppression_last_day=later(TODAY, PROOF),
             )
-        return perf_counter() - start
 
     async def erase(self, turn: int) -> float:
-        who = self.filling.pseudonym(self._fresh())
-        start = perf_counter()
+        return await self._timed(self._erase(self.filling.pseudonym(self._fresh())))
+
+    async def _erase(self, who: Pseudonym) -> None:
         async with self.store.subjects() as book:
             await book.erase(
                 who,
@@ -156,7 +163,11 @@ class Grown:
                 suppression_last_day=later(TODAY, PROOF),
                 tell_until=later(TODAY, 90),
             )
-        return perf_counter() - start
+
+    async def _timed(self, act: Awaitable[object]) -> float:
+        start = process_time() + self._server()
+        await act
+        return process_time() + self._server() - start
 
     def _somebody(self, turn: int) -> int:
         """Somebody with twenty copies who was not used up: those are taken from the front."""
@@ -189,7 +200,7 @@ class Grown:
                     for purpose in MAIL_PURPOSES
                 ],
             )
-            await connection.execute(insert(events), [row for each in ids for row in _events(day, each, hour)])
+            await connection.execute(insert(events).values([row for each in ids for row in _events(day, each, hour)]))
 
 
 def _events(day: Day, delivery: bytes, hour: int) -> list[dict[str, Any]]:
@@ -201,18 +212,24 @@ def _events(day: Day, delivery: bytes, hour: int) -> list[dict[str, Any]]:
     return opens + clicks
 
 
-async def _timed(act: Awaitable[object]) -> float:
-    start = perf_counter()
-    await act
-    return perf_counter() - start
+def on_processors(cluster: Cluster) -> float:
+    """Seconds that the server of CLUSTER has worked, with those of its processes that have ended."""
+    parent = (cluster.data / "postmaster.pid").read_text().split()[0]
+    ended = Path(f"/proc/{parent}/stat").read_text().rpartition(")")[2].split()[13:15]
+    seconds = sum(map(int, ended)) / sysconf("SC_CLK_TCK")
+    for children in Path(f"/proc/{parent}/task").glob("*/children"):
+        for child in children.read_text().split():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                seconds += int(Path(f"/proc/{child}/schedstat").read_text().split()[0]) / 1e9
+    return seconds
 
 
 @asynccontextmanager
-async def opened(url: str, filling: Filling) -> AsyncIterator[Grown]:
+async def opened(url: str, filling: Filling, server: Callable[[], float] = float) -> AsyncIterator[Grown]:
     """The store at URL."""
     store = await Store.open(url, ledger_key=b"l" * 32, fingerprint=FINGERPRINT)
     try:
-        yield Grown(store, filling)
+        yield Grown(store, filling, server)
     finally:
         await store.close()
 
@@ -235,27 +252,29 @@ async def postgres(events: int, cluster: Cluster) -> AsyncIterator[Grown]:
     url = cluster.url(cluster.make())
     filling = Filling(events, TODAY)
     await Store.create(url, fingerprint=FINGERPRINT, notices=NOTICES)
-    async with opened(url, filling) as grown:
+    async with opened(url, filling, partial(on_processors, cluster)) as grown:
         await ensure_partitions(grown.store._database, Day(TODAY - 1), later(TODAY, DAYS))
         await fill_postgres(url, filling)
         yield grown
 
 
-async def costs(grown: Grown) -> dict[str, float]:
-    """Median seconds of each act."""
-    await grown.warm()
-    return {name: median([await act(turn) for turn in range(TIMES)]) for name, act in grown.acts().items()}
-
-
 async def measured(
     sizes: Sequence[int], made: Callable[[int], AbstractAsyncContextManager[Grown]]
 ) -> dict[int, dict[str, float]]:
-    """Median seconds of each act by size of the database."""
-    found = {}
-    for size in sizes:
-        async with made(size) as grown:
-            found[size] = await costs(grown)
-    return found
+    """Seconds of processor time of each act by size of the database: in turns, so that all suffer what else goes on."""
+    async with AsyncExitStack() as stack:
+        databases = {size: await stack.enter_async_context(made(size)) for size in sizes}
+        for grown in databases.values():
+            await grown.warm()
+        found: dict[int, dict[str, float]] = {size: {} for size in sizes}
+        for name in next(iter(databases.values())).acts():
+            times: dict[int, list[float]] = {size: [] for size in sizes}
+            for turn in range(TIMES):
+                for size, grown in databases.items():
+                    times[size].append(await grown.acts()[name](turn))
+            for size in sizes:
+                found[size][name] = median(times[size])
+        return found
 
 
 def rows(engine: str, found: Mapping[int, Mapping[str, float]]) -> Iterator[tuple[str, ...]]:

@@ -24,6 +24,10 @@ from tests.harness import Installation, free_port
 
 CONNECTIONS = 8
 SECONDS = 3.0
+HEADER = b"X-Campaign: "
+"""What differs between two messages: here a field of the header, as between copies of one campaign,"""
+LINK = b"utm_source"
+"""and here a link, so that nothing that was seen in one is of use for another."""
 IDLE = 200
 """Connections whose memory is measured."""
 
@@ -43,48 +47,50 @@ def table() -> list[tuple[str, ...]]:
         ) as tracker:
             assert tracker.grant("bench@example.org").status == 201
             nobody, granted = "nobody@example.org", "bench@example.org"
-            rates: dict[str, list[float]] = {"direct": [], "stock": [], "untouched": [], "tracked": []}
+            rates: dict[str, list[float]] = {"direct": [], "stock": [], "untouched": [], "tracked": [], "unlike": []}
             for _ in range(3):  # in turns, since the machine is not alone
                 rates["direct"].append(rate(sink, message, sender, nobody))
                 rates["stock"].append(rate(stock, message, sender, nobody))
                 rates["untouched"].append(rate(proxy, message, sender, nobody))
                 rates["tracked"].append(rate(proxy, message, sender, granted))
+                rates["unlike"].append(rate(proxy, message, sender, granted, LINK))
             metrics = tracker.api("GET", "/metrics").body
             assert b'tracker_copies_total{outcome="tracked",reason=""} 0.0' not in metrics
             memory = asyncio.run(_memory(tracker.pid, proxy))
-    direct, plain, untouched, tracked = (sorted(each)[1] for each in rates.values())
+    direct, plain, untouched, tracked, unlike = (sorted(each)[1] for each in rates.values())
     return [
         ("27 kB messages through the proxy, no grant", f"{untouched / plain:.2f}", "aiosmtpd and aiosmtplib", ">= 2"),
         ("the same, every message rewritten", f"{tracked / plain:.2f}", "aiosmtpd and aiosmtplib", ">= 1"),
+        ("the same, no two with the same links", f"{unlike / plain:.2f}", "aiosmtpd and aiosmtplib", ""),
         ("through the proxy, no grant", f"{untouched / direct:.2f}", "straight to the sink", ""),
         ("memory of a connection", f"{memory:.0f} kB", "one that waits", ""),
     ]
 
 
-def rate(port: int, message: bytes, sender: str, recipient: str) -> float:
-    """Messages a second to PORT, over CONNECTIONS at a time, each message another one."""
-    return asyncio.run(_rate(port, message, sender, recipient))
+def rate(port: int, message: bytes, sender: str, recipient: str, mark: bytes = HEADER) -> float:
+    """Messages a second to PORT, over CONNECTIONS at a time, each message another one behind each MARK in it."""
+    return asyncio.run(_rate(port, message, sender, recipient, mark))
 
 
-async def _rate(port: int, message: bytes, sender: str, recipient: str) -> float:
+async def _rate(port: int, message: bytes, sender: str, recipient: str, mark: bytes) -> float:
     end = perf_counter() + SECONDS
-    done = await asyncio.gather(*(_sending(port, message, sender, recipient, end) for _ in range(CONNECTIONS)))
+    done = await asyncio.gather(*(_sending(port, message, sender, recipient, mark, end) for _ in range(CONNECTIONS)))
     return sum(done) / SECONDS
 
 
-async def _sending(port: int, message: bytes, sender: str, recipient: str, end: float) -> int:
+async def _sending(port: int, message: bytes, sender: str, recipient: str, mark: bytes, end: float) -> int:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     await reader.readline()
     await _said(reader, writer, b"EHLO bench\r\n", b"250")
     done = 0
-    assert b"X-Campaign: " in message
+    assert mark in message
     stuffed = message.replace(b"\r\n.", b"\r\n..")
     while perf_counter() < end:
-        mark = b"X-Campaign: " + os.urandom(8).hex().encode()
+        another = mark + os.urandom(8).hex().encode()
         await _said(reader, writer, f"MAIL FROM:<{sender}>\r\n".encode(), b"250")
         await _said(reader, writer, f"RCPT TO:<{recipient}>\r\n".encode(), b"250")
         await _said(reader, writer, b"DATA\r\n", b"354")
-        await _said(reader, writer, stuffed.replace(b"X-Campaign: ", mark) + b".\r\n", b"250")
+        await _said(reader, writer, stuffed.replace(mark, another) + b".\r\n", b"250")
         done += 1
     writer.close()
     return done

@@ -96,6 +96,8 @@ def test_what_is_asked_for_exists(expression: str) -> None:
 
 def test_every_alarm_says_what_it_means_and_where_to_read_on() -> None:
     assert len({rule["alert"] for rule in ALERTS}) == len(ALERTS)
+    handbook = re.findall(r"(?m)^### (Tracker\w+)$", (DEPLOY / "README.md").read_text())
+    assert sorted(handbook) == sorted(rule["alert"] for rule in ALERTS)
     for rule in ALERTS:
         assert rule["labels"]["severity"] in ("page", "ticket")
         assert set(rule["annotations"]) == {"summary", "description", "runbook"}

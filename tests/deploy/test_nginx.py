@@ -175,6 +175,7 @@ def everything(front: Front, tracker: Installation) -> list[str]:
 
 
 def test_no_log_says_who_asked_for_what(fresh: Installation, open_folder: Path) -> None:
+    """R62: nor do the logs of what stands before the tracker."""
     with nginx(open_folder, behind(fresh)) as front:
         tokens = everything(front, fresh)
     assert len(tokens) > 3
@@ -187,13 +188,6 @@ def test_no_log_says_who_asked_for_what(fresh: Installation, open_folder: Path) 
     assert "emerg" not in (open_folder / "log" / "error.log").read_text()
 
 
-def test_without_these_lines_the_search_would_find_them(fresh: Installation, open_folder: Path) -> None:
-    with nginx(open_folder, behind(fresh), *QUIET) as front:
-        tokens = everything(front, fresh)
-    found = search(open_folder, *tokens, PEER, DEVICE, REFERRER)
-    assert {f"{tokens[0]} in access.log", f"{PEER} in access.log", f"{PEER} in error.log"} <= set(found)
-
-
 class Upstream(socketserver.StreamRequestHandler):
     """Keeps what it is asked."""
 
@@ -203,15 +197,33 @@ class Upstream(socketserver.StreamRequestHandler):
         self.wfile.write(b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
 
-def test_the_tracker_is_told_the_peer_and_the_path_as_they_came(open_folder: Path) -> None:
+@contextmanager
+def recording() -> Iterator[tuple[int, list[list[str]]]]:
+    """Something that stands for the tracker and keeps what it is asked: its port, and the heads of requests."""
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Upstream) as upstream:
         asked: list[list[str]] = []
         upstream.asked = asked  # type: ignore[attr-defined]
         threading.Thread(target=upstream.serve_forever, daemon=True).start()
-        with nginx(open_folder, upstream.server_address[1]) as front:
-            path = "/c/abc//%41%2f..%2F./x.example/?a=%20"
-            assert front.ask("GET", path).status == 204
+        yield upstream.server_address[1], asked
         upstream.shutdown()
+
+
+def test_without_its_lines_on_logs_the_search_would_find_them(open_folder: Path) -> None:
+    path = "/c/0token0of0one0copy0/0part0/shop.example/"
+    with recording() as (port, _), nginx(open_folder, port, *QUIET) as front:
+        assert front.ask("GET", path).status == 204
+        assert front.ask("GET", path + "x" * 20_000).status == 414
+        assert front.ask("POST", path, b"x" * 100_000).status == 413
+    found = search(open_folder, path, PEER, DEVICE, REFERRER)
+    expected = {f"{secret} in access.log" for secret in (path, PEER, DEVICE, REFERRER)}
+    assert expected | {f"{path} in error.log", f"{PEER} in error.log"} <= set(found)
+
+
+def test_the_tracker_is_told_the_peer_and_the_path_as_they_came(open_folder: Path) -> None:
+    """R63: what a client says of its own address is dropped."""
+    with recording() as (port, asked), nginx(open_folder, port) as front:
+        path = "/c/abc//%41%2f..%2F./x.example/?a=%20"
+        assert front.ask("GET", path).status == 204
     request, *fields = asked[0]
     assert request == f"GET {path} HTTP/1.1"
     assert [field for field in fields if field.lower().startswith("x-forwarded-for")] == [f"X-Forwarded-For: {PEER}"]

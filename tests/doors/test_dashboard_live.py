@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -12,6 +13,8 @@ import pytest
 from tests.doors.dashboard_world import HOST, LOGINS, PAULA, RITA, Browser, Stream, World, world
 from tests.doors.test_dashboard_rep import ALIAS, ANNA, BERT, SETTINGS, agree, id_of, open_it, send, words
 from tests.flows.conftest import reported
+from tracker.core.access import Deed
+from tracker.core.calendar import day_of
 from tracker.doors.dashboard.live_page import BEAT, OVER, RETRY
 from tracker.flows import live
 from tracker.model import Feature, Language, Notice, Role, StoreUnavailable
@@ -39,6 +42,8 @@ async def agree_to_be_watched(staff: World, address: str = ANNA) -> None:
 async def look(staff: World, **later: float) -> None:
     """What the server does all the time, by itself."""
     staff.later(**later)
+    while staff.parts.store.counters.waiting:  # on a slow machine hits are answered before they are written
+        await asyncio.sleep(0)
     await staff.parts.live.look(staff.now)
 
 
@@ -206,14 +211,29 @@ async def test_watching_keeps_no_session_alive(staff: World, rep: Browser) -> No
         assert (await rep.get("/live.js")).status == 303
 
 
-async def test_who_is_there_keeps_the_stream(staff: World, rep: Browser) -> None:
+async def test_who_is_there_keeps_the_stream_and_each_hour_of_it_is_noted(staff: World, rep: Browser) -> None:
+    """R54: also of a list that stays open."""
+    await agree_to_be_watched(staff)
+    sent = await send(staff)
+
+    async def noted() -> int:
+        lines, _ = await staff.parts.store.audit_page(day_of(staff.now), 100, None)
+        return sum(line.action == Deed.SAW_MESSAGES for line in lines)
+
     async with rep.listening() as stream:
         await begun(staff, stream)
         for _ in range(4):
             staff.later(minutes=14)
-            await rep.get("/feed")
+            await rep.get("/account")
             await look(staff)
             assert await stream.next() == BEAT
+        assert await noted() == 1
+        await look(staff, minutes=14)
+        assert await stream.next() == BEAT, "the hour turned, and nothing had happened"
+        await open_it(staff, sent)
+        await look(staff, seconds=1)
+        told(await stream.next())
+        assert await noted() == 2
 
 
 async def test_one_browser_has_a_few_and_all_together_a_number(

@@ -53,3 +53,10 @@ def test_keeping_less_than_was_said_is_fine_and_superseded_texts_are_of_no_matte
     fresh.run("notice", "supersede", "2026-1")
     fresh.environment["TRACKER_RETENTION_DAYS"] = "365"
     assert "so nobody can be asked" in fresh.run("doctor")
+
+
+def test_https_without_a_known_proxy_is_noted(fresh: Installation) -> None:
+    fresh.environment |= {**COMPLETE, "TRACKER_PUBLIC_URL": "https://t.example.com"}
+    assert "note  the reverse proxy is known: trusted_proxies is empty" in fresh.run("doctor")
+    fresh.environment["TRACKER_TRUSTED_PROXIES"] = "127.0.0.1"
+    assert "note" not in fresh.run("doctor")

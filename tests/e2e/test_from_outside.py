@@ -106,6 +106,12 @@ def test_http_is_to_lead_to_https_with_the_whole_path(
         (b"Cache-Control: no-store", b"Cache-Control: public  ", COMES, "Cache-Control was changed"),
         (b"Referrer-Policy:", b"X-Nothing-At-All:", COMES, "Referrer-Policy is missing"),
         (b"X-Content-Type-Options: nosniff", b"X-Content-Type-Options: nosniff\r\nSet-Cookie: a=b", COMES, "cookie"),
+        (
+            b"Strict-Transport-Security:",
+            b"Strict-Transport-Security: max-age=1\r\nStrict-Transport-Security:",
+            COMES,
+            "changed",
+        ),
         (b"302 Found", b"301 Moved", LEADS, "was answered 301"),
         (b"https://example.com/", b"https://example.net/", LEADS, "another key file"),
         (b"HTTP/1.1 404", b"HTTP/1.1 200", LEADS, "a forged link was answered 200"),

@@ -7,13 +7,13 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.harness import free_port
+from tests.warm import warm_tracker
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
@@ -58,7 +58,11 @@ def anchors(page: Path) -> set[str]:
 
 def test_every_other_command_does_what_it_says(tmp_path: Path) -> None:
     public, private, dashboard = str(free_port()), str(free_port()), str(free_port())
-    bin_folder = Path(sys.executable).parent
+    with warm_tracker(tmp_path / "bin") as program:
+        run_all(tmp_path, program.parent, public, private, dashboard)
+
+
+def run_all(tmp_path: Path, bin_folder: Path, public: str, private: str, dashboard: str) -> None:
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("TRACKER_")},
         "PATH": f"{bin_folder}:{os.environ['PATH']}",

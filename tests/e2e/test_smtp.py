@@ -87,6 +87,29 @@ def test_tls_and_a_login_on_the_real_event_loop(proxy: Installation, hop: MailSe
     assert protocols == [b"ESMTPSA", b"ESMTPSA"]
 
 
+@pytest.mark.parametrize("kind", ["starttls", "tls"])
+def test_tls_to_the_next_hop_on_the_real_event_loop(proxy: Installation, tmp_path: Path, kind: str) -> None:
+    """Several messages on one connection, of which one is long."""
+    certificate = Certificate.made(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate.chain, certificate.key)
+    with mail_server(**{kind: context}) as server:
+        scheme = "smtps" if kind == "tls" else "smtp"
+        proxy.environment |= {
+            "TRACKER_SMTP_NEXT_HOP": f"{scheme}://127.0.0.1:{server.port}",
+            "SSL_CERT_FILE": str(certificate.chain),
+        }
+        long = OFFER + b"x" * 70 + b"\r\n" + 5_000 * (b"y" * 76 + b"\r\n..\r\n")
+        with proxy, client(proxy) as smtp:
+            assert proxy.grant(ANNA).status == 201
+            for octets in (OFFER, long):
+                assert smtp.sendmail(FROM, [ANNA, BERT], octets) == {}
+            received = server.wait_for(4)
+    assert [mail.recipients for mail in received] == [(BERT,), (ANNA,)] * 2
+    assert received[2].octets.endswith(long)
+    assert b"/c/" in received[3].octets
+
+
 def test_a_stop_finishes_what_is_on_its_way(proxy: Installation, hop: MailServer) -> None:
     with proxy, client(proxy) as smtp:
         smtp.ehlo()

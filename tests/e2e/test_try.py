@@ -195,6 +195,11 @@ def test_settings_that_keep_the_sample_back_are_named(
     assert len(hop.received) == had
 
 
+def test_a_server_that_is_not_there_is_named(api: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(api.environment, "TRACKER_PRIVATE_LISTEN", f"127.0.0.1:{free_port()}")
+    assert "nobody listens there" in told(api, ANNA, "--key", str(api.folder / "key"))
+
+
 def test_a_key_is_looked_at_before_anything_is_sent(api: Installation, tmp_path: Path) -> None:
     wrong, other = tmp_path / "wrong", tmp_path / "other"
     wrong.write_text("trk_nothing\n")
@@ -215,3 +220,20 @@ def test_a_server_with_other_settings_is_suspected(proxy: Installation, monkeypa
     """The running one tracks mail from one domain; the settings say another by now."""
     monkeypatch.setitem(proxy.environment, "TRACKER_SENDER_DOMAINS", "other.example")
     assert "start it again" in told(proxy, ANNA, "--from", "shop@other.example")
+
+
+def test_where_a_login_is_needed_the_key_logs_in(fresh: Installation, hop: MailServer) -> None:
+    fresh.environment |= {
+        "TRACKER_SMTP_LISTEN": f"127.0.0.1:{free_port()}",
+        "TRACKER_SMTP_NEXT_HOP": hop.next_hop,
+        "TRACKER_SENDER_DOMAINS": "werkstatt-nord.example",
+        "TRACKER_SMTP_NETWORKS": "192.0.2.0/24",
+    }
+    key, had = fresh.folder / "key", len(hop.received)
+    with fresh as tracker:
+        tracker.grant(ANNA)
+        assert "530 5.7.0 Authentication required" in told(tracker, ANNA)
+        assert len(hop.received) == had
+        key.write_text(tracker.key)
+        assert "Tracked: opens and clicks" in succeeded(tracker, ANNA, "--key", str(key))
+    assert b" with ESMTPA;" in hop.wait_for(had + 1)[-1].octets

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import http.client
+import math
 import re
 import sqlite3
-from contextlib import closing
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
 
+from tests.e2e.crew import Pinned, workers
 from tests.harness import Installation, Reply, ask
 
 pytestmark = pytest.mark.e2e
@@ -112,3 +116,32 @@ def test_the_database_holds_passwords_as_hashes_and_sessions_as_digests(tracker:
     octets = (tracker.folder / "tracker.db").read_bytes()
     assert PASSWORD.encode() not in octets
     assert token.encode() not in octets
+
+
+def test_tries_at_all_workers_count_together(tracker: Installation) -> None:
+    """R57: with more workers nobody has more tries; each pause is twice the one before, from a second on."""
+    tracker.start(workers=2)
+    try:
+        with ExitStack() as stack:
+            both = [stack.enter_context(Pinned(tracker, pid, tracker.dashboard_url)) for pid in workers(tracker)]
+
+            def tried(at: Pinned) -> list[int]:
+                return [_guess(at) for _ in range(10)]
+
+            began = time.monotonic()
+            with ThreadPoolExecutor(2) as threads:
+                statuses = [status for found in threads.map(tried, both) for status in found]
+            pauses = math.log2(time.monotonic() - began + 1)
+        assert set(statuses) == {403, 429}
+        assert 5 <= statuses.count(403) <= 5 + pauses + 1
+    finally:
+        tracker.kill()
+
+
+def _guess(at: Pinned) -> int:
+    """The status with which one worker answers a wrong password."""
+    page = at.ask("GET", "/sign-in")
+    key = re.findall(rb'name="form" value="([^"]+)"', page.body)[0].decode()
+    body = urlencode({"form": key, "login": RITA, "password": "not the password at all"}).encode()
+    named = {"content_type": "application/x-www-form-urlencoded", "sec_fetch_site": "same-origin"}
+    return at.ask("POST", "/sign-in", body, cookie=cookie_of(page.headers), **named).status

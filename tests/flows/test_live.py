@@ -218,6 +218,7 @@ async def test_it_ends_with_the_session_however_that_ends(watched: Live, book: B
     book.over = {one.session.digest}
     await watched.look(NOW)
     assert await heard(one) is None
+    assert one.for_good
     book.away = True
     other.session = StaffSession(b"o", other.session.account, NOW, NOW, NOW + timedelta(seconds=1), complete=True)
     with pytest.raises(StoreUnavailable):
@@ -226,6 +227,7 @@ async def test_it_ends_with_the_session_however_that_ends(watched: Live, book: B
     assert watched.watching == 1
     watched.end()
     assert await heard(third) is None
+    assert not third.for_good, "another process may go on"
     assert watched.begin(session()) is None, "the process leaves"
     assert watched.watching == 0
 

@@ -8,11 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.flows import throttle
+from tracker.core.tries import SIZE, Tries
 from tracker.flows.throttle import FORGET, LONGEST, Throttle, network_of
 from tracker.model import TooManyAttempts
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+def fresh() -> Tries:
+    return Tries.alone(b"k" * 32)
 
 
 def rests(one: Throttle, name: str, now: datetime) -> bool:
@@ -26,7 +30,7 @@ def rests(one: Throttle, name: str, now: datetime) -> bool:
 
 @given(st.lists(st.integers(0, 7_200), max_size=60), st.integers(1, 10))
 def test_the_pause_after_a_failure_is_the_one_that_its_count_asks_for(gaps: list[int], free: int) -> None:
-    one, now, count, last = Throttle(free), NOW, 0, NOW
+    one, now, count, last = Throttle(fresh(), free), NOW, 0, NOW
     for gap in gaps:
         now += timedelta(seconds=gap)
         pause = 0 if count < free else min(2 ** min(count - free, 20), LONGEST.total_seconds())
@@ -39,14 +43,14 @@ def test_the_pause_after_a_failure_is_the_one_that_its_count_asks_for(gaps: list
 
 
 def test_names_do_not_hinder_one_another() -> None:
-    one = Throttle(1)
+    one = Throttle(fresh(), 1)
     one.begin("a", NOW)
     assert rests(one, "a", NOW)
     assert not rests(one, "b", NOW)
 
 
 def test_who_is_right_begins_anew() -> None:
-    one = Throttle(2)
+    one = Throttle(fresh(), 2)
     for _ in range(2):
         one.begin("a", NOW)
     assert rests(one, "a", NOW)
@@ -56,7 +60,7 @@ def test_who_is_right_begins_anew() -> None:
 
 def test_a_hundred_failures_rest_for_a_day() -> None:
     """NIST SP 800-63B-4 section 3.2.2."""
-    one, now = Throttle(5, most=100), NOW
+    one, now = Throttle(fresh(), 5, most=100), NOW
     for _ in range(100):
         one.begin("a", now)
         now += LONGEST
@@ -65,20 +69,21 @@ def test_a_hundred_failures_rest_for_a_day() -> None:
 
 
 def test_what_is_long_ago_is_forgotten() -> None:
-    one = Throttle(1)
+    one = Throttle(fresh(), 1)
     one.begin("a", NOW)
     one.begin("a", NOW + FORGET)
     assert rests(one, "a", NOW + FORGET)
 
 
-def test_many_names_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(throttle, "CAPACITY", 10)
-    one = Throttle(1)
-    for number in range(100):
-        one.begin(str(number), NOW)
-    assert len(one._tries) == 10
-    assert rests(one, "99", NOW)
-    assert not rests(one, "0", NOW)
+def test_two_throttles_count_together_where_they_share_the_memory() -> None:
+    memory = bytearray(SIZE)
+    one, other = (Throttle(Tries(memory), 3) for _ in range(2))
+    for turn in (one, other, one):
+        turn.begin("a", NOW)
+    assert rests(one, "a", NOW)
+    assert rests(other, "a", NOW)
+    other.forget("a")
+    assert not rests(one, "a", NOW)
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,10 @@ from sqlalchemy.engine import Engine
 
 from tests.postgres import Cluster
 from tests.store.conftest import on_postgres, on_sqlite
-from tests.store.world import ANNA, BERT, JONAS, OFFER, PROOF, TODAY, World, at, clicked, copy, on, opened, person
-from tracker.model import DeliveryRef, Language, MessageQuery, Notice, Order
+from tests.store.world import ANNA, BERT, JONAS, NOW, OFFER, PROOF, TODAY, World, at, clicked, copy, on, opened, person
+from tracker.core.calendar import hour_of
+from tracker.model import DeliveryId, DeliveryRef, Feature, Language, MessageKey, MessageQuery, Notice, Order
+from tracker.store.registering import FOUND, WRITTEN
 from tracker.store.schema import metadata
 
 SMALL: Final = {"notices", "installation", "api_keys"}
@@ -64,24 +66,42 @@ def original(statement: str, name: str) -> str:
     return renamed[1] if renamed else name
 
 
-async def everything(world: World) -> None:
-    """What happens to mail and people, and two sweeps: one of grants, copies and messages, one of what proves them."""
+async def mail_and_hits(world: World) -> None:
+    """What happens to mail, all of one day."""
     sent = [copy(person(number), reference=str(number)) for number in range(12)]
-    for number, each in enumerate(sent):
-        await world.give(person(number), days=20 if number < 11 else 730)
+    for each in sent:
         assert await world.store.register(each, TODAY)
         assert await world.store.record(opened(each), TODAY)
         assert await world.store.record(clicked(each), TODAY)
     await world.store.close_deliveries([DeliveryRef(sent[0].last_day, sent[0].delivery)], BERT, TODAY)
-    await world.send(ANNA, reference="4711")
+    assert await world.store.register(copy(ANNA, reference="4711"), TODAY)
+
+
+async def agreed(world: World) -> None:
+    """The people whom it goes to."""
+    for number in range(12):
+        await world.give(person(number), days=20 if number < 11 else 730)
+    await world.give(ANNA)
+
+
+async def looks(world: World) -> None:
+    """What reps and people see."""
     assert await world.store.message(OFFER, None, TODAY)
-    await world.store.messages(MessageQuery(None), TODAY)
     for order in Order:
         await world.store.messages(MessageQuery(frozenset({JONAS}), order), TODAY)
     await world.store.reasons(frozenset({JONAS}), on(-29), TODAY, 500)
     await world.store.person(ANNA, None, TODAY)
     await world.store.person_by_reference("crm", "4711", None, TODAY)
     await world.store.held(ANNA, TODAY)
+
+
+async def everybodys(world: World) -> None:
+    """What a manager sees."""
+    await world.store.messages(MessageQuery(None), TODAY)
+
+
+async def noes(world: World) -> None:
+    """A withdrawal, an erasure, and a notice that is superseded."""
     await world.withdraw(person(11))
     async with world.store.subjects() as book:
         await book.erase(
@@ -96,6 +116,10 @@ async def everything(world: World) -> None:
     assert await world.store.add_notice(Notice("2027-1", Language.DE, "Neu"))
     await world.give(BERT, notice_version="2027-1")
     assert await world.store.supersede("2027-1", at(2), PROOF)
+
+
+async def sweeps(world: World) -> None:
+    """One sweep of grants, one of copies and messages, one of what proves them."""
     for day in (21, 91, 3 * PROOF):
         await world.store.sweep(on(day), at(day), PROOF)
         await world.store.message(OFFER, None, on(day))
@@ -105,9 +129,55 @@ async def everything(world: World) -> None:
 
 async def test_no_statement_reads_a_whole_large_table(sqlite_world: World) -> None:
     with statements() as seen:
-        await everything(sqlite_world)
+        for happens in (agreed, mail_and_hits, looks, everybodys, noes, sweeps):
+            await happens(sqlite_world)
     assert len(seen) > 80
     assert not scans(sqlite_world, seen)
+
+
+async def test_no_figure_goes_through_a_whole_day(sqlite_world: World) -> None:
+    """Of millions of copies that go on one day a figure needs those of a few messages."""
+    world, now = sqlite_world, hour_of(NOW)
+    features = frozenset({Feature.LIVE})
+    await world.store.add_notice(Notice("live", Language.DE, "Auch?", features))
+    await world.give(BERT, notice_version="live")
+    sent = [await world.send(ANNA, reference="4711"), copy(BERT)]
+    assert await world.store.register(sent[1], TODAY)
+    for each in sent:
+        assert await world.store.record(clicked(each), TODAY)
+    for number in range(60):  # of a page of so many another way looks short
+        key = number.to_bytes(16, "big")
+        assert await world.store.register(copy(ANNA, delivery=DeliveryId(key), message=MessageKey(key)), TODAY)
+    with statements() as seen:
+        for order in Order:
+            for engaged in (None, True, False):
+                query = MessageQuery(frozenset({JONAS}), order, engaged=engaged)
+                await world.store.messages(query, TODAY, now)
+        await world.store.message(OFFER, None, TODAY, None, now)
+        await world.store.timeline(OFFER, TODAY, now)
+        await world.store.person(ANNA, None, TODAY, now)
+        _, touches = await world.store.watch([b"x"], frozenset({JONAS}), NOW, now)
+        assert len(await world.store.told(touches)) == 1
+    assert not scans(world, seen)
+    with closing(sqlite3.connect(world.path)) as plain:
+        plans = [
+            (statement, detail)
+            for statement, parameters in seen.items()
+            for *_, detail in plain.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        ]
+    assert len(plans) > 40
+    assert [plan for plan in plans if plan[1].endswith("(last_day=?)")] == []
+
+
+async def test_neither_does_a_group_of_registrations(sqlite_world: World) -> None:
+    """The statements of a trigger, of which no plan tells: each by itself, with what it is given."""
+    for number in range(4):
+        await sqlite_world.send(person(number), reference=str(number))
+    await sqlite_world.send(person(4))
+    statements = [statement.replace("NEW.", ":") for statement in (*WRITTEN, FOUND)]
+    given = {"copies": "[]", "octets": b"", "contents": "[]", "today": TODAY, "ahead": 0}
+    assert not scans(sqlite_world, dict.fromkeys(statements, given))
+    assert scans(sqlite_world, {"SELECT * FROM tracked WHERE closed": given}), "one that would be found"
 
 
 async def test_neither_does_one_about_webhooks(fresh: Path, tmp_path: Path) -> None:

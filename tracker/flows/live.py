@@ -54,6 +54,8 @@ class Watch:
     session: StaffSession
     owners: frozenset[Owner]
     over: bool = False
+    for_good: bool = True
+    """When it is over: whether there is no use in coming back; another process may serve who does."""
     is_new: bool = True
     """Whether it was not told yet how things are."""
     _new: list[Told] = field(default_factory=list)
@@ -81,9 +83,9 @@ class Watch:
         self.is_new = self.is_new and not changed
         self._told.set()
 
-    def end(self) -> None:
+    def end(self, *, for_good: bool = True) -> None:
         """It is over."""
-        self.over = True
+        self.over, self.for_good = True, for_good
         self._told.set()
 
 
@@ -130,7 +132,7 @@ class Live:
     def end(self) -> None:
         """End every watch, and begin none any more: the process is about to leave."""
         self._ended = True
-        self._end(self._watches)
+        self._end(self._watches, for_good=False)
 
     async def look(self, now: datetime) -> None:
         """Look for what has happened until NOW, and tell whoever watches. Raises StoreUnavailable."""
@@ -184,7 +186,7 @@ class Live:
             for watch in self._watches:
                 watch.tell(now, changed=False)
 
-    def _end(self, watches: Iterable[Watch]) -> None:
+    def _end(self, watches: Iterable[Watch], *, for_good: bool = True) -> None:
         for watch in list(watches):
-            watch.end()
+            watch.end(for_good=for_good)
             self.leave(watch)

@@ -9,8 +9,8 @@ tracked copy in a transaction of its own:
 - when the untouched ones are refused, that is the answer, and nothing else has gone out;
 - a tracked copy that is refused for good is taken back, and goes untouched when all others have gone;
 - whatever is refused for the time being ends the attempt: the client tries again later, and what was taken before is
-  marked in the store, so that it is not sent twice. The mark for those who agreed to nothing is one for all of them,
-  and can be made only from a tracked copy of the same message.
+  marked in the store, so that nobody gets it twice. A mark is a keyed digest of the octets and the person, and goes
+  when the message is answered for good.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ import asyncio
 import logging
 import re
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import blake2b
+from itertools import compress
 from time import perf_counter
 from typing import Final, Protocol
 
@@ -122,8 +123,6 @@ class _Step:
     """Writes it down: of tracked copies there is one at a time."""
     delivery: DeliveryRef | None = None
     """Of a tracked copy."""
-    mark: bytes | None = None
-    """By which the store knows that it was taken; None where the client hears so at once."""
 
 
 class Transaction:
@@ -198,61 +197,61 @@ class Relay:
     async def _delivered(self, transaction: Transaction, incoming: Incoming, taken: list[bytes]) -> Reply:
         """The answer; TAKEN becomes the marks of what the next hop has by now."""
         began = self._clock()
-        steps = deque(await self._steps(transaction, incoming))
+        steps = deque(await self._steps(transaction.recipients, incoming))
         late: list[Path] = []
         """Those whose tracked copy was refused for good."""
         served = 0
         reply = TAKEN
+        marks = await self._marks(transaction, incoming)
+        """By recipient; empty where there is but one, and the client hears at once what becomes of it."""
+        had = await self._were_taken(marks.values())
+        taken += had
         while steps:
             step = steps.popleft()
-            if step.mark is not None and await self._was_taken(step.mark):
-                taken.append(step.mark)
-                served += len(step.recipients)
-            elif taken and self._clock() - began > ENOUGH:
+            recipients = [one for one in step.recipients if marks.get(one.address) not in had]
+            served += len(step.recipients) - len(recipients)
+            if not recipients:
+                continue
+            if taken and self._clock() - began > ENOUGH:
                 return LATER
+            reply = await transaction.send(recipients, [incoming.received, step.message()])
+            if reply.is_yes:
+                served += len(recipients)
+                if marks and (steps or late):  # after the last one the client is answered
+                    now_taken = [marks[one.address] for one in recipients]
+                    taken += now_taken
+                    await self._mark(now_taken)
+            elif not reply.is_final:
+                return reply
             else:
-                reply = await transaction.send(step.recipients, [incoming.received, step.message()])
-                if reply.is_yes:
-                    served += len(step.recipients)
-                    if step.mark is not None and (steps or late):  # after the last one the client is answered
-                        taken.append(step.mark)
-                        await self._mark(step.mark)
-                elif not reply.is_final:
-                    return reply
-                else:
-                    await self._take_back(step.delivery)
-                    if step.delivery is None:  # as it came, or nearly so: this is the answer
-                        for unsent in steps:
-                            await self._take_back(unsent.delivery)
-                        return _with_note(reply, served, len(transaction.recipients))
-                    late += step.recipients
+                await self._take_back(step.delivery)
+                if step.delivery is None:  # as it came, or nearly so: this is the answer
+                    for unsent in steps:
+                        await self._take_back(unsent.delivery)
+                    return _with_note(reply, served, len(transaction.recipients))
+                late += recipients
             if late and not steps:
                 steps.append(_Step(late, lambda: incoming.message))
                 late = []
         return reply
 
-    async def _steps(self, transaction: Transaction, incoming: Incoming) -> list[_Step]:
+    async def _steps(self, recipients: Sequence[Path], incoming: Incoming) -> list[_Step]:
         """What is to be sent to whom, one after the other."""
         untouched: dict[bytes, list[Path]] = {}
         tracked: list[_Step] = []
-        for recipient, decided, seconds in await self._fates(transaction.recipients, incoming):
+        for recipient, decided, seconds in await self._fates(recipients, incoming):
             made = partial(self._written, decided, seconds)
             if decided.delivery is None:
                 untouched.setdefault(made(), []).append(recipient)
             else:
-                tracked.append(_Step([recipient], made, decided.delivery, _taken(decided.mark)))
-        groups = [_Step(people, partial(bytes, message)) for message, people in untouched.items()]
-        if transaction.asked < 2:  # of several the next hop may take others than when the client tried before
-            return groups or [replace(step, mark=None) for step in tracked]
-        marks = [step.mark for step in tracked if step.mark is not None]
-        if not marks:
-            return groups
-        return [replace(group, mark=_others_taken(min(marks), group.recipients)) for group in groups] + tracked
+                tracked.append(_Step([recipient], made, decided.delivery))
+        return [_Step(people, partial(bytes, message)) for message, people in untouched.items()] + tracked
 
     async def _fates(self, recipients: Sequence[Path], incoming: Incoming) -> Sequence[tuple[Path, Decided, float]]:
         """What is decided for each of RECIPIENTS, and in how many seconds; what fails leaves copies as they came."""
-        as_it_came = Decided(None, b"", partial(Answer, incoming.message, Reason.NO_GRANT))
-        known = [] if incoming.said.off else [one for one in recipients if _is_address(one.address)]
+        as_it_came = Decided(None, partial(Answer, incoming.message, Reason.NO_GRANT))
+        are_known = [not incoming.said.off and _is_address(one.address) for one in recipients]
+        known = list(compress(recipients, are_known))
         if not known:
             return [(one, as_it_came, 0.0) for one in recipients]
         began = perf_counter()
@@ -262,12 +261,12 @@ class Relay:
         except Exception as error:
             log.error("a message was passed on as it came: %s", type(error).__name__)
             reason = Reason.STORE_UNAVAILABLE if isinstance(error, TimeoutError) else Reason.ERROR
-            decided = [Decided(None, b"", partial(Answer, incoming.message, reason))] * len(known)
+            decided = [Decided(None, partial(Answer, incoming.message, reason))] * len(known)
         seconds = (perf_counter() - began) / len(known)
         following = iter(decided)
         return [
-            (one, next(following), seconds) if _is_address(one.address) else (one, as_it_came, 0.0)
-            for one in recipients
+            (one, next(following), seconds) if is_known else (one, as_it_came, 0.0)
+            for one, is_known in zip(recipients, are_known, strict=True)
         ]
 
     def _written(self, decided: Decided, seconds: float) -> bytes:
@@ -300,17 +299,28 @@ class Relay:
 
     # --- copies of several that were taken, when the client has to try again ------------------------
 
-    async def _was_taken(self, mark: bytes) -> bool:
+    async def _marks(self, transaction: Transaction, incoming: Incoming) -> Mapping[str, bytes]:
+        if transaction.asked < 2 or incoming.said.off:  # off: all of them together, or nobody
+            return {}
+        addresses = [one.address for one in transaction.recipients]
         try:
-            return await self._store.is_spent(mark)
-        except StoreUnavailable:
-            return False
+            marks = await self._sender.marks(incoming.message, addresses)
+        except Exception as error:
+            log.error("copies that are taken will not be marked: %s", type(error).__name__)
+            return {}
+        return {address: _taken(mark) for address, mark in zip(addresses, marks, strict=True)}
 
-    async def _mark(self, mark: bytes) -> None:
+    async def _were_taken(self, marks: Collection[bytes]) -> frozenset[bytes]:
         try:
-            await self._store.spend(mark, later(day_of(self._clock()), MARKED_DAYS))
+            return await self._store.spent_among(list(marks)) if marks else frozenset()
         except StoreUnavailable:
-            log.warning("a copy that was taken could not be marked: the store is away")
+            return frozenset()
+
+    async def _mark(self, marks: Sequence[bytes]) -> None:
+        try:
+            await self._store.spend_all(marks, later(day_of(self._clock()), MARKED_DAYS))
+        except StoreUnavailable:
+            log.warning("copies that were taken could not be marked: the store is away")
 
     async def _unmark(self, marks: Sequence[bytes]) -> None:
         try:
@@ -329,15 +339,6 @@ class Relay:
 def _taken(mark: bytes) -> bytes:
     """What the store keeps of a MARK, which is a keyed digest already: apart from those of tokens."""
     return blake2b(mark, digest_size=32, person=b"copy was taken").digest()
-
-
-def _others_taken(mark: bytes, others: Sequence[Path]) -> bytes:
-    """What the store keeps of all OTHERS together, who had it beside the tracked copy with MARK.
-
-    Nobody who has not that mark, the whole list and the key file can tell whom it is about, nor make it.
-    """
-    names = sorted(one.address.encode() for one in others)
-    return blake2b(b"\n".join(names), key=mark, digest_size=32, person=b"others had it").digest()
 
 
 def _with_note(refusal: Reply, served: int, recipients: int) -> Reply:

@@ -16,7 +16,7 @@ from typing import Final
 
 from tracker.core.address import mask_addresses
 from tracker.core.calendar import day_of, hour_of, later
-from tracker.core.identity import digest_of
+from tracker.core.identity import delivery_id, digest_of
 from tracker.core.layout import Plan
 from tracker.core.pseudonym import normalise, pseudonym
 from tracker.core.quotation import quoted_tokens
@@ -107,8 +107,6 @@ class Decided:
 
     delivery: DeliveryRef | None
     """What was registered; None for a copy that leaves untracked."""
-    mark: bytes = field(repr=False)
-    """The same for the same octets to the same person, on whatever day."""
     answer: Callable[[], Answer] = field(repr=False)
     """Writes the copy. One that was to leave tracked leaves as it came when that fails."""
 
@@ -208,6 +206,19 @@ class Sender:
         chunks = self._chunks(*await self._understood(envelope, people), message, clock)
         return [each async for chunk in chunks for each in chunk]
 
+    async def marks(self, message: bytes, addresses: Sequence[str]) -> list[bytes]:
+        """A keyed digest for each of ADDRESSES: the same for the same octets to the same person, on whatever day."""
+        ring = self._tokens().ring
+        digest = await read_through(digest_of, message)
+        marks: list[bytes] = []
+        for address in addresses:
+            try:
+                person = pseudonym(ring.pseudonym_keys, normalise(address))
+            except InvalidAddress:
+                person = Pseudonym(address.encode())
+            marks.append(delivery_id(ring.digest_keys.delivery, digest, person, Day(0)))
+        return marks
+
     async def _understood(
         self, envelope: Envelope, people: Sequence[Addressee]
     ) -> tuple[Envelope, Sequence[_Person], Tokens]:
@@ -234,7 +245,7 @@ class Sender:
         for at in range(0, len(persons), CHUNK):
             chunk, now = persons[at : at + CHUNK], clock()
             if draft is None:
-                yield [Decided(None, b"", partial(Answer, message, Reason.ERROR)) for _ in chunk]
+                yield [Decided(None, partial(Answer, message, Reason.ERROR)) for _ in chunk]
                 continue
             # All at once, so that the store takes their lookups in one statement, and their deliveries in another.
             deciding = [self._decide(draft, person, now) for person in chunk]
@@ -242,7 +253,6 @@ class Sender:
             yield [
                 Decided(
                     fate.delivery if isinstance(fate, _Tracked) else None,
-                    draft.delivery(person.recipient, Day(0)),
                     partial(self._answer, draft, person, fate, now),
                 )
                 for person, fate in zip(chunk, fates, strict=True)

@@ -19,6 +19,7 @@ from tracker.core.one_time import recovery_digest, step_of, unseal
 from tracker.core.periods import AUDIT_DAYS
 from tracker.core.pseudonym import normalise
 from tracker.core.tokens import Tokens
+from tracker.core.tries import Tries
 from tracker.flows.passwords import Passwords
 from tracker.flows.throttle import MOST, Throttle, network_of
 from tracker.model import Account, Credentials, InvalidAddress, SignInFailed, StaffSession, TooManyAttempts
@@ -56,13 +57,15 @@ class SigningIn:
         tokens: Callable[[], Tokens],
         passwords: Passwords,
         random_bytes: Callable[[int], bytes],
+        tries: Tries,
     ) -> None:
+        """TRIES: where failures are counted."""
         self._store = store
         self._tokens = tokens
         self._passwords = passwords
         self._random_bytes = random_bytes
-        self._by_account = Throttle(FREE_TRIES, most=MOST)
-        self._by_network = Throttle(FREE_TRIES_OF_A_NETWORK)
+        self._by_account = Throttle(tries, FREE_TRIES, most=MOST)
+        self._by_network = Throttle(tries, FREE_TRIES_OF_A_NETWORK)
 
     async def by_password(self, login: str, password: str, peer: str, now: datetime) -> Opened:
         """Begin a session for who proves with PASSWORD to be LOGIN, from the network address PEER.
@@ -70,7 +73,7 @@ class SigningIn:
         Raises SignInFailed for whatever is wrong, TooManyAttempts.
         """
         name = _normalised(login)
-        network = network_of(peer)
+        network = f"network {network_of(peer)}"
         self._by_network.begin(network, now)
         known = await self._credentials(name)
         try:
@@ -89,7 +92,7 @@ class SigningIn:
         The second factor, where the account has one or needs one, is still ours to ask for. Raises SignInFailed when
         the address is no account's, TooManyAttempts, and what ASK raises.
         """
-        network = network_of(peer)
+        network = f"network {network_of(peer)}"
         self._by_network.begin(network, now)
         known = await self._credentials(_normalised(await ask()))
         if known is None:

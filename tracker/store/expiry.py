@@ -86,13 +86,12 @@ async def end_grants(
     The rows of grants, tracked and events that went, by table. Raises StoreUnavailable.
     """
     ended: Counter[str] = Counter()
-    dead = or_(grants.c.last_day < today, grants.c.notice_version.in_(superseded(today)))
     pace = Pace(least=5, most=GRANTS)
     while True:
         taken = pace.rows
         async with database.write() as connection:
             with pace.measured():
-                purposes = await _ending(connection, dead, taken)
+                purposes = await _ending(connection, today, taken)
                 people: dict[frozenset[Purpose], list[int]] = defaultdict(list)
                 for recipient, theirs in purposes.items():
                     people[theirs & MAIL_PURPOSES].append(recipient)
@@ -115,11 +114,10 @@ async def overdue(connection: AsyncConnection, today: Day) -> dict[str, int]:
     """How many rows of each table are past their day."""
     counts = {}
     for table in (*BY_DAY, grants):
-        past = table.c.last_day < today
-        if table is ledger_contents:
-            past = or_(past, table.c.entry.in_(ended_with(today)))
-        query = select(func.count()).select_from(table).where(past)
-        counts[table.name] = (await connection.execute(query)).scalar_one()
+        counts[table.name] = await _count(connection, table, table.c.last_day < today)
+    contents = ledger_contents.c
+    ended_ones = (contents.last_day >= today, contents.entry.in_(ended_with(today)))
+    counts[ledger_contents.name] += await _count(connection, ledger_contents, *ended_ones)
     return counts
 
 
@@ -153,10 +151,18 @@ async def expire(
     await append(connection, ledger_key, statement)
 
 
-async def _ending(connection: AsyncConnection, dead: ColumnElement[bool], count: int) -> dict[int, frozenset[Purpose]]:
-    """The purposes of which people have DEAD grants, all of each person's, for about COUNT grants."""
-    some = (await connection.execute(select(grants.c.recipient).where(dead).limit(count))).scalars().all()
-    theirs = select(grants.c.recipient, grants.c.purpose).where(grants.c.recipient.in_(some), dead)
+async def _ending(connection: AsyncConnection, today: Day, count: int) -> dict[int, frozenset[Purpose]]:
+    """The purposes of which people have grants that do not hold on TODAY, all of each person's, for about COUNT grants.
+
+    Which notices are superseded, and each of the two reasons, is asked for by itself: else PostgreSQL reads all grants.
+    """
+    versions = set((await connection.execute(superseded(today))).scalars())
+    dead = (grants.c.last_day < today, grants.c.notice_version.in_(versions))
+    some: list[int] = []
+    for way in dead:
+        found = await connection.execute(select(grants.c.recipient).where(way).limit(count - len(some)))
+        some += found.scalars().all()
+    theirs = select(grants.c.recipient, grants.c.purpose).where(grants.c.recipient.in_(some), or_(*dead))
     purposes: dict[int, set[Purpose]] = defaultdict(set)
     for recipient, purpose in await connection.execute(theirs):
         purposes[recipient].add(purpose)
@@ -181,6 +187,11 @@ async def _going_along(
             events.name: (await connection.execute(of_events.where(theirs))).scalar_one(),
         }
     )
+
+
+async def _count(connection: AsyncConnection, table: Table, *those: ColumnElement[bool]) -> int:
+    found = await connection.execute(select(func.count()).select_from(table).where(*those))
+    return int(found.scalar_one())
 
 
 async def _delete(database: Database, table: Table, today: Day, minimum_group: int) -> Counter[str]:

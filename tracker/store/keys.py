@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import sqlite3
+from collections.abc import Collection, Sequence
+from functools import partial
+from typing import Any, Final
 
 from sqlalchemy import Row, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -11,7 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tracker.model import ApiKey, Day, Scope
 from tracker.store.engine import Database
 from tracker.store.schema import api_keys
+from tracker.store.sqlite import SqliteDatabase
 from tracker.store.upsert import upsert
+
+_COLUMNS: Final = "digest, name, scopes, created_day, owner, revoked_day"
 
 
 async def add_key(connection: AsyncConnection, key: ApiKey, digest: bytes) -> bool:
@@ -37,6 +42,23 @@ async def read_keys(database: Database, items: Sequence[tuple[bytes, Day]]) -> l
         rows = await connection.execute(select(api_keys).where(api_keys.c.digest.in_({digest for digest, _ in items})))
         found = {row.digest: _key(row) for row in rows}
     return [_unless_revoked(found.get(digest), today) for digest, today in items]
+
+
+async def read_keys_at_once(database: SqliteDatabase, items: Sequence[tuple[bytes, Day]]) -> list[ApiKey | None]:
+    """The same on SQLite, in one step to a reader's thread and back."""
+    found = await database.read_at_once(partial(_found, {digest for digest, _ in items}))
+    return [_unless_revoked(found.get(digest), today) for digest, today in items]
+
+
+def _found(digests: Collection[bytes], connection: sqlite3.Connection) -> dict[bytes, ApiKey]:
+    query = f"SELECT {_COLUMNS} FROM api_keys WHERE digest IN ({', '.join('?' * len(digests))})"  # noqa: S608
+    found = {}
+    for digest, name, scopes, created_day, owner, revoked_day in connection.execute(query, tuple(digests)):
+        scope_set = frozenset(map(Scope, scopes.split()))
+        found[digest] = ApiKey(
+            name=name, scopes=scope_set, created_day=created_day, owner=owner, revoked_day=revoked_day
+        )
+    return found
 
 
 async def all_keys(connection: AsyncConnection) -> tuple[ApiKey, ...]:

@@ -7,24 +7,22 @@ The law: a copy for somebody without a live grant leaves no row, and hits wait f
 they are written ahead, some at a time.
 """
 
-# ruff: noqa: S608 - every statement is made of the constants in this file
 from __future__ import annotations
 
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
 from tracker.model import Day, Left, Link, LinkNumber, MessageKey, Purpose, Registration
+from tracker.store.registering import FOUND, VIEW, WRITE
 from tracker.store.sqlite import SqliteDatabase
 
 FEW: Final = 400
 """Links that are written in one transaction; it takes some milliseconds."""
-_SIZE: Final = 80
-"""Octets of one copy's keys: pseudonym, delivery, message and owner, in this order."""
 _PURPOSES: Final = {purpose.value[0]: purpose for purpose in Purpose}
 _LETTERS: Final = {purpose: letter for letter, purpose in _PURPOSES.items()}
 
@@ -87,12 +85,12 @@ class Registrar:
     def _write(self, values: Mapping[str, Any], connection: sqlite3.Connection) -> str:
         """Which copies are tracked now for which purposes, as a JSON array of pairs."""
         if connection is not self._prepared:
-            connection.executescript(_VIEW)
+            connection.executescript(VIEW)
             self._prepared = connection
-        connection.execute(_WRITE, values)
+        connection.execute(WRITE, values)
         if values["ahead"]:
             return "[]"
-        ((found,),) = connection.execute(_FOUND, values)
+        ((found,),) = connection.execute(FOUND, values)
         return str(found)
 
 
@@ -145,120 +143,12 @@ def _json_of(contents: Iterable[_Content]) -> str:
     return json.dumps(rows, ensure_ascii=False)
 
 
-def _known_links(messages: Iterable[MessageKey], connection: sqlite3.Connection) -> set[tuple[MessageKey, LinkNumber]]:
-    query = "SELECT json_group_array(number) FROM links WHERE message = ?"
-    return {
-        (message, number)
-        for message in messages
-        for (numbers,) in connection.execute(query, (message,))
-        for number in json.loads(numbers)
-    }
-
-
-def _keys(copy: str, values: str) -> dict[str, str]:
-    """Where the keys of the copy with the number COPY stand in VALUES."""
-    places = (("pseudonym", 1, 32), ("delivery", 33, 16), ("message", 49, 16), ("owner", 65, 16))
-    return {name: f"substr({values}octets, {copy} * {_SIZE} + {at}, {size})" for name, at, size in places}
-
-
-def _live(values: str) -> str:
-    return f"""
-        grants.last_day >= {values}today
-        AND grants.notice_version NOT IN (SELECT version FROM notices WHERE superseded_day <= {values}today)
-    """
-
-
-_COPY: Final = _keys("given.key", "NEW.")
-_FIRST: Final = _keys("(content.value ->> '$[0][0][0]')", "NEW.")
-_IS_ALLOWED: Final = f"""
-    EXISTS (
-        SELECT 1 FROM recipients CROSS JOIN grants ON grants.recipient = recipients.id
-        WHERE recipients.pseudonym = {_COPY["pseudonym"]} AND instr(given.value ->> 3, grants.purpose)
-          AND {_live("NEW.")}
+def _known_links(
+    messages: Collection[MessageKey], connection: sqlite3.Connection
+) -> set[tuple[MessageKey, LinkNumber]]:
+    places = ", ".join("?" * len(messages))
+    rows = connection.execute(
+        f"SELECT message, json_group_array(number) FROM links WHERE message IN ({places}) GROUP BY message",  # noqa: S608
+        tuple(messages),
     )
-"""
-_IS_ALLOWED_TO_ANYBODY: Final = f"""
-    EXISTS (
-        SELECT 1 FROM json_each(content.value, '$[0]') AS place
-        CROSS JOIN recipients ON recipients.pseudonym = {_keys("(place.value ->> 0)", "NEW.")["pseudonym"]}
-        CROSS JOIN grants ON grants.recipient = recipients.id
-        WHERE instr(place.value ->> 1, grants.purpose) AND {_live("NEW.")}
-    )
-"""
-# CROSS JOIN keeps the order: each row is looked for by its key, whatever SQLite guesses of the tables.
-STATEMENTS: Final = (
-    f"""
-    INSERT INTO messages (id, owner, label, first_hour, last_hour, last_day)
-    SELECT {_COPY["message"]}, {_COPY["owner"]}, given.value ->> 2, given.value ->> 1, given.value ->> 1,
-           given.value ->> 0
-    FROM json_each(NEW.copies) AS given
-    WHERE {_IS_ALLOWED}
-    ON CONFLICT (id) DO UPDATE SET
-        label = coalesce(label, excluded.label),
-        first_hour = min(coalesce(first_hour, excluded.first_hour), excluded.first_hour),
-        last_hour = max(last_hour, excluded.last_hour),
-        last_day = max(last_day, excluded.last_day)
-    WHERE first_hour IS NULL OR excluded.first_hour < first_hour OR excluded.last_hour > last_hour
-       OR excluded.last_day > last_day OR (label IS NULL AND excluded.label IS NOT NULL)
-    """,
-    f"""
-    INSERT INTO message_left (message, reason, count)
-    SELECT {_FIRST["message"]}, link.value ->> 0, link.value ->> 1
-    FROM json_each(NEW.contents) AS content CROSS JOIN json_each(content.value, '$[2]') AS link
-    WHERE {_IS_ALLOWED_TO_ANYBODY}
-    ON CONFLICT DO NOTHING
-    """,
-    f"""
-    INSERT INTO links (message, number, host, path)
-    SELECT {_FIRST["message"]}, link.value ->> 0, link.value ->> 1, link.value ->> 2
-    FROM json_each(NEW.contents) AS content CROSS JOIN json_each(content.value, '$[1]') AS link
-    WHERE {_IS_ALLOWED_TO_ANYBODY}
-    ON CONFLICT DO NOTHING
-    """,
-    f"""
-    INSERT INTO deliveries (last_day, id, recipient, message, sent_hour)
-    SELECT given.value ->> 0, {_COPY["delivery"]}, recipients.id, {_COPY["message"]}, given.value ->> 1
-    FROM json_each(NEW.copies) AS given CROSS JOIN recipients ON recipients.pseudonym = {_COPY["pseudonym"]}
-    WHERE NOT NEW.ahead AND {_IS_ALLOWED}
-    ON CONFLICT DO NOTHING
-    """,
-    f"""
-    INSERT INTO tracked (last_day, delivery, purpose, recipient, closed)
-    SELECT deliveries.last_day, deliveries.id, grants.purpose, grants.recipient, 0
-    FROM json_each(NEW.copies) AS given
-    CROSS JOIN recipients ON recipients.pseudonym = {_COPY["pseudonym"]}
-    CROSS JOIN grants ON grants.recipient = recipients.id AND instr(given.value ->> 3, grants.purpose)
-    CROSS JOIN deliveries
-            ON deliveries.last_day = given.value ->> 0 AND deliveries.id = {_COPY["delivery"]}
-           AND deliveries.recipient = recipients.id
-    WHERE NOT NEW.ahead AND {_live("NEW.")}
-    ON CONFLICT DO NOTHING
-    """,
-    f"""
-    INSERT INTO external_ids (source, reference, recipient, last_day)
-    SELECT given.value ->> 4, given.value ->> 5, recipients.id, (
-        SELECT max(grants.last_day) FROM grants WHERE grants.recipient = recipients.id AND {_live("NEW.")}
-    )
-    FROM json_each(NEW.copies) AS given CROSS JOIN recipients ON recipients.pseudonym = {_COPY["pseudonym"]}
-    WHERE NOT NEW.ahead AND given.value ->> 5 IS NOT NULL AND {_IS_ALLOWED}
-    ON CONFLICT (source, reference) DO UPDATE SET recipient = excluded.recipient, last_day = excluded.last_day
-    WHERE recipient != excluded.recipient OR last_day < excluded.last_day
-    """,
-)
-"""What the trigger does with `NEW`: the values of `_WRITE`."""
-_VALUES: Final = ("copies", "octets", "contents", "today", "ahead")
-_VIEW: Final = f"""
-    CREATE TEMP VIEW registering AS SELECT {", ".join(f"NULL AS {name}" for name in _VALUES)};
-    CREATE TEMP TRIGGER register INSTEAD OF INSERT ON registering
-    BEGIN {";".join(STATEMENTS)}; END;
-"""
-_WRITE: Final = f"INSERT INTO registering VALUES ({', '.join(f':{name}' for name in _VALUES)})"
-_GIVEN: Final = _keys("given.key", ":")
-_FOUND: Final = f"""
-    SELECT json_group_array(json_array(given.key, tracked.purpose))
-    FROM json_each(:copies) AS given
-    CROSS JOIN tracked ON tracked.last_day = given.value ->> 0 AND tracked.delivery = {_GIVEN["delivery"]}
-    CROSS JOIN recipients ON recipients.id = tracked.recipient AND recipients.pseudonym = {_GIVEN["pseudonym"]}
-    CROSS JOIN grants ON grants.recipient = tracked.recipient AND grants.purpose = tracked.purpose
-    WHERE instr(given.value ->> 3, tracked.purpose) AND {_live(":")}
-"""
+    return {(message, number) for message, numbers in rows for number in json.loads(numbers)}

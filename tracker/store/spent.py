@@ -20,6 +20,17 @@ async def spend(connection: AsyncConnection, digest: bytes, last_day: Day) -> bo
     return bool(noted.rowcount)
 
 
+async def spend_all(connection: AsyncConnection, digests: Sequence[bytes], last_day: Day) -> None:
+    """Note all of DIGESTS; those that were noted before stay as they are."""
+    statement = upsert(spent).on_conflict_do_nothing(index_elements=["digest"])
+    await connection.execute(statement, [{"digest": digest, "last_day": last_day} for digest in sorted(digests)])
+
+
+async def among(connection: AsyncConnection, digests: Sequence[bytes]) -> frozenset[bytes]:
+    """Those of DIGESTS that are noted."""
+    return frozenset((await connection.execute(select(spent.c.digest).where(spent.c.digest.in_(digests)))).scalars())
+
+
 async def forget(connection: AsyncConnection, digests: Sequence[bytes]) -> None:
     """Let what has one of DIGESTS be used again."""
     await connection.execute(delete(spent).where(spent.c.digest.in_(digests)))

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Self, TypeVar
+from typing import Final, Self, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -104,6 +104,10 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
+MOST_COPIES: Final = 200
+"""The most that are registered in one transaction, which hits may have to wait for: some milliseconds."""
+
+
 class _Rehearsed(Exception):
     """Ends a transaction of which nothing is to be kept."""
 
@@ -159,14 +163,18 @@ class Store:
             else partial(deliveries.read_grants, database)
         )
         self._grants = Group(self._unless_held(read_grants))
-        self._keys = Group(partial(keys.read_keys, database))
+        self._keys = Group(
+            partial(keys.read_keys_at_once, database)
+            if isinstance(database, SqliteDatabase)
+            else partial(keys.read_keys, database)
+        )
         # Without the turn: a message of many links is written in several transactions, and hits come in between.
         register_copies = (
             Registrar(database)
             if isinstance(database, SqliteDatabase)
             else partial(deliveries.register_copies, database)
         )
-        self._registrations = Group(self._unless_held(register_copies))
+        self._registrations = Group(self._unless_held(register_copies), size=MOST_COPIES)
         write_events = (
             partial(record_events, database, struck=self._is_struck, told_to=told_to)
             if isinstance(database, SqliteDatabase)
@@ -529,6 +537,16 @@ class Store:
         """Use the token with DIGEST, which is good until LAST_DAY, for its one POST; False when it was used before."""
         async with self._database.write() as connection:
             return await spent.spend(connection, digest, last_day)
+
+    async def spend_all(self, digests: Sequence[bytes], last_day: Day) -> None:
+        """Note until LAST_DAY what has one of DIGESTS, also if it was noted before."""
+        async with self._database.write(alone=False) as connection:
+            await spent.spend_all(connection, digests, last_day)
+
+    async def spent_among(self, digests: Sequence[bytes]) -> frozenset[bytes]:
+        """Those of DIGESTS that were noted."""
+        async with self._database.read() as connection:
+            return await spent.among(connection, digests)
 
     async def unspend(self, digests: Sequence[bytes]) -> None:
         """Forget that what has one of DIGESTS was used."""

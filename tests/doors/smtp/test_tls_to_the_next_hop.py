@@ -32,7 +32,7 @@ async def test_tls_is_taken_where_it_is_offered(proxy: Proxy, context: ssl.SSLCo
         proxy.hops._next_hop = NextHop("127.0.0.1", server.port, tls=False)
         assert (await proxy.send(mail(), ANNA))[0] == 250
         (received,) = await server.arrived(1)
-        await leave(proxy)
+        proxy.hops.close()  # the next hop goes away now
     assert received.tls
     assert received.octets.endswith(mail())
 
@@ -48,12 +48,5 @@ async def test_smtps_is_tls_from_the_first_octet_with_a_server_that_is_who_it_sa
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate.chain))
         assert (await proxy.send(mail(), ANNA))[0] == 250
         (received,) = await server.arrived(1)
-        await leave(proxy)
+        proxy.hops.close()  # the next hop goes away now
     assert received.tls
-
-
-async def leave(proxy: Proxy) -> None:
-    """Say good-bye to the next hop, which goes away now."""
-    client = proxy.hops.take()
-    assert client is not None, "the connection was kept"
-    await client.quit()

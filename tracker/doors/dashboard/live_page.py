@@ -21,6 +21,7 @@ from tracker.doors.dashboard.visit import Route, Visit
 from tracker.doors.pages import templates_folder
 from tracker.doors.server import cut
 from tracker.flows.live import Live, News
+from tracker.flows.looks import Looks
 from tracker.model import Purpose, StoreUnavailable
 from tracker.store.watched import Told, Touch
 
@@ -38,11 +39,14 @@ OVER: Final = "event: over\ndata:\n\n"
 class LivePage:
     """Answers `/live.js` and `/feed/live`."""
 
-    def __init__(self, live: Live, screens: Screens, render_list: Callable[[Visit], Awaitable[str]]) -> None:
+    def __init__(
+        self, live: Live, looks: Looks, screens: Screens, render_list: Callable[[Visit], Awaitable[str]]
+    ) -> None:
         """RENDER_LIST makes the list that a visit asks for, as the page shows it."""
         self._live = live
         self._screens = screens
         self._list = render_list
+        self._looks = looks
         self._script = (templates_folder() / TEMPLATES / "live.js").read_text(encoding="utf-8")
 
     @property
@@ -67,19 +71,25 @@ class LivePage:
             return web.Response(status=204, headers=self._screens.headers)
         headers = {**self._screens.headers, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
         response = web.StreamResponse(headers=headers)
-        teller = Teller(self._screens, self._list, visit)
+        teller = Teller(self._screens, self._noted_list, visit)
         try:
             await response.prepare(request)
             await _send(response, RETRY)
             while (news := await watch.next()) is not None:
                 await _send(response, await teller.event(news))
-            await _send(response, OVER)
+            if watch.for_good:
+                await _send(response, OVER)
             await response.write_eof()
         except (ConnectionError, TimeoutError):
             cut(request)  # the browser has gone, or reads no more
         finally:
             self._live.leave(watch)
         return response
+
+    async def _noted_list(self, visit: Visit) -> str:
+        """The list; the audit trail says in each hour who saw it, also of one that stays open."""
+        await self._looks.note(visit.signed_in, Deed.SAW_MESSAGES, visit.now)
+        return await self._list(visit)
 
 
 async def _send(response: web.StreamResponse, event: str) -> None:

@@ -24,9 +24,12 @@ SECONDS_FOR_COMMAND: Final = 240.0
 """For it to answer a command; a client waits five minutes (RFC 5321, section 4.5.3.2)."""
 SECONDS_FOR_DATA: Final = 300.0
 """For it to take a message; a client waits ten minutes (RFC 5321, section 4.5.3.2.6)."""
-MOST_IDLE: Final = 32
-"""Connections that are kept for the next message."""
+MOST: Final = 50
+"""Connections at a time, which is what Postfix lets one client have; whoever comes then waits for a turn."""
+SECONDS_FOR_TURN: Final = 200.0
+"""For it to come: with what follows less than the five minutes."""
 IDLE_SECONDS: Final = 5.0
+BUSY: Final = Reply(451, "4.4.5 Too many messages wait for the next hop; please try again later")
 AWAY: Final = Reply(451, "4.4.1 The next hop does not answer; nothing is lost, please try again later")
 NO_UTF8: Final = Reply(550, "5.6.7 The next hop takes no addresses with letters beyond ASCII")
 _OF_MAIL: Final = {"BODY": "8BITMIME", "SIZE": "SIZE", "RET": "DSN", "ENVID": "DSN", "SMTPUTF8": "SMTPUTF8"}
@@ -54,16 +57,18 @@ class Hops:
         self._name = name
         self._idle: deque[tuple[float, Line]] = deque()
         """Each with when it was given back, longest ago first."""
+        self.turns = asyncio.Semaphore(MOST)
+        """For transactions: a thousand connections at once are more than mail servers take."""
+        self._asking: asyncio.Task[None] | None = None
         self.known: Offers | None = None
         """What the next hop said last that it can do."""
 
     async def offers(self) -> Offers:
         """What the next hop can do, as it said last; what servers of today can while it is away."""
         if self.known is None:
-            try:
-                self.give(await self.connect())
-            except (aiosmtplib.SMTPException, OSError):
-                return Offers()
+            if self._asking is None:
+                self._asking = asyncio.create_task(self._ask())
+            await asyncio.wait({self._asking})  # one asks for all who greet us at once
         return self.known or Offers()
 
     def transaction(self) -> HopTransaction:
@@ -83,7 +88,7 @@ class Hops:
         """Keep LINE, which is between transactions, for the next one."""
         if not line.is_open:
             return
-        if len(self._idle) >= MOST_IDLE:
+        if len(self._idle) >= MOST:
             line.quit()
             return
         loop = asyncio.get_running_loop()
@@ -111,6 +116,14 @@ class Hops:
             line.quit()
         self._idle.clear()
 
+    async def _ask(self) -> None:
+        try:
+            self.give(await self.connect())
+        except (aiosmtplib.SMTPException, OSError):
+            log.info("what the next hop can do is not known yet")
+        finally:
+            self._asking = None
+
     def _let_go(self) -> None:
         now = asyncio.get_running_loop().time()
         while self._idle and self._idle[0][0] + IDLE_SECONDS <= now:
@@ -129,9 +142,16 @@ class HopTransaction:
         self._hops = hops
         self._line: Line | None = None
         self._open = False
+        self._has_turn = False
 
     async def mail(self, sender: Path) -> Reply:
-        """Begin; a connection that was kept and has gone since is replaced."""
+        """Begin, when the turn has come; a connection that was kept and has gone since is replaced."""
+        if not self._has_turn:
+            try:
+                async with asyncio.timeout(SECONDS_FOR_TURN):
+                    self._has_turn = await self._hops.turns.acquire()
+            except TimeoutError:
+                return BUSY
         if self._line is None or not self._line.is_open:
             self._line = self._hops.take()
         reply = AWAY if self._line is None else await self._mail(sender)
@@ -193,6 +213,9 @@ class HopTransaction:
                 line.close()
             else:
                 self._hops.give(line)
+        if self._has_turn:  # after the connection is there for the next one
+            self._has_turn = False
+            self._hops.turns.release()
 
     @property
     def _extensions(self) -> frozenset[str]:

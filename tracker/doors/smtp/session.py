@@ -72,6 +72,7 @@ class SmtpSession(SMTP):
         self._going: Transaction | None = None
         self._login: ApiKey | None = None
         self._peer = ""
+        self._admitted = self._heeded = False
         super().__init__(
             office,
             hostname=office.name,
@@ -92,6 +93,8 @@ class SmtpSession(SMTP):
         self._peer = peer[0] if isinstance(peer, tuple) else ""
         self._tls_protocol = transport.get_extra_info("ssl_object")
         self._auth_require_tls = not self._office.is_loopback(self._peer)
+        self._admitted = self._office.admits(self._peer)
+        self._heeded = self._office.heeds(self._peer)
         super().connection_made(transport)
 
     def eof_received(self) -> bool:
@@ -229,7 +232,7 @@ class SmtpSession(SMTP):
         fault = self._fault_of(sender, _MAIL_PARAMETERS)
         if self._going is not None:
             fault = Reply(503, "5.5.1 A transaction is under way")
-        elif self._login is None and not self._office.admits(self._peer):
+        elif self._login is None and not self._admitted:
             fault = LOGIN_FIRST
         if sender is None or fault is not None:
             await self._say(fault or MALFORMED)
@@ -349,7 +352,7 @@ class SmtpSession(SMTP):
     def _incoming(self, message: bytes, going: Transaction) -> Incoming:
         key = self._login
         marked = without_controls(message)
-        heeded = key is not None or self._office.heeds(self._peer)
+        heeded = key is not None or self._heeded
         assert self.session is not None
         protocol = protocol_of(
             extended=self.session.extended_smtp,

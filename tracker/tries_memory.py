@@ -1,0 +1,48 @@
+"""Makes the memory in which the processes of one server count tries together; no disk ever holds it."""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from secrets import token_bytes
+
+from tracker.core.tries import KEY_SIZE, SIZE, Tries
+
+
+def tries_alone() -> Tries:
+    """What a process counts that shares its server with no other."""
+    return Tries.alone(token_bytes(KEY_SIZE))
+
+
+def shared_tries() -> int | None:
+    """A descriptor of memory for workers to inherit; None where the system has no such memory."""
+    if not hasattr(os, "memfd_create"):
+        return None
+    descriptor = os.memfd_create("tries")
+    os.ftruncate(descriptor, SIZE)
+    os.pwrite(descriptor, token_bytes(KEY_SIZE), 0)
+    return descriptor
+
+
+def tries_in(descriptor: int | None) -> Tries:
+    """What all count in the memory with DESCRIPTOR; without one a worker counts its own alone."""
+    if descriptor is None:
+        return tries_alone()
+    return Tries(mmap.mmap(descriptor, SIZE), _locking(descriptor))
+
+
+def _locking(descriptor: int) -> Callable[[], AbstractContextManager[None]]:
+    # The system's own lock of a process on a file: it ends with the process, however that ends. What is done under it
+    # takes microseconds, so that nobody notices the wait.
+    @contextmanager
+    def locked() -> Iterator[None]:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.lockf(descriptor, fcntl.LOCK_UN)
+
+    return locked
