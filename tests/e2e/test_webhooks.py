@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.mail import link, message, pixel, stop
-from tests.harness import CONTROLLER, Installation, Reply
+from tests.harness import CONTROLLER, PATIENCE, Installation, Reply
 from tests.receiver import SECRET, Receiver
 
 pytestmark = pytest.mark.e2e
@@ -49,6 +50,18 @@ def sent(tracker: Installation, notice: str) -> Reply:
     return answer
 
 
+def taken(tracker: Installation, kind: str) -> float:
+    """How many webhooks of KIND the other system took, as the metrics have it once it stands there."""
+    series = f'tracker_webhooks_total{{kind="{kind}",result="taken"}} '
+    end = time.monotonic() + PATIENCE
+    while True:
+        lines = tracker.api("GET", "/metrics").body.decode().splitlines()
+        (value,) = [float(line.removeprefix(series)) for line in lines if line.startswith(series)]
+        if value or time.monotonic() > end:
+            return value
+        time.sleep(0.05)
+
+
 def test_an_event_is_told_again_when_its_sender_is_killed_and_then_no_more(
     telling: Installation, receiver: Receiver
 ) -> None:
@@ -62,6 +75,8 @@ def test_an_event_is_told_again_when_its_sender_is_killed_and_then_no_more(
         receiver.until(lambda one: len(one.heard) >= 2)
         telling.public("GET", pixel(sent(telling, "watched")))
         receiver.until(lambda one: any(told["type"] == "message.opened" for _, told in one.taken))
+        assert taken(telling, "event") >= 1
+        assert "ok    the other system takes webhooks" in telling.run("doctor")
     (first, told), *later = [one for one in receiver.heard if one[1]["type"] == "message.clicked"]
     assert [identifier for identifier, _ in later] == [first]
     assert told["data"]["references"] == ["4711"]
