@@ -98,5 +98,5 @@ def opendkim(folder: Path, domain: str) -> Iterator[Signer]:
                 assert time.monotonic() < end, "OpenDKIM does not answer"
         yield signer
     finally:
-        process.terminate()
+        process.kill()  # it keeps nothing, and takes its time to end otherwise
         process.wait(PATIENCE)

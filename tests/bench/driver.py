@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 from urllib.parse import urlsplit
 
 CONNECTIONS = 128
@@ -24,8 +24,11 @@ FIELDS = {
 }
 """What a mail program that is a browser sends."""
 SCRIPT = """
-local requests, number, fields = {}, 0, {FIELDS}
-for path in io.lines(os.getenv("PATHS")) do requests[#requests + 1] = wrk.format("GET", path, fields) end
+local requests, number, fields, forwarded = {}, 0, {FIELDS}, os.getenv("FORWARDED")
+for path in io.lines(os.getenv("PATHS")) do
+  if forwarded then fields["X-Forwarded-For"] = "198.51.100." .. #requests % 250 end
+  requests[#requests + 1] = wrk.format("GET", path, fields)
+end
 function request() number = number % #requests + 1; return requests[number] end
 """.replace("FIELDS", ", ".join(f'["{name}"]="{value}"' for name, value in FIELDS.items()))
 
@@ -35,19 +38,46 @@ def name() -> str:
     return "wrk" if shutil.which("wrk") else "a driver in Python, which is the slower side: install wrk"
 
 
-def rate(url: str, paths: Sequence[str], seconds: int = 1) -> float:
-    """Answers per second, over keep-alive connections, to requests for PATHS one after the other, round and round."""
-    return _wrk(url, paths, seconds) if shutil.which("wrk") else asyncio.run(_asked(url, paths, seconds))
+def rate(url: str, paths: Sequence[str], seconds: int = 1, *, forwarded: bool = False) -> float:
+    """Answers per second, over keep-alive connections, to requests for PATHS one after the other, round and round.
+
+    FORWARDED: each path's with an X-Forwarded-For of its own, as a proxy in front adds it (of 250 different).
+    """
+    if shutil.which("wrk"):
+        return _wrk(url, paths, seconds, forwarded)
+    return asyncio.run(_asked(url, paths, seconds, forwarded))
 
 
-def _wrk(url: str, paths: Sequence[str], seconds: int) -> float:
+def processor_seconds(processes: Sequence[int]) -> float:
+    """The processor time that PROCESSES, which run, took so far."""
+    ticks = 0
+    for process in processes:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def until_idle(processes: Sequence[int]) -> None:
+    """Wait until PROCESSES have done what follows a start, such as a sweep."""
+    while True:
+        before = processor_seconds(processes)
+        sleep(0.5)
+        if processor_seconds(processes) - before <= 0.02:
+            return
+
+
+def _wrk(url: str, paths: Sequence[str], seconds: int, forwarded: bool) -> float:
+    environment = dict(os.environ)
+    if forwarded:
+        environment["FORWARDED"] = "yes"
     with tempfile.TemporaryDirectory() as folder:
+        environment["PATHS"] = str(Path(folder) / "paths")
         script, listed = Path(folder) / "script.lua", Path(folder) / "paths"
         script.write_text(SCRIPT)
         listed.write_text("\n".join(paths) + "\n")
         done = subprocess.run(
             ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(script), url],
-            env={**os.environ, "PATHS": str(listed)}, capture_output=True, text=True, check=True,
+            env=environment, capture_output=True, text=True, check=True,
         )  # fmt: skip
     assert "Socket errors" not in done.stdout, done.stdout
     found = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
@@ -55,9 +85,12 @@ def _wrk(url: str, paths: Sequence[str], seconds: int) -> float:
     return float(found[1])
 
 
-async def _asked(url: str, paths: Sequence[str], seconds: int) -> float:
+async def _asked(url: str, paths: Sequence[str], seconds: int, forwarded: bool) -> float:
     fields = "".join(f"{name}: {value}\r\n" for name, value in FIELDS.items())
-    requests = cycle([f"GET {path} HTTP/1.1\r\n{fields}\r\n".encode() for path in paths])
+    more = [f"X-Forwarded-For: 198.51.100.{number}\r\n" for number in range(250)] if forwarded else [""]
+    requests = cycle(
+        [f"GET {path} HTTP/1.1\r\n{fields}{one}\r\n".encode() for path, one in zip(paths, cycle(more), strict=False)]
+    )
     port, start = urlsplit(url).port or 80, perf_counter()
 
     async def drive() -> int:

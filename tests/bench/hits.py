@@ -1,7 +1,8 @@
 """Hits: requests per second of the real server against bare aiohttp handlers, and of its writer against plain ones.
 
 Server and driver share this machine's cores, as those of the yardstick do; the store's thread takes from them, too.
-Ours and the yardstick take turns, a second each, and the median of the turns' ratios counts.
+Ours and the yardstick take turns, a second each, and the median of the turns' ratios counts. Beside the rates stands
+the processor time for each hit: that of a busy machine can be compared, too.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from time import monotonic, perf_counter
 
 import aiosqlite
 
-from tests.bench.driver import CONNECTIONS, name, rate
+from tests.bench.driver import CONNECTIONS, name, processor_seconds, rate, until_idle
 from tests.harness import PATIENCE, Installation, free_port
 from tests.traffic import Copy, send, stored
 from tracker.keyfile import KeyFile
@@ -32,6 +33,7 @@ TURNS = 5
 COPIES = 120_000
 EVENTS = 20_000
 WAITERS = 64
+FORWARDED = "the same behind a proxy that says for whom it asks"
 BARE = """
 import sys, uvloop
 from aiohttp import web
@@ -57,41 +59,57 @@ http {{
 
 def table() -> list[tuple[str, ...]]:
     """The rows: what, ratio, yardstick, aim."""
-    with tempfile.TemporaryDirectory() as folder, bare() as url:
-        tracker = Installation.made(Path(folder) / "tracker")
+    with tempfile.TemporaryDirectory() as folder, bare_server() as (url, process):
+        tracker = Installation.made(Path(folder) / "tracker", TRACKER_TRUSTED_PROXIES="127.0.0.1")
         with tracker:
             assert tracker.grant("bench@example.org").status == 201
         copies = send(tracker, COPIES)
         with tracker:
-            rows = _hits(tracker, copies, url)
+            until_idle(tracker.processes)
+            rows = _hits(tracker, copies, url, process)
             rows.append(_ceiling(Path(folder), tracker.public_url, copies))
         rows.append(_group_commit(tracker, copies))
     return rows
 
 
-def _hits(tracker: Installation, copies: Sequence[Copy], bare_url: str) -> list[tuple[str, ...]]:
+def _hits(tracker: Installation, copies: Sequence[Copy], bare_url: str, bare_process: int) -> list[tuple[str, ...]]:
     on = f"{CONNECTIONS} connections, {os.cpu_count()} cores for server and driver ({name()})"
+    half = len(copies) // 2
     pixels = [copy.pixel for copy in copies]
     kinds: list[tuple[str, list[str], str, str]] = [
-        ("pixel, verified, classified, recorded", pixels, "/pixel", ">= 0.65"),
+        ("pixel, verified, classified, recorded", pixels[:half], "/pixel", ">= 0.65"),
+        (FORWARDED, pixels[half:], "/pixel", ""),
         ("the same, all repeats of events that are there", pixels[:200], "/pixel", ""),
         ("redirect, verified, classified, recorded", [copy.link for copy in copies], "/redirect", ">= 0.65"),
         ("forged link", [copy.forged for copy in copies[:2_000]], "/redirect", ">= 0.9"),
     ]
     rows: list[tuple[str, ...]] = [("hits per second, " + on, "", "bare aiohttp on uvloop", "")]
     for what, paths, yardstick, aim in kinds:
-        before, asked, ratios = len(stored(tracker)), 0.0, []
+        before, asked, ratios, costs = len(stored(tracker)), 0.0, [], []
         turn = max(len(paths) // TURNS, min(len(paths), 200))
         for number in range(TURNS):
-            theirs = rate(bare_url, [yardstick])
-            ours = rate(tracker.public_url, paths[number * turn :][:turn] or paths)
+            forwarded = what is FORWARDED
+            theirs, their_cost = _measured([bare_process], bare_url, [yardstick], forwarded)
+            ours, cost = _measured(
+                tracker.processes, tracker.public_url, paths[number * turn :][:turn] or paths, forwarded
+            )
             asked += ours
             ratios.append(ours / theirs)
+            costs.append((cost, their_cost))
         tracker.until_written()
         new = len(stored(tracker)) - before
-        shown = f"{what} ({min(1, new / asked):.0%} new events)" if aim == ">= 0.65" else what
-        rows.append((shown, _spread(ratios), "the bare handler", aim))
+        shown = f"{what} ({min(1, new / asked):.0%} new events)" if len(paths) >= half else what
+        ours, theirs = (median(each) * 1e6 for each in zip(*costs, strict=True))
+        yards = f"the bare handler; processor time {ours:.0f} us to its {theirs:.0f}"
+        rows.append((shown, _spread(ratios), yards, aim))
     return rows
+
+
+def _measured(processes: Sequence[int], url: str, paths: Sequence[str], forwarded: bool) -> tuple[float, float]:
+    """Answers per second, and the seconds of processor time that PROCESSES took for each."""
+    before = processor_seconds(processes)
+    answered = rate(url, paths, 1, forwarded=forwarded)
+    return answered, (processor_seconds(processes) - before) / answered
 
 
 def _ceiling(folder: Path, public_url: str, copies: Sequence[Copy]) -> tuple[str, ...]:
@@ -174,12 +192,19 @@ def _until_answers(port: int) -> None:
 @contextmanager
 def bare() -> Iterator[str]:
     """The yardstick, serving; its URL."""
+    with bare_server() as (url, _):
+        yield url
+
+
+@contextmanager
+def bare_server() -> Iterator[tuple[str, int]]:
+    """The same, with the number of its process."""
     port = free_port()
     server = subprocess.Popen([sys.executable, "-c", BARE, str(port)], stdout=subprocess.PIPE)
     assert server.stdout is not None
     server.stdout.readline()
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", server.pid
     finally:
         server.kill()
         server.wait()

@@ -88,17 +88,16 @@ def test_what_the_builder_is_given_makes_the_program(tmp_path: Path) -> None:
     stage = instructions("Dockerfile")[:8]
     copied = [rest.split() for word, rest in stage if word == "COPY"]
     assert len(copied) == 4
-    listed = checked("git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
-    sent = [path for path in listed if path and not ignored(path) and (ROOT / path).is_file()]
     for *sources, target in copied:
         for source in sources:
-            brought = [path for path in sent if path == source or path.startswith(f"{source}/")]
+            there = ROOT / source
+            files = [path for path in there.rglob("*") if path.is_file()] if there.is_dir() else [there]
+            brought = [path for path in files if not ignored(str(path.relative_to(ROOT)))]
             assert brought, f"COPY {source} brings nothing: .dockerignore keeps it out"
             for path in brought:
-                folder = (ROOT / source).is_dir()
-                to = tmp_path / target / (Path(path).relative_to(source) if folder else Path(path).name)
+                to = tmp_path / target / (path.relative_to(there) if there.is_dir() else path.name)
                 to.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(ROOT / path, to)
+                shutil.copy(path, to)
     assert (tmp_path / "deploy" / "constraints.txt").exists()
     checked(
         sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path / "dist", tmp_path, timeout=120

@@ -175,6 +175,7 @@ def everything(front: Front, tracker: Installation) -> list[str]:
 
 
 def test_no_log_says_who_asked_for_what(fresh: Installation, open_folder: Path) -> None:
+    """R62: nor do the logs of what stands before the tracker."""
     with nginx(open_folder, behind(fresh)) as front:
         tokens = everything(front, fresh)
     assert len(tokens) > 3
@@ -219,6 +220,7 @@ def test_without_its_lines_on_logs_the_search_would_find_them(open_folder: Path)
 
 
 def test_the_tracker_is_told_the_peer_and_the_path_as_they_came(open_folder: Path) -> None:
+    """R63: what a client says of its own address is dropped."""
     with recording() as (port, asked), nginx(open_folder, port) as front:
         path = "/c/abc//%41%2f..%2F./x.example/?a=%20"
         assert front.ask("GET", path).status == 204

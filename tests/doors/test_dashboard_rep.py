@@ -166,6 +166,12 @@ async def test_a_message_tells_when_what_and_why_not(staff: World) -> None:
     assert "Nov 23, 2026" in said
 
 
+async def test_a_label_that_cannot_be_is_refused_and_is_no_failure_of_the_database(rep: Browser) -> None:
+    """PostgreSQL takes no NUL in a text."""
+    assert (await rep.get("/feed?label=%00")).status == 422
+    assert (await rep.get("/feed?label=a%00b")).status == 422
+
+
 async def test_a_label_is_text_and_nothing_else(staff: World, rep: Browser) -> None:
     """CVE-2022-25772 and others: what senders and visitors hand in is shown as text."""
     await agree(staff)

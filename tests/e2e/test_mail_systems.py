@@ -195,6 +195,16 @@ def check_offer(company: Company, mail: Received, granted: bool) -> None:
     assert lines == ["Grüße aus dem Norden.", ".", "Das Angebot: https://shop.example/angebot"], "a dot is text"
 
 
+def test_what_the_tracker_mails_itself_goes_the_same_way_and_is_signed(company: Company) -> None:
+    form = {"content_type": "application/x-www-form-urlencoded"}
+    assert company.tracker.public("POST", "/privacy", b"address=bert%40example.org", **form).status == 200
+    (mail,) = company.arrivals(1).values()
+    assert mail.recipients == (BERT,)
+    assert company.signer.verifies(mail.octets)
+    assert [link.startswith(company.tracker.public_url) for link in mail.links] == [True]
+    assert b"data-tracker" not in mail.octets
+
+
 def test_what_postfix_refuses_is_passed_on_in_its_words(company: Company) -> None:
     with smtplib.SMTP("127.0.0.1", int(company.port("SMTP_LISTEN")), "app.example", timeout=30) as smtp:
         smtp.ehlo()

@@ -103,7 +103,7 @@ def test_killed_when(line: Line, stage: str) -> None:
     heard = Counter[str]()
 
     def kill(heard_now: str) -> None:
-        heard.update([start for start in (command,) if heard_now.startswith(start)])
+        heard[command] += heard_now.startswith(command)
         if heard[command] == time:
             os.kill(pid, signal.SIGKILL)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,14 @@ def call(*purposes: Purpose, again: bool | None = True, **more: Any) -> Reported
     evidence = Evidence(call_started_at=CALLED, call_seconds=312, call_again=again)
     values = {"method": Method.PHONE, "given_at": CALLED, "evidence": evidence, **more}
     return replace(reported(ANNA, **values), purposes=frozenset(purposes))
+
+
+END_OF_TIME = datetime(9999, 12, 31, 23, 59, tzinfo=UTC)
+
+
+def ahead(again: bool | None) -> Evidence:
+    """Of a call that is to come."""
+    return Evidence(call_started_at=NOW + timedelta(days=1), call_again=again)
 
 
 def rows(folder: Path, query: str) -> list[Any]:
@@ -205,6 +213,9 @@ async def test_a_no_to_everything_ends_a_yes_to_calls_and_invents_no_answer_abou
         (call(evidence=Evidence(source="CRM")), InvalidField),
         (call(Purpose.PHONE, notice_version="1999-9"), UnknownNotice),
         (call(Purpose.PHONE, given_at=NOW + timedelta(days=1)), FutureDate),
+        (call(Purpose.PHONE, evidence=ahead(again=True)), FutureDate),
+        (call(again=None, evidence=ahead(again=None)), FutureDate),
+        (call(again=None, evidence=Evidence(call_started_at=END_OF_TIME)), FutureDate),
     ],
 )
 async def test_a_call_that_is_not_in_order_changes_nothing(
@@ -214,6 +225,27 @@ async def test_a_call_that_is_not_in_order_changes_nothing(
         await flows.consents.report(wrong, NOW)
     for table in ("recipients", "ledger", "calls", "grants", "external_ids"):
         assert rows(tmp_path, f"SELECT count(*) FROM {table}") == [(0,)]
+
+
+async def test_a_call_that_is_to_come_prolongs_no_yes(flows: Flows, tmp_path: Path) -> None:
+    """Promise 8: it would be kept for as long as its date says, and the yes with it."""
+    await flows.consents.report(call(Purpose.PHONE), NOW)
+    before = calls(tmp_path)
+    with pytest.raises(FutureDate):
+        await flows.consents.report(call(again=None, evidence=Evidence(call_started_at=END_OF_TIME)), NOW)
+    assert calls(tmp_path) == before
+
+
+@pytest.mark.parametrize("started_at", [NOW + timedelta(days=1), END_OF_TIME])
+async def test_a_no_in_a_call_that_is_to_come_counts_and_the_call_is_not_kept(
+    flows: Flows, tmp_path: Path, started_at: datetime
+) -> None:
+    """A no counts at once, whatever else the report says."""
+    no = call(again=False, evidence=Evidence(call_started_at=started_at, call_again=False))
+    assert (await flows.consents.report(no, NOW))[0] is ConsentState.WITHDRAWN
+    assert await standing(flows) == (set(), set(), {Purpose.PHONE})
+    assert calls(tmp_path) == []
+    assert not (await flows.store.overdue(day_of(NOW + timedelta(days=1_500))))["calls"]
 
 
 async def test_nothing_of_a_call_names_the_person(flows: Flows, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ async def on_sqlite(fresh: Path, folder: Path, **changes: Any) -> AsyncIterator[
 @asynccontextmanager
 async def on_postgres(cluster: Cluster, template: str, **changes: Any) -> AsyncIterator[World]:
     name = await asyncio.to_thread(cluster.make, template)
-    store = await opened(cluster.url(name), busy_seconds=0.05, **changes)
+    store = await opened(cluster.url(name), busy_seconds=0.5, **changes)
     try:
         yield World(store, cluster.url(name))
     finally:

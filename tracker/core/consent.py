@@ -127,6 +127,12 @@ def call_of(report: ConsentReport, policy: ConsentPolicy) -> Call | None:
     )
 
 
+def lies_ahead(report: ConsentReport, now: datetime) -> bool:
+    """Whether REPORT tells of a call that has not begun NOW: it would be kept for too long, and a yes with it."""
+    started_at = report.evidence.call_started_at
+    return started_at is not None and _is_call(report) and started_at > now + CLOCK_SKEW
+
+
 def proof_of_calls_ends(day: Day) -> Day:
     """The last day of the proof of a yes to calls that was given or made use of on DAY."""
     return years_later(day, PROOF_OF_CALLS)

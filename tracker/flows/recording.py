@@ -17,6 +17,7 @@ from tracker.core.consent import (
     decide,
     decide_calls,
     grant_last_day,
+    lies_ahead,
     proof_of_calls_ends,
     suppression_last_day,
 )
@@ -27,6 +28,7 @@ from tracker.model import (
     ConsentReport,
     ConsentState,
     Day,
+    FutureDate,
     Notice,
     Purpose,
     Standing,
@@ -37,6 +39,7 @@ from tracker.store.consents import ConsentBook
 Answer: TypeAlias = tuple[ConsentState, Day | None]
 """A state and, while it lasts, its last day."""
 _PHONE: Final = frozenset({Purpose.PHONE})
+_NOES: Final = (ConsentState.SUPPRESSED, ConsentState.WITHDRAWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +72,12 @@ class Recorder:
         policy = replace(self._policy, vouched_since=await book.vouched_since())
         mail = decide(about_mail, standing, now, policy) if about_mail.purposes else None
         phone = decide_calls(report, standing, now, policy)
+        ahead = lies_ahead(report, now)
+        if ahead and not any(part and part.state in _NOES for part in (mail, phone)):
+            raise FutureDate("evidence.call_started_at")
+        call = None if ahead else call_of(report, self._policy)  # a no counts, whatever the report is worth
         notice = None
-        if any(part and part.state not in (ConsentState.SUPPRESSED, ConsentState.WITHDRAWN) for part in (mail, phone)):
+        if any(part and part.state not in _NOES for part in (mail, phone)):
             notice = await book.notice(report.notice_version, report.language)
             if notice is None or notice.superseded_day is not None:
                 raise UnknownNotice("notice_version")
@@ -78,7 +85,6 @@ class Recorder:
         if phone is not None:
             about_calls = replace(report, purposes=_PHONE)
             days.append(await self._write(book, about_calls, phone, standing, notice, now))
-        call = call_of(report, self._policy)
         # A call is not kept of who said no to calls: that it is told again must not undo an erasure (LAW.md R51).
         if call is not None and Purpose.PHONE not in standing.suppressed:
             days.append(await self._note(book, report, call, standing, now))

@@ -303,7 +303,11 @@ class Relay:
         if transaction.asked < 2 or incoming.said.off:  # off: all of them together, or nobody
             return {}
         addresses = [one.address for one in transaction.recipients]
-        marks = await self._sender.marks(incoming.message, addresses)
+        try:
+            marks = await self._sender.marks(incoming.message, addresses)
+        except Exception as error:
+            log.error("copies that are taken will not be marked: %s", type(error).__name__)
+            return {}
         return {address: _taken(mark) for address, mark in zip(addresses, marks, strict=True)}
 
     async def _were_taken(self, marks: Collection[bytes]) -> frozenset[bytes]:

@@ -165,6 +165,8 @@ class Figures:
     def _query(self, listing: Listing) -> MessageQuery:
         for name in ("label", "campaign"):
             value = getattr(listing, name)
+            if value is not None and "\0" in value:
+                raise InvalidField(f"{name}: holds what no text does")  # PostgreSQL would not even look for it
             if value is not None and mask_addresses(value) != value:
                 raise AddressInValue(name)
         owners = self._owners(listing.logins)

@@ -146,6 +146,16 @@ async def test_who_is_refused_after_others_were_served_is_told_with_their_number
     assert await marks(proxy) == 0
 
 
+async def test_a_mark_that_cannot_be_made_holds_up_no_mail(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: object) -> list[bytes]:
+        raise KeyError
+
+    monkeypatch.setattr(proxy.flows.sender, "marks", broken)
+    await proxy.flows.grant(ANNA)
+    assert (await proxy.send(mail(), ANNA, BERT))[0] == 250
+    assert sent_to(proxy) == [(BERT,), (ANNA,)]
+
+
 async def test_who_sends_the_same_once_more_sends_it_once_more(proxy: Proxy) -> None:
     """What was marked for a retry is forgotten when the message was answered."""
     await proxy.flows.grant(ANNA)

@@ -36,9 +36,9 @@ class Line(asyncio.Protocol):
         return not self._transport.is_closing()
 
     async def ask(self, *commands: bytes, seconds: float) -> list[Reply]:
-        """The answers to COMMANDS, which end with CRLF, each within SECONDS of the one before.
+        """The answers to COMMANDS, which end with CRLF; they are sent at once where that may be.
 
-        All are sent at once where that may be. Raises ConnectionError, TimeoutError; then the line is closed.
+        Raises ConnectionError, TimeoutError after SECONDS without all answers; then the line is closed.
         """
         if self.pipelining or len(commands) == 1:
             return await self._asked(commands, len(commands), seconds)
