@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from time import monotonic
 from urllib.parse import urlsplit
@@ -15,6 +15,7 @@ import pytest
 
 from tests.e2e.crew import alive, until
 from tests.harness import Installation
+from tests.postgres import Cluster, Plain
 from tests.traffic import Copy, send, stored
 from tracker.flows.hit import LONGEST_WAIT
 
@@ -70,16 +71,44 @@ class Load:
 
 @pytest.mark.parametrize(("workers", "kills"), [(None, 20), (2, 5)], ids=["one process", "two workers"])
 def test_what_was_acknowledged_survives_kills_under_load(fresh: Installation, workers: int | None, kills: int) -> None:
-    tracker, chance = fresh, random.Random(20)
+    copies = prepared(fresh, 20_000)
+    killed_again_and_again(fresh, copies, workers, kills, lambda: stored(fresh))
+
+
+@pytest.mark.postgres
+def test_what_was_acknowledged_survives_kills_under_load_on_a_server(fresh: Installation, cluster: Cluster) -> None:
+    copies = prepared(fresh, 2_000)
+    url = cluster.url(cluster.make())
+    fresh.run("migrate-store", url)
+    fresh.environment["TRACKER_DATABASE_URL"] = url
+
+    def on_the_server() -> set[Key]:
+        with Plain(url) as plain:
+            return {(bytes(delivery), link) for delivery, link in plain.execute("SELECT delivery, link FROM events")}
+
+    killed_again_and_again(fresh, copies, 2, 2, on_the_server)
+    fresh.kill()
+    cluster.drop(url.rpartition("/")[2])
+
+
+def prepared(tracker: Installation, count: int) -> Iterator[Copy]:
+    """COUNT copies, of which the stopped TRACKER's file knows."""
     tracker.start()
     assert tracker.grant("somebody@example.org").status == 201
     assert tracker.stop() == 0
-    copies = iter(send(tracker, 20_000))
+    return iter(send(tracker, count))
+
+
+def killed_again_and_again(
+    tracker: Installation, copies: Iterator[Copy], workers: int | None, kills: int, kept_by: Callable[[], set[Key]]
+) -> None:
+    """Acknowledged is part of stored, and that of sent, after each of KILLS; KEPT_BY the store then."""
+    chance = random.Random(20)
     load = Load(urlsplit(tracker.public_url).port or 0, copies)
     for kill in range(1, kills + 1):
         tracker.start(workers)
         asyncio.run(load.until_killed(tracker, load.answered + chance.randrange(50, 500)))
-        kept = stored(tracker)
+        kept = kept_by()
         assert load.acknowledged <= kept, f"kill {kill}: {len(load.acknowledged - kept)} acknowledged are not stored"
         assert kept <= load.sent, f"kill {kill}: {len(kept - load.sent)} stored were never sent"
     assert len(load.acknowledged) > 10 * kills

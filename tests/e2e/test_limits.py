@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Self
 
+import pytest
+
 from tests.e2e import crowds
 from tests.e2e.mail import OFFER, link, pixel
 from tests.e2e.outage import check_log
@@ -152,9 +154,9 @@ async def test_headers_of_64_kib_are_refused_whole_or_trickling(fresh: Installat
 
 
 async def test_ten_thousand_connections_at_once_are_held_and_answered(fresh: Installation) -> None:
-    """Or as many as this machine lets a process have."""
-    count = min(10_000, crowds.allow_files(10_500) - 500)
-    assert count >= 500, "the limit on open files is too low to try"
+    count = 10_000
+    if crowds.allow_files(count + 500) < count + 500:
+        pytest.skip("needs 10,500 open files for each process: `ulimit -n 10500`, by who may")
     with fresh:
         fresh.grant(ANNA)
         path = pixel(fresh.rewrite(OFFER, ANNA))

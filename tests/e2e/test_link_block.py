@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 
+from tests.e2e.crew import Pinned, workers
 from tests.e2e.mail import link, message, paths
 from tests.harness import PATIENCE, Installation, Reply
 
@@ -53,6 +54,24 @@ def test_a_blocked_hosts_links_show_their_destination_and_ask_until_it_is_unbloc
         with closing(sqlite3.connect(fresh.folder / "tracker.db")) as database:
             trail = database.execute("SELECT actor, action, case_number FROM audit ORDER BY at").fetchall()
         assert trail == [("cli", "link block", None), ("cli", "link unblock", None)]
+
+
+def test_every_worker_reads_the_list(fresh: Installation) -> None:
+    """Each is asked on a connection of its own, so that none answers for another."""
+    fresh.start(workers=2)
+    fresh.grant(ANNA)
+    evil, good = paths(fresh.rewrite(MAIL, ANNA), "c")
+    with ExitStack() as stack:
+        each = [stack.enter_context(Pinned(fresh, pid, fresh.public_url)) for pid in workers(fresh)]
+        assert [one.ask("GET", evil).status for one in each] == [302, 302]
+        for words, status in ((("block", "evil.example"), 200), (("unblock", "evil.example"), 302)):
+            fresh.run("link", *words)
+            for one in each:
+                end = time.monotonic() + PATIENCE
+                while one.ask("GET", evil).status != status:
+                    assert time.monotonic() < end
+                assert one.ask("GET", good).status == 302
+    assert fresh.stop() == 0
 
 
 def test_a_host_is_blocked_also_while_the_database_is_away_and_a_damaged_list_is_told(fresh: Installation) -> None:

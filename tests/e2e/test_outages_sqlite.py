@@ -50,11 +50,13 @@ def test_readers_mail_and_nos_outlive_a_full_disk(on_small_disk: Installation) -
     """The log lies on it too, and the journal: a no is journalled where it finds room, else answered 503."""
     on_small_disk.start()
     endure(on_small_disk, faults.full(on_small_disk.folder), partial(rows, on_small_disk), answers=(200, 503))
+    check_log(on_small_disk)
 
 
 def test_without_room_for_the_journal_a_no_is_answered_503_and_never_a_false_yes(fresh: Installation) -> None:
     fresh.start()
     endure(fresh, faults.quota(fresh.pid, fresh.folder), partial(rows, fresh), answers=(503,))
+    check_log(fresh)
 
 
 def test_an_older_database_put_in_place_under_the_server_undoes_no_withdrawal_and_loses_no_new_event(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
@@ -120,3 +121,18 @@ async def test_a_reader_never_waits_long_for_the_store(flows: Flows, monkeypatch
     monkeypatch.setattr(flows.store, "record_soon", lambda *_: None)
     assert await flows.hits.clicked(token, part, host, hit())
     assert [result for _, _, result in flows.counted.hits] == ["early"]
+
+
+async def test_a_redirect_waits_fifty_milliseconds_for_the_store_and_then_goes(
+    flows: Flows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looked at just before and just after: timers end in their order, however busy the machine is."""
+    token, part, host = await sent(flows)
+    monkeypatch.setattr(flows.store, "record_soon", lambda *_: None)
+    hits = Hits(flows.store, lambda: TOKENS, flows.counted, Bursts.alone())
+    went: list[object] = []
+    before, after = (asyncio.get_running_loop().create_future() for _ in range(2))
+    asyncio.get_running_loop().call_later(0.045, lambda: before.set_result(len(went)))
+    hits.clicked(token, part, host, hit(), went.append)
+    asyncio.get_running_loop().call_later(0.055, lambda: after.set_result(len(went)))
+    assert (await before, await after) == (0, 1)

@@ -15,7 +15,7 @@ from tests.store.conftest import opened as open_store
 from tests.store.world import ANNA, BERT, PROOF, RETENTION, TODAY, World, at, clicked, copy, on, opened, person
 from tracker.model import Agent, Day, DeliveryId, Hour, MessageKey, Pseudonym, Purpose, StoreUnavailable
 from tracker.store import deliveries, events_postgres
-from tracker.store.partitions import AHEAD, ensure_partitions, partitions
+from tracker.store.partitions import ensure_partitions, partitions
 from tracker.store.store import Store
 
 pytestmark = pytest.mark.postgres
@@ -292,7 +292,7 @@ async def days(store: Store) -> list[Day]:
 async def test_partitions_are_made_a_week_ahead_by_two_servers_at_once(world: World, other: World) -> None:
     await asyncio.gather(*(each.store.make_room(on(3), RETENTION) for each in (world, other, world, other)))
     await world.store.make_room(on(3), RETENTION)
-    assert await days(world.store) == [on(RETENTION + day) for day in range(3 + AHEAD + 1)]
+    assert await days(world.store) == [on(RETENTION + day) for day in range(3 + 7 + 1)]
 
 
 async def test_a_copy_of_a_day_that_has_no_partition_makes_it(world: World, other: World) -> None:

@@ -188,6 +188,23 @@ async def test_a_broken_ledger_is_not_taken_along(sqlite_world: World, target: s
     assert (await moved(sqlite_world, target)).rows["grants"]
 
 
+async def test_a_copy_that_lacks_a_row_is_not_kept(
+    sqlite_world: World, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows of each table are counted on both sides."""
+    await lived_in(sqlite_world)
+    write = moving._write
+
+    async def losing(new: Any, table: Any, rows: Any) -> None:
+        await write(new, table, rows[1:] if table.name == "events" else rows)
+
+    monkeypatch.setattr(moving, "_write", losing)
+    with pytest.raises(NotMoved, match="the copy of events does not have as many rows"):
+        await moved(sqlite_world, target)
+    with Plain(target) as plain:
+        assert not any(contents(plain, 0).values())
+
+
 async def test_nobody_writes_the_file_meanwhile(sqlite_world: World, target: str) -> None:
     """A withdrawal that came in between would be lost."""
     await lived_in(sqlite_world)

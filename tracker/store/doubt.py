@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -35,9 +36,10 @@ class Doubt:
     def latest(self) -> bytes:
         """The last doubt that was cast; empty when there was none. Raises BadJournal."""
         try:
-            return os.pread(self._opened(), SIZE, 0)
+            found = os.pread(self._opened(), SIZE, 0)
         except OSError as error:
             raise BadJournal(f"doubt: {error.strerror}") from None
+        return found if any(found) else b""
 
     def settle(self, doubt: bytes) -> None:
         """This process has looked since DOUBT was cast: it need not wait for that any more."""
@@ -64,4 +66,6 @@ class Doubt:
             if os.geteuid() == 0:  # a command run by root shuts nobody out
                 owner = self._path.parent.stat()
                 os.fchown(self._descriptor, owner.st_uid, owner.st_gid)
+            with suppress(OSError):  # its room is taken now: a doubt has to find some also when the disk is full
+                os.posix_fallocate(self._descriptor, 0, SIZE)
         return self._descriptor
