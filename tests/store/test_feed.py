@@ -24,8 +24,10 @@ from tests.store.world import (
     person,
 )
 from tracker.model import (
+    MAIL_PURPOSES,
     Agent,
     DeliveryId,
+    DeliveryRef,
     Event,
     Hour,
     InvalidField,
@@ -127,6 +129,25 @@ async def test_a_withdrawal_takes_its_hour_out_of_the_order_with_the_grant(world
     assert [(message.label, message.last_engaged) for message in page] == [("both", SENT + 2), ("1", None)]
     assert world.rows("SELECT engaged_hour FROM messages ORDER BY engaged_hour") == [(0,), (SENT + 2,)]
     assert world.count("engaged_unsure") == 0
+
+
+async def test_copies_that_go_take_their_hour_along_whichever_way_they_go(world: World) -> None:
+    """R44: also where the grant stays, as after an erasure and a later yes, or when a copy is taken back."""
+    for erased in (True, False):
+        sent = offer(1 if erased else 2)
+        both = copy(BERT, message=sent.message, label="both")
+        await send(world, sent, both)
+        await touch(world, opened(sent, hour=Hour(SENT + 9)))
+        if erased:
+            async with world.store.subjects() as book:
+                await book.erase(
+                    ANNA, now=at(0), actor="jonas", language=None, content_last_day=on(90), suppression_last_day=on(90),
+                    tell_until=on(9), spared=MAIL_PURPOSES,
+                )  # fmt: skip
+        else:
+            await world.store.take_back(DeliveryRef(sent.last_day, sent.delivery))
+        assert world.rows("SELECT max(engaged_hour) FROM messages") == [(0,)]
+        assert world.count("events") == 0
 
 
 async def test_an_event_that_turns_out_to_be_a_machines_takes_its_hour_along(world: World) -> None:

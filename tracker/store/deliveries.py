@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, delete, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.model import Day, DeliveryId, DeliveryRef, Pseudonym, Purpose, Registration
@@ -105,9 +105,14 @@ async def close_deliveries(database: Database, refs: Sequence[DeliveryRef], reci
 async def take_back(database: Database, ref: DeliveryRef) -> None:
     """Forget the delivery REF, whose copy nobody got, and all that hangs on it. Raises StoreUnavailable."""
     async with database.write(alone=False) as connection:
-        await connection.execute(
-            delete(deliveries).where(deliveries.c.last_day == ref.last_day, deliveries.c.id == ref.delivery)
-        )
+        await forget(connection, (deliveries.c.last_day == ref.last_day) & (deliveries.c.id == ref.delivery))
+
+
+async def forget(connection: AsyncConnection, those: ColumnElement[bool]) -> None:
+    """Delete the deliveries THOSE; first what hangs on them, since the trigger of events asks of which message it was."""
+    keys = select(deliveries.c.last_day, deliveries.c.id).where(those)
+    await connection.execute(delete(tracked).where(tuple_(tracked.c.last_day, tracked.c.delivery).in_(keys)))
+    await connection.execute(delete(deliveries).where(those))
 
 
 async def _people(

@@ -32,6 +32,7 @@ from tracker.model import (
 from tracker.store.audit import write_audit
 from tracker.store.changes import remember_erased
 from tracker.store.consents import ConsentBook
+from tracker.store.deliveries import forget
 from tracker.store.engaged import hold_messages_of
 from tracker.store.ledger import append, history, unsupported
 from tracker.store.schema import (
@@ -147,12 +148,13 @@ class SubjectBook(ConsentBook):
         theirs = select(deliveries.c.message).where(deliveries.c.recipient == recipient).distinct()
         sent = (await self._connection.execute(theirs)).scalars().all()
         for table in ERASED:
-            gone = delete(table).where(table.c.recipient == recipient)
+            those = table.c.recipient == recipient
             if table is grants:
-                gone = gone.where(grants.c.purpose.not_in(spared))
-            elif table is deliveries and spared:
-                gone = gone.where(deliveries.c.sent_hour <= hour)
-            await self._connection.execute(gone)
+                those &= grants.c.purpose.not_in(spared)
+            elif table is deliveries:
+                await forget(self._connection, those & (deliveries.c.sent_hour <= hour) if spared else those)
+                continue
+            await self._connection.execute(delete(table).where(those))
         # A message that went to nobody else would tell of the person by its label alone.
         for message in sent:
             await self._connection.execute(
