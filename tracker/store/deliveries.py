@@ -109,7 +109,7 @@ async def take_back(database: Database, ref: DeliveryRef) -> None:
 
 
 async def forget(connection: AsyncConnection, those: ColumnElement[bool]) -> None:
-    """Delete the deliveries THOSE; first what hangs on them, since the trigger of events asks of which message it was."""
+    """Delete the deliveries THOSE; first what hangs on them: the trigger of events asks of which message it was."""
     keys = select(deliveries.c.last_day, deliveries.c.id).where(those)
     await connection.execute(delete(tracked).where(tuple_(tracked.c.last_day, tracked.c.delivery).in_(keys)))
     await connection.execute(delete(deliveries).where(those))
