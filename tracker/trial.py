@@ -334,6 +334,6 @@ def _what_to_look_for(machine_seconds: int) -> str:
     return (
         "What to look for: the mail arrives; at its end stands what is measured, with the link that stops it.\n"
         f"  {moment}Open it with its images, and follow its link.\n"
-        "  Then `tracker subject show`, with the address on stdin, lists the event; when the hour is over, "
-        "the dashboard and /v1/stats/messages count it."
+        "  Then `tracker subject show`, with the address on stdin, lists the event, and /v1/stats/messages counts it; "
+        "the dashboard does when the hour is over."
     )

@@ -1,6 +1,7 @@
 """Tells what a rep may know: events become counts, and people are found only by who knows their address.
 
-The law: what people do shows when its hour has turned; as it happens, only of who agreed to that (store/measured).
+The law: what people do shows to a rep when its hour has turned; as it happens, only of who agreed to that
+(store/measured). A system of the controller, which asks for no rep, counts at once.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from tracker.model import (
     Reasons,
     TeamTotals,
 )
+from tracker.store.measured import Running
 from tracker.store.store import Store
 
 Logins = frozenset[str] | None
@@ -89,7 +91,7 @@ class Figures:
 
         Raises InvalidField for a cursor that no page gave, and AddressInValue for a filter that names a person.
         """
-        messages, cursor = await self._store.messages(self._query(listing), day_of(now), hour_of(now))
+        messages, cursor = await self._store.messages(self._query(listing), day_of(now), _running(listing.logins, now))
         return MessagePage(messages, cursor)
 
     async def every_message(self, listing: Listing, now: datetime) -> AsyncIterator[MessageFigures]:
@@ -108,7 +110,7 @@ class Figures:
     ) -> MessageFigures:
         """One message with its links. Raises NotFound (also for another owner's), StoreUnavailable."""
         key = _key(message_id)
-        figures = await self._store.message(key, self._owners(logins), day_of(now), source, hour_of(now))
+        figures = await self._store.message(key, self._owners(logins), day_of(now), source, _running(logins, now))
         if figures is None:
             raise NotFound
         return figures
@@ -116,7 +118,7 @@ class Figures:
     async def timeline(self, message_id: str, logins: Logins, now: datetime) -> tuple[Moment, ...]:
         """When one message was touched. Raises as `message`."""
         figures = await self.message(message_id, logins, now)
-        return await self._store.timeline(figures.message, day_of(now), hour_of(now))
+        return await self._store.timeline(figures.message, day_of(now), _running(logins, now))
 
     async def recipients(self, addresses: Sequence[str], logins: Logins, now: datetime) -> tuple[PersonFigures, ...]:
         """What each of ADDRESSES did, in order. Raises InvalidField naming a position, StoreUnavailable."""
@@ -127,21 +129,21 @@ class Figures:
                 people.append(pseudonym(keys, normalise(address)))
             except Exception:
                 raise InvalidField(f"addresses.{position}") from None
-        today, mine, running = day_of(now), self._owners(logins), hour_of(now)
+        today, mine, running = day_of(now), self._owners(logins), _running(logins, now)
         return tuple([await self._store.person(person, mine, today, running) for person in people])
 
     async def references(
         self, references: Sequence[str], source: str | None, logins: Logins, now: datetime
     ) -> tuple[PersonFigures | None, ...]:
         """What the people behind SOURCE's own REFERENCES did, in order; None for one it never gave."""
-        today, mine, running = day_of(now), self._owners(logins), hour_of(now)
+        today, mine, running = day_of(now), self._owners(logins), _running(logins, now)
         return tuple([await self._store.person_by_reference(source, each, mine, today, running) for each in references])
 
     async def campaigns(self, logins: Logins, days: int, now: datetime) -> Comparison:
         """What was sent in the last DAYS, by label."""
         today = day_of(now)
         query = MessageQuery(self._owners(logins), limit=COMPARED, first_day=later(today, 1 - days))
-        messages, more = await self._store.messages(query, today, hour_of(now))
+        messages, more = await self._store.messages(query, today, _running(logins, now))
         return Comparison(by_label(messages), complete=more is None)
 
     async def reasons(self, logins: Logins, days: int, now: datetime, *, newest: int | None = None) -> Reasons:
@@ -192,6 +194,11 @@ class Figures:
     def _owners(self, logins: Logins) -> frozenset[Owner] | None:
         key = self._tokens().ring.digest_keys.owner
         return None if logins is None else frozenset(owner_of(key, login) for login in logins)
+
+
+def _running(logins: Logins, now: datetime) -> Running:
+    """The hour that the reps behind LOGINS may not look into yet."""
+    return None if logins is None else hour_of(now)
 
 
 def _key(message_id: str) -> MessageKey:
