@@ -162,8 +162,8 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ),
     ("/v1/stats/messages", _GET): Operation(
         "What became of messages: a page of them, or all as a table (`format=csv`, or `Accept: text/csv`) or as JSON. "
-        "Of a rep (a key of theirs, or Tracker-Owner) what people do shows when its hour has turned; at once only under "
-        "a notice with the feature `live`.",
+        "Of a rep (a key of theirs, or Tracker-Owner) what people do shows when its hour has turned; at once only "
+        "under a notice with the feature `live`.",
         Scope.STATS,
         query=schemas.MessagesQuery,
         headers=(_OWNER,),
