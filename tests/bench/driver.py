@@ -38,14 +38,16 @@ def name() -> str:
     return "wrk" if shutil.which("wrk") else "a driver in Python, which is the slower side: install wrk"
 
 
-def rate(url: str, paths: Sequence[str], seconds: int = 1, *, forwarded: bool = False) -> float:
-    """Answers per second, over keep-alive connections, to requests for PATHS one after the other, round and round.
+def rate(
+    url: str, paths: Sequence[str], seconds: int = 1, *, forwarded: bool = False, connections: int = CONNECTIONS
+) -> float:
+    """Answers per second, over so many keep-alive CONNECTIONS, to requests for PATHS, one after the other and again.
 
     FORWARDED: each path's with an X-Forwarded-For of its own, as a proxy in front adds it (of 250 different).
     """
     if shutil.which("wrk"):
-        return _wrk(url, paths, seconds, forwarded)
-    return asyncio.run(_asked(url, paths, seconds, forwarded))
+        return _wrk(url, paths, seconds, forwarded, connections)
+    return asyncio.run(_asked(url, paths, seconds, forwarded, connections))
 
 
 def processor_seconds(processes: Sequence[int]) -> float:
@@ -66,7 +68,7 @@ def until_idle(processes: Sequence[int]) -> None:
             return
 
 
-def _wrk(url: str, paths: Sequence[str], seconds: int, forwarded: bool) -> float:
+def _wrk(url: str, paths: Sequence[str], seconds: int, forwarded: bool, connections: int) -> float:
     environment = dict(os.environ)
     if forwarded:
         environment["FORWARDED"] = "yes"
@@ -76,7 +78,7 @@ def _wrk(url: str, paths: Sequence[str], seconds: int, forwarded: bool) -> float
         script.write_text(SCRIPT)
         listed.write_text("\n".join(paths) + "\n")
         done = subprocess.run(
-            ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(script), url],
+            ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), url],
             env=environment, capture_output=True, text=True, check=True,
         )  # fmt: skip
     assert "Socket errors" not in done.stdout, done.stdout
@@ -85,7 +87,7 @@ def _wrk(url: str, paths: Sequence[str], seconds: int, forwarded: bool) -> float
     return float(found[1])
 
 
-async def _asked(url: str, paths: Sequence[str], seconds: int, forwarded: bool) -> float:
+async def _asked(url: str, paths: Sequence[str], seconds: int, forwarded: bool, connections: int) -> float:
     fields = "".join(f"{name}: {value}\r\n" for name, value in FIELDS.items())
     more = [f"X-Forwarded-For: 198.51.100.{number}\r\n" for number in range(250)] if forwarded else [""]
     requests = cycle(
@@ -103,7 +105,7 @@ async def _asked(url: str, paths: Sequence[str], seconds: int, forwarded: bool) 
         writer.close()
         return answered
 
-    answered = sum(await asyncio.gather(*(drive() for _ in range(CONNECTIONS))))
+    answered = sum(await asyncio.gather(*(drive() for _ in range(connections))))
     return answered / (perf_counter() - start)
 
 

@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from statistics import median
 from time import monotonic, perf_counter
+from typing import NamedTuple
 
 import aiosqlite
 
@@ -30,10 +31,11 @@ from tracker.model import NO_LINK, Agent, Day, DeliveryId, Event, Hour, Purpose
 from tracker.store.store import Store
 
 TURNS = 5
-COPIES = 120_000
+COPIES = 420_000
 EVENTS = 20_000
 WAITERS = 64
-FORWARDED = "the same behind a proxy that says for whom it asks"
+MANY = 512
+"""Connections, of those who are many: each answer waits for a commit, and of few callers all may wait at once."""
 BARE = """
 import sys, uvloop
 from aiohttp import web
@@ -72,43 +74,56 @@ def table() -> list[tuple[str, ...]]:
     return rows
 
 
+class Kind(NamedTuple):
+    """A row: what is asked for, over how many connections, against which of the bare handlers."""
+
+    what: str
+    paths: Sequence[str]
+    yardstick: str
+    aim: str = ""
+    connections: int = CONNECTIONS
+    forwarded: bool = False
+    """As a proxy in front asks, which says for whom."""
+
+
 def _hits(tracker: Installation, copies: Sequence[Copy], bare_url: str, bare_process: int) -> list[tuple[str, ...]]:
-    on = f"{CONNECTIONS} connections, {os.cpu_count()} cores for server and driver ({name()})"
-    half = len(copies) // 2
-    pixels = [copy.pixel for copy in copies]
-    kinds: list[tuple[str, list[str], str, str]] = [
-        ("pixel, verified, classified, recorded", pixels[:half], "/pixel", ">= 0.65"),
-        (FORWARDED, pixels[half:], "/pixel", ""),
-        ("the same, all repeats of events that are there", pixels[:200], "/pixel", ""),
-        ("redirect, verified, classified, recorded", [copy.link for copy in copies], "/redirect", ">= 0.65"),
-        ("forged link", [copy.forged for copy in copies[:2_000]], "/redirect", ">= 0.9"),
+    third, half = len(copies) // 3, len(copies) // 2
+    pixels, links = [copy.pixel for copy in copies], [copy.link for copy in copies]
+    forged = [copy.forged for copy in copies[:2_000]]
+    kinds = [
+        Kind("pixel, verified, classified, recorded", pixels[:third], "/pixel", ">= 0.65", MANY),
+        Kind("the same behind a proxy", pixels[third : 2 * third], "/pixel", "", MANY, forwarded=True),
+        Kind("the same, few who ask", pixels[2 * third :], "/pixel", ">= 0.65"),
+        Kind("the same, all repeats of events that are there", pixels[:200], "/pixel"),
+        Kind("redirect, verified, classified, recorded", links[:half], "/redirect", ">= 0.65", MANY),
+        Kind("the same, few who ask", links[half:], "/redirect", ">= 0.65"),
+        Kind("forged link", forged, "/redirect", ">= 0.9"),
     ]
+    on = f"{os.cpu_count()} cores for server and driver ({name()})"
     rows: list[tuple[str, ...]] = [("hits per second, " + on, "", "bare aiohttp on uvloop", "")]
-    for what, paths, yardstick, aim in kinds:
+    for kind in kinds:
         before, asked, ratios, costs = len(stored(tracker)), 0.0, [], []
-        turn = max(len(paths) // TURNS, min(len(paths), 200))
+        turn = max(len(kind.paths) // TURNS, min(len(kind.paths), 200))
         for number in range(TURNS):
-            forwarded = what is FORWARDED
-            theirs, their_cost = _measured([bare_process], bare_url, [yardstick], forwarded)
-            ours, cost = _measured(
-                tracker.processes, tracker.public_url, paths[number * turn :][:turn] or paths, forwarded
-            )
+            theirs, their_cost = _measured([bare_process], bare_url, kind, [kind.yardstick])
+            paths = kind.paths[number * turn :][:turn] or kind.paths
+            ours, cost = _measured(tracker.processes, tracker.public_url, kind, paths)
             asked += ours
             ratios.append(ours / theirs)
             costs.append((cost, their_cost))
         tracker.until_written()
-        new = len(stored(tracker)) - before
-        shown = f"{what} ({min(1, new / asked):.0%} new events)" if len(paths) >= half else what
+        new = min(1, (len(stored(tracker)) - before) / asked)
         ours, theirs = (median(each) * 1e6 for each in zip(*costs, strict=True))
+        what = f"{kind.what}; {kind.connections} connections, {new:.0%} new events"
         yards = f"the bare handler; processor time {ours:.0f} us to its {theirs:.0f}"
-        rows.append((shown, _spread(ratios), yards, aim))
+        rows.append((what, _spread(ratios), yards, kind.aim))
     return rows
 
 
-def _measured(processes: Sequence[int], url: str, paths: Sequence[str], forwarded: bool) -> tuple[float, float]:
+def _measured(processes: Sequence[int], url: str, kind: Kind, paths: Sequence[str]) -> tuple[float, float]:
     """Answers per second, and the seconds of processor time that PROCESSES took for each."""
     before = processor_seconds(processes)
-    answered = rate(url, paths, 1, forwarded=forwarded)
+    answered = rate(url, paths, 1, forwarded=kind.forwarded, connections=kind.connections)
     return answered, (processor_seconds(processes) - before) / answered
 
 
