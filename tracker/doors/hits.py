@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final, TypeAlias
 
 from tracker.doors.pages import Pages, answer_headers
 from tracker.doors.prepared import Prepared
 from tracker.doors.server import place
-from tracker.flows.hit import Destination, Hits
+from tracker.flows.hit import KNOWN_TARGETS, Destination, Hits
 from tracker.model import BadToken, Hit, Language, PageFailed
 
 PIXEL: Final = bytes.fromhex(
@@ -29,7 +29,7 @@ class HitDoor:
         self._pages = pages
         headers = answer_headers(pages.site.public_url)
         self._pixel = Prepared(200, {**headers, "Content-Type": "image/gif"}, PIXEL)
-        self._redirect = Prepared(302, headers)
+        self._leading_to = lru_cache(KNOWN_TARGETS)(Prepared(302, headers).leading_to)
 
     def pixel(self, name: str, hit: Hit, then: Then) -> None:
         """Always the same answer, whatever NAME, the path below `/o/`, says (LAW.md R33)."""
@@ -71,7 +71,7 @@ class HitDoor:
         if destination.ask:
             values = {"url": destination.url, "host": host, "blocked": destination.blocked}
             return self._pages.prepared("destination.html", language(), values)
-        return self._redirect.leading_to(destination.url)
+        return self._leading_to(destination.url)
 
     def _failed(self, error: Exception, language: Callable[[], Language]) -> Prepared:
         _log.error("request failed: %s", place(error))

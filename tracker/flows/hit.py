@@ -20,7 +20,7 @@ from tracker.store.store import Store
 LONGEST_WAIT: Final = 0.05
 """Seconds a reader may wait for the store; then the answer goes and the event stays in the store's queue."""
 KNOWN_TARGETS: Final = 1_000
-"""How many targets' numbers are remembered: the links of a campaign are followed by many."""
+"""How many targets are remembered, with what is made of them: the links of a campaign are followed by many."""
 
 
 class HitCounter(Protocol):
