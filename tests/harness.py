@@ -196,9 +196,13 @@ class Installation:
 
     def until_written(self) -> None:
         """Ask until no event waits: a hit is answered before its commit when that takes long."""
+        self.until_told(b"tracker_events_waiting 0.0")
+
+    def until_told(self, line: bytes) -> None:
+        """Ask until LINE is one of the metrics."""
         end = time.monotonic() + PATIENCE
-        while b"\ntracker_events_waiting 0.0\n" not in self.api("GET", "/metrics").body:
-            assert time.monotonic() < end
+        while b"\n%b\n" % line not in (body := self.api("GET", "/metrics").body):
+            assert time.monotonic() < end, body
 
     def rewrite(self, message: bytes, recipient: str, **headers: str) -> Reply:
         """POST /v1/rewrite of one copy that goes to RECIPIENT alone."""

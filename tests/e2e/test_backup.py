@@ -63,8 +63,7 @@ def test_doctor_complains_when_the_keys_lie_where_the_backup_goes(fresh: Install
 def test_what_is_overdue_or_ends_soon_can_be_seen(fresh: Installation) -> None:
     with fresh as tracker:
         assert tracker.grant(ANNA, reference="crm-77").status == 201
-        metrics = tracker.api("GET", "/metrics").body.decode()
-        assert 'tracker_rows_overdue{table="events"} 0.0' in metrics
+        tracker.until_told(b'tracker_rows_overdue{table="events"} 0.0')
         assert tracker.run("consent", "expiring") == "No consent ends within 30 days.\n"
         told = tracker.run("consent", "expiring", "--days", "800")
     assert told.splitlines()[0].endswith("  1 person")
