@@ -2,7 +2,6 @@
 # Installs what the tests need beyond Python packages: on Debian as root by itself, elsewhere it says what is missing.
 set -eu
 axe=4.14.1
-into=.venv/axe
 oidc=9.13.3
 nodemailer=10.6.1
 dclint=3.1.0
@@ -59,35 +58,17 @@ fi
 if [ "$(id -u)" = 0 ] && ! getent passwd Debian-exim >/dev/null; then  # as whom Exim runs; its package would make it
     useradd --system --user-group --no-create-home --home-dir /var/spool/exim4 --shell /usr/sbin/nologin Debian-exim
 fi
-# axe-core checks the pages' accessibility. It is fetched in one version, runs in the tests' browser alone, and is
-# never part of a release.
-if command -v npm >/dev/null 2>&1 && ! grep -qs "\"version\": \"$axe\"" "$into/node_modules/axe-core/package.json"; then
-    echo "fetching axe-core $axe for the browser tests"
-    npm install --prefix "$into" --no-save --ignore-scripts --no-audit --no-fund --silent \
-        --fetch-retries 1 --fetch-timeout 60000 "axe-core@$axe" ||
-        echo "axe-core could not be fetched; the test that needs it is skipped (with CI=true it fails)" >&2
-fi
-# oidc-provider is a certified OpenID Connect provider, for the test that signs in with one; never part of a release.
-if command -v npm >/dev/null 2>&1 &&
-    ! grep -qs "\"version\": \"$oidc\"" .venv/oidc/node_modules/oidc-provider/package.json; then
-    echo "fetching oidc-provider $oidc for the test of a company's sign-in"
-    npm install --prefix .venv/oidc --no-save --ignore-scripts --no-audit --no-fund --silent \
-        --fetch-retries 1 --fetch-timeout 60000 "oidc-provider@$oidc" ||
-        echo "oidc-provider could not be fetched; the test that needs it is skipped (with CI=true it fails)" >&2
-fi
-# Nodemailer is what applications in Node.js mail with, for the test of one that submits; never part of a release.
-if command -v npm >/dev/null 2>&1 &&
-    ! grep -qs "\"version\": \"$nodemailer\"" .venv/nodemailer/node_modules/nodemailer/package.json; then
-    echo "fetching nodemailer $nodemailer for the test of an application that mails with it"
-    npm install --prefix .venv/nodemailer --no-save --ignore-scripts --no-audit --no-fund --silent \
-        --fetch-retries 1 --fetch-timeout 60000 "nodemailer@$nodemailer" ||
-        echo "nodemailer could not be fetched; the test that needs it is skipped (with CI=true it fails)" >&2
-fi
-# dclint checks the compose file of deploy/docker against the schema and for what is often done wrong.
-if command -v npm >/dev/null 2>&1 &&
-    ! grep -qs "\"version\": \"$dclint\"" .venv/dclint/node_modules/dclint/package.json; then
-    echo "fetching dclint $dclint for the test of the compose file"
-    npm install --prefix .venv/dclint --no-save --ignore-scripts --no-audit --no-fund --silent \
-        --fetch-retries 1 --fetch-timeout 60000 "dclint@$dclint" ||
-        echo "dclint could not be fetched; the test that needs it is skipped (with CI=true it fails)" >&2
-fi
+# Packages of the npm registry are fetched in one version each, for the tests alone; never part of a release.
+fetch() {  # a package, its version, the folder for it, and what it is for
+    if command -v npm >/dev/null 2>&1 && ! grep -qs "\"version\": \"$2\"" "$3/node_modules/$1/package.json"; then
+        echo "fetching $1 $2 for $4"
+        npm install --prefix "$3" --no-save --ignore-scripts --no-audit --no-fund --silent \
+            --fetch-retries 1 --fetch-timeout 60000 "$1@$2" ||
+            echo "$1 could not be fetched; the test that needs it is skipped (with CI=true it fails)" >&2
+    fi
+}
+fetch axe-core "$axe" .venv/axe "the browser tests"  # checks the pages' accessibility, in the tests' browser alone
+fetch oidc-provider "$oidc" .venv/oidc "the test of a company's sign-in"  # a certified OpenID Connect provider
+fetch nodemailer "$nodemailer" .venv/nodemailer "the test of an application that mails with it"
+# Checks the compose file of deploy/docker against the schema and for what is often done wrong.
+fetch dclint "$dclint" .venv/dclint "the test of the compose file"
