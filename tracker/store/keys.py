@@ -5,9 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.model import ApiKey, Day, Scope
@@ -16,7 +16,9 @@ from tracker.store.schema import api_keys
 from tracker.store.sqlite import SqliteDatabase
 from tracker.store.upsert import upsert
 
-_COLUMNS: Final = "digest, name, scopes, created_day, owner, revoked_day"
+_COLUMNS: Final = tuple(
+    api_keys.c[name] for name in ("digest", "name", "scopes", "created_day", "owner", "revoked_day")
+)
 
 
 async def add_key(connection: AsyncConnection, key: ApiKey, digest: bytes) -> bool:
@@ -39,8 +41,8 @@ async def add_key(connection: AsyncConnection, key: ApiKey, digest: bytes) -> bo
 async def read_keys(database: Database, items: Sequence[tuple[bytes, Day]]) -> list[ApiKey | None]:
     """The key with each digest, unless it was revoked on the day named with it or before. Raises StoreUnavailable."""
     async with database.read() as connection:
-        rows = await connection.execute(select(api_keys).where(api_keys.c.digest.in_({digest for digest, _ in items})))
-        found = {row.digest: _key(row) for row in rows}
+        rows = await connection.execute(select(*_COLUMNS).where(api_keys.c.digest.in_({digest for digest, _ in items})))
+        found = {digest: _key(*fields) for digest, *fields in rows}
     return [_unless_revoked(found.get(digest), today) for digest, today in items]
 
 
@@ -51,19 +53,15 @@ async def read_keys_at_once(database: SqliteDatabase, items: Sequence[tuple[byte
 
 
 def _found(digests: Collection[bytes], connection: sqlite3.Connection) -> dict[bytes, ApiKey]:
-    query = f"SELECT {_COLUMNS} FROM api_keys WHERE digest IN ({', '.join('?' * len(digests))})"  # noqa: S608
-    found = {}
-    for digest, name, scopes, created_day, owner, revoked_day in connection.execute(query, tuple(digests)):
-        scope_set = frozenset(map(Scope, scopes.split()))
-        found[digest] = ApiKey(
-            name=name, scopes=scope_set, created_day=created_day, owner=owner, revoked_day=revoked_day
-        )
-    return found
+    columns = ", ".join(column.name for column in _COLUMNS)
+    query = f"SELECT {columns} FROM api_keys WHERE digest IN ({', '.join('?' * len(digests))})"  # noqa: S608
+    return {digest: _key(*fields) for digest, *fields in connection.execute(query, tuple(digests))}
 
 
 async def all_keys(connection: AsyncConnection) -> tuple[ApiKey, ...]:
     """Every key by name, revoked ones too."""
-    return tuple(_key(row) for row in await connection.execute(select(api_keys).order_by(api_keys.c.name)))
+    rows = await connection.execute(select(*_COLUMNS).order_by(api_keys.c.name))
+    return tuple(_key(*fields) for _, *fields in rows)
 
 
 async def revoke_key(connection: AsyncConnection, name: str, today: Day) -> bool:
@@ -80,11 +78,11 @@ def _unless_revoked(key: ApiKey | None, today: Day) -> ApiKey | None:
     return None if key is None or (key.revoked_day is not None and key.revoked_day <= today) else key
 
 
-def _key(row: Row[Any]) -> ApiKey:
+def _key(name: str, scopes: str, created_day: int, owner: str | None, revoked_day: int | None) -> ApiKey:
     return ApiKey(
-        name=row.name,
-        scopes=frozenset(Scope(scope) for scope in row.scopes.split()),
-        created_day=Day(row.created_day),
-        owner=row.owner,
-        revoked_day=None if row.revoked_day is None else Day(row.revoked_day),
+        name=name,
+        scopes=frozenset(Scope(scope) for scope in scopes.split()),
+        created_day=Day(created_day),
+        owner=owner,
+        revoked_day=None if revoked_day is None else Day(revoked_day),
     )

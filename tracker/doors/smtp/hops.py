@@ -222,7 +222,7 @@ class HopTransaction:
         return (self._hops.known or Offers()).extensions
 
     async def _mail(self, sender: Path) -> Reply:
-        if _needs_utf8(sender) and "SMTPUTF8" not in self._extensions:
+        if "SMTPUTF8" in sender.parameters and "SMTPUTF8" not in self._extensions:
             return NO_UTF8
         return (await self._said(self._command(b"MAIL FROM:", sender, _OF_MAIL)))[0]
 
@@ -251,10 +251,6 @@ class HopTransaction:
         self._line = None
         self._open = False
         return AWAY
-
-
-def _needs_utf8(sender: Path) -> bool:
-    return "SMTPUTF8" in sender.parameters
 
 
 def _passed_on(reply: Reply) -> Reply:
