@@ -1,11 +1,11 @@
-"""Makes the memory in which the processes of one server see bursts together; no disk ever holds it."""
+"""Has the processes of one server see bursts together, in memory that they share."""
 
 from __future__ import annotations
 
 import mmap
-import os
 
 from tracker.core.bursts import Bursts, memory_size
+from tracker.shared_memory import new_memory
 
 
 def shared_memory(places: int) -> int | None:
@@ -13,11 +13,7 @@ def shared_memory(places: int) -> int | None:
 
     Let there be twice as many PLACES as workers: while they are exchanged, old and new ones serve together.
     """
-    if not hasattr(os, "memfd_create"):
-        return None
-    descriptor = os.memfd_create("bursts")
-    os.ftruncate(descriptor, memory_size(places))
-    return descriptor
+    return new_memory("bursts", memory_size(places))
 
 
 def bursts_in(descriptor: int | None, number: int, places: int) -> Bursts:

@@ -1,4 +1,4 @@
-"""Makes the memory in which the processes of one server count tries together; no disk ever holds it."""
+"""Has the processes of one server count tries together, in memory that they share."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from secrets import token_bytes
 
 from tracker.core.tries import KEY_SIZE, SIZE, Tries
+from tracker.shared_memory import new_memory
 
 
 def tries_alone() -> Tries:
@@ -19,11 +20,9 @@ def tries_alone() -> Tries:
 
 def shared_tries() -> int | None:
     """A descriptor of memory for workers to inherit; None where the system has no such memory."""
-    if not hasattr(os, "memfd_create"):
-        return None
-    descriptor = os.memfd_create("tries")
-    os.ftruncate(descriptor, SIZE)
-    os.pwrite(descriptor, token_bytes(KEY_SIZE), 0)
+    descriptor = new_memory("tries", SIZE)
+    if descriptor is not None:
+        os.pwrite(descriptor, token_bytes(KEY_SIZE), 0)
     return descriptor
 
 
