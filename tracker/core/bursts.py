@@ -34,7 +34,6 @@ _TIMES: Final = Struct("=" + _DEPTH * "16xd")
 """When the hits were that a worker remembers in one bucket."""
 _MARK: Final = Struct("=8sI")
 _SEEN_SIZE: Final = _SEEN.size
-_TIMES_SIZE: Final = _TIMES.size
 
 
 class Memory(Protocol):
@@ -45,6 +44,8 @@ class Memory(Protocol):
     def __getitem__(self, place: slice, /) -> bytes | bytearray: ...
 
     def __setitem__(self, place: slice, octets: bytes, /) -> None: ...
+
+    def __buffer__(self, flags: int, /) -> memoryview: ...
 
     def find(self, octets: bytes, start: int, end: int, /) -> int:
         """Where OCTETS begin between START and END; -1: nowhere."""
@@ -99,7 +100,7 @@ class Bursts:
 
     def _remember(self, start: int, tag: bytes, link: int, at: float) -> None:
         """Put a hit in the place of the one farthest in time among this worker's own, which begin at START."""
-        times = _TIMES.unpack(self._memory[start : start + _TIMES_SIZE])
+        times = _TIMES.unpack_from(self._memory, start)
         first, last = min(times), max(times)
         farthest = first if at - first >= last - at else last  # the clock may be set back
         place = start + times.index(farthest) * _SEEN_SIZE
