@@ -67,7 +67,7 @@ class Case:
 
     def told(self) -> str:
         """What `classify` says."""
-        return NAMES[classify(*self.situation)]
+        return NAMES[classify(*self.situation).agent]
 
 
 @dataclass(frozen=True)

@@ -54,13 +54,27 @@ class Sight:
 
 
 class Rule(NamedTuple):
-    """One way to recognise an agent. A verdict of None: not counted at all."""
+    """One way to recognise an agent. A verdict of None: it is not told apart, for it does not want to be."""
 
     name: str
     verdict: Agent | None
     matches: Callable[[Sight], object]
     of_head: bool = True
     """Whether it looks at nothing but the purpose, the method and FIELDS."""
+    recorded: bool = True
+    """Whether such a hit is kept. One that showed nothing to anybody is not: we keep the least."""
+
+
+class Verdict(NamedTuple):
+    """Who made a hit, and whether it is recorded; who is not told apart never is."""
+
+    agent: Agent | None
+    recorded: bool
+
+    def and_of(self, rule: Rule) -> Verdict:
+        """That of all rules so far and of RULE, in whatever order."""
+        agent = None if self.agent is None or rule.verdict is None else min(self.agent, rule.verdict)
+        return Verdict(agent, self.recorded and rule.recorded)
 
 
 _PURPOSES: Final = frozenset({"sec-purpose", "purpose", "x-purpose", "x-moz"})
@@ -71,7 +85,7 @@ _OFFICE: Final = re.compile(r"Microsoft Office (?:Existence|Protocol) Discovery"
 _XP: Final = re.compile(
     r"^Mozilla/4\.0 \(compatible; MSIE [1-8]\.\d+; Windows NT 5\.[0-2]\b(?!.*(?:Outlook|ms-office))"
 )
-_OPEN, _CLICK, _HUMAN, _MACHINE = Purpose.OPEN, Purpose.CLICK, Agent.HUMAN, Agent.MACHINE
+_OPEN, _CLICK, _MACHINE = Purpose.OPEN, Purpose.CLICK, Agent.MACHINE
 """Python 3.11 takes a tenth of a microsecond to look one up, each time."""
 _GMAIL: Final = "Edge/12.246 Mozilla/5.0"
 
@@ -80,7 +94,9 @@ _NEAR: Final = ("::ffff:", *{re.split(r"[.:]", str(network))[0] for network in M
 
 
 def _prefetches(headers: Mapping[str, str]) -> bool:
-    return any(_PREFETCH.search(headers[name]) for name in _PURPOSES if name in headers)
+    return not _PURPOSES.isdisjoint(headers) and any(
+        _PREFETCH.search(headers[name]) for name in _PURPOSES & headers.keys()
+    )
 
 
 def _proxy(sight: Sight) -> bool:
@@ -104,11 +120,11 @@ def _in_microsofts_filter(peer: str) -> bool:
 
 RULES: Final[tuple[Rule, ...]] = (
     # RFC 9110 section 9.3.2: HEAD fetches nothing to show.
-    Rule("not a GET", None, lambda sight: sight.hit.method != "GET"),
+    Rule("not a GET", Agent.MACHINE, lambda sight: sight.hit.method != "GET", recorded=False),
     # Sec-Purpose: Fetch standard; Purpose and X-Purpose: older WebKit and Chromium; X-Moz: older Gecko.
-    Rule("prefetch", None, lambda sight: _prefetches(sight.hit.headers)),
+    Rule("prefetch", Agent.MACHINE, lambda sight: _prefetches(sight.hit.headers), recorded=False),
     # Exactly "1" counts (LAW.md R38).
-    Rule("Global Privacy Control", None, lambda sight: sight.hit.headers.get("sec-gpc") == "1"),
+    Rule("Global Privacy Control", None, lambda sight: sight.hit.headers.get("sec-gpc") == "1", recorded=False),
     # They fetch when a person opens the message.
     Rule("image proxy", Agent.PROXY, lambda sight: sight.purpose is _OPEN and _proxy(sight)),
     # No person is behind an image proxy that asks for a link: it follows none, or somebody goes by its name.
@@ -141,6 +157,7 @@ RULES: Final[tuple[Rule, ...]] = (
 )
 
 
+_PERSON: Final = Verdict(Agent.HUMAN, recorded=True)
 KNOWN: Final = 4_096
 """Verdicts on heads that a process remembers; of the browsers in use a few hundred make nearly all hits."""
 
@@ -156,9 +173,9 @@ class Classifier:
         self._machine_seconds = machine_seconds
         self._of_head = tuple(rule for rule in RULES if rule.of_head)
         self._others = tuple(rule for rule in RULES if not rule.of_head)
-        self._known: dict[int, Agent | None] = {}
+        self._known: dict[int, Verdict] = {}
 
-    def __call__(self, hit: Hit, purpose: Purpose, age: float) -> Agent | None:
+    def __call__(self, hit: Hit, purpose: Purpose, age: float) -> Verdict:
         """As `classify`."""
         head = hit.number
         if head is None:
@@ -170,11 +187,11 @@ class Classifier:
         except KeyError:
             if len(self._known) >= KNOWN:
                 self._known.clear()
-            verdict = _least(self._of_head, sight)
+            verdict = _judged(self._of_head, sight)
             self._known[number] = verdict
-        if verdict is None or verdict is _MACHINE:  # nothing is less human
+        if verdict.agent is None or verdict.agent is _MACHINE:  # nothing is less human
             return verdict
-        return _least(self._others, sight, verdict)
+        return _judged(self._others, sight, verdict)
 
 
 def classify(
@@ -183,19 +200,17 @@ def classify(
     age: float,
     machine_seconds: float = MACHINE_SECONDS,
     rules: Sequence[Rule] = RULES,
-) -> Agent | None:
-    """Who made HIT on a pixel or a link; None when it is not to be counted at all.
+) -> Verdict:
+    """Who made HIT on a pixel or a link.
 
     AGE: seconds since its token was issued.
     MACHINE_SECONDS: how long after that nobody can have opened the message; 0 for none.
     """
-    return _least(rules, Sight(hit, purpose, age, machine_seconds))
+    return _judged(rules, Sight(hit, purpose, age, machine_seconds))
 
 
-def _least(rules: Sequence[Rule], sight: Sight, least: Agent = _HUMAN) -> Agent | None:
-    for _, verdict, matches, _ in rules:
-        if matches(sight):
-            if verdict is None:
-                return None
-            least = min(least, verdict)
-    return least
+def _judged(rules: Sequence[Rule], sight: Sight, verdict: Verdict = _PERSON) -> Verdict:
+    for rule in rules:
+        if rule.matches(sight):
+            verdict = verdict.and_of(rule)
+    return verdict

@@ -94,10 +94,10 @@ class Hits:
     ) -> None:
         """Call THEN when the hit is recorded, is not to be, or has waited long enough."""
         at = hit.at.timestamp()
-        agent = self._classify(hit, purpose, at - delivery.issued)
+        agent, recorded = self._classify(hit, purpose, at - delivery.issued)
         hour = hour_at(at)
         today = day_of_hour(hour)
-        if agent is None or delivery.retired or delivery.last_day < today:
+        if agent is None or not recorded or delivery.retired or delivery.last_day < today:
             self._counter.hit(purpose, agent, "uncounted")
             then()
             return
