@@ -19,9 +19,8 @@ LONGEST: Final = 8_000
 """Octets of a request: below every limit that the parser sets to a part of one."""
 # The request line of a hit, up to the line end that begins the fields.
 _LINE: Final = re.compile(rb"GET (/[oc]/[A-Za-z0-9._~%:/-]++) HTTP/1\.1(?=\r\n)")
-_FIELD: Final = b"\r\nX-Forwarded-For: "
-# Nothing but addresses, and the field has no further line.
-_FORWARDED: Final = re.compile(_FIELD + rb"([0-9A-Fa-f.:, ]*+)(?=\r\n[^ \t])")
+# Nothing but addresses, and no further line of the same field.
+_FORWARDED: Final = re.compile(rb"\r\nX-Forwarded-For: ([0-9A-Fa-f.:, ]*+)(?=\r\n[^ \t])")
 
 
 @dataclass(slots=True)
@@ -51,7 +50,7 @@ class Heads:
         if line is None or len(octets) > LONGEST:
             return None
         forwarded, rest = "", octets[line.end() :]
-        if self._behind_proxy and _FIELD in rest and (field := _FORWARDED.search(rest)):  # `in` is the faster search
+        if self._behind_proxy and (field := _FORWARDED.search(rest)):
             forwarded, rest = field[1].decode("ascii"), rest[: field.start()] + rest[field.end() :]
         return Head(line[1].decode("ascii"), forwarded, rest, hash(rest))
 
