@@ -43,6 +43,24 @@ async def test_what_is_committed_to_a_file_that_was_replaced_meanwhile_is_not_sa
     await database.close()
 
 
+async def test_who_writes_on_in_the_same_turn_stops_when_another_file_was_put_in_place(sqlite_world: World) -> None:
+    copy = copy_of(sqlite_world.path)
+    database = SqliteDatabase(sqlite_world.path)
+    kept: list[bool] = []
+
+    def write(connection: sqlite3.Connection) -> None:
+        for _ in range(2):
+            connection.execute("UPDATE installation SET value = value")
+            kept.append(database.may_keep_turn())
+            if copy.exists():
+                copy.replace(sqlite_world.path)
+
+    with pytest.raises(StoreUnavailable, match="another"):
+        await database.write_at_once(write)
+    assert kept == [True, False]
+    await database.close()
+
+
 async def test_a_file_that_is_gone_is_waited_for_and_the_same_one_is_used_again(sqlite_world: World) -> None:
     sent = await sqlite_world.send()
     away = sqlite_world.path.rename(sqlite_world.path.with_name("away.db"))

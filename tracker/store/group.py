@@ -16,6 +16,11 @@ from tracker.store.engine import RowRefused
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 Told: TypeAlias = Callable[[Answer | StoreUnavailable], None]
+Then: TypeAlias = Callable[[Sequence[Answer]], Sequence[Item]]
+"""Takes the answers to a group that was committed, and gives the items of the next one; none: that was the last.
+
+To be called in whichever thread the group was written.
+"""
 _Waiting: TypeAlias = tuple[Item, Told[Answer]]
 
 log = logging.getLogger(__name__)
@@ -26,6 +31,8 @@ MOST_EVENTS: Final = 1_000
 """The most events that go into one: what waited for a store that was away is written soon."""
 CAPACITY: Final = 20_000
 """The most that waits for a store that is away: one event of each of 10,000 connections finds room twice."""
+LONGEST_STREAK: Final = 50
+"""The most groups in one turn: some tenths of a second for who has to wait for the writer's thread itself."""
 PAUSE: Final = 0.5
 """Seconds between two tries."""
 ALARM: Final = 60.0
@@ -46,14 +53,15 @@ class Group(Generic[Item, Answer]):
         self._turn = turn
         self._size = size
         self._queue: deque[_Waiting[Item, Answer]] = deque()
-        self._under_way = 0
+        self._batch: list[_Waiting[Item, Answer]] = []
+        """The group that is under way."""
         self._task: asyncio.Task[None] | None = None
         self._closing = False
 
     @property
     def waiting(self) -> int:
         """How many items have no answer yet."""
-        return len(self._queue) + self._under_way
+        return len(self._queue) + len(self._batch)
 
     async def submit(self, item: Item) -> Answer:
         """The answer to ITEM, after the commit. Raises StoreUnavailable."""
@@ -78,38 +86,50 @@ class Group(Generic[Item, Answer]):
 
     async def _work(self) -> None:
         while self._queue:
-            batch: list[_Waiting[Item, Answer]] = []
             try:
                 async with self._turn():
-                    batch = self._next()
-                    answers = await self._answers([item for item, _ in batch])
+                    self._take_next()
+                    answers = await self._answers()
             except StoreUnavailable as error:
-                await self._failed(batch or self._next(), error)
+                await self._failed(self._batch or self._take_next(), error)
             except Exception as error:
                 # A fault of our own: nobody may wait for ever, and the text of the error may hold values.
-                log.error("a group of %d could not be run: %s", len(batch), type(error).__name__)
-                self._lost(batch or self._next())
+                log.error("a group of %d could not be run: %s", len(self._batch), type(error).__name__)
+                self._lost(self._batch or self._take_next())
             else:
                 self._succeeded(answers)
                 # After the next group is under way: while callers go on with their answers the store works.
-                asyncio.get_running_loop().call_soon(_tell_all, batch, answers)
+                asyncio.get_running_loop().call_soon(_tell_all, self._batch, answers)
             finally:
-                self._under_way = 0
+                self._batch = []
 
-    def _next(self) -> list[_Waiting[Item, Answer]]:
-        """The items of the next group."""
-        batch = [self._queue.popleft() for _ in range(min(self._size, len(self._queue)))]
-        self._under_way = len(batch)
-        return batch
+    def _take_next(self) -> list[_Waiting[Item, Answer]]:
+        """Let the next items be the group that is under way; the group."""
+        self._batch = [self._queue.popleft() for _ in range(min(self._size, len(self._queue)))]
+        return self._batch
 
-    async def _answers(self, items: Sequence[Item]) -> Sequence[Answer | StoreUnavailable]:
+    def _items(self) -> list[Item]:
+        return [item for item, _ in self._batch]
+
+    async def _answers(self) -> Sequence[Answer | StoreUnavailable]:
+        """The answers to the group that is under way in the end."""
         try:
-            return await self._run(items)
+            return await self._run_batch()
         except RowRefused as error:
-            if len(items) == 1:
+            if len(self._batch) == 1:
                 return [error]
-            # One of them is at fault; the others must not suffer for it.
-            return [answer for item in items for answer in await self._answers([item])]
+        # One of them is at fault; the others must not suffer for it.
+        return [await self._answer_alone(item) for item in self._items()]
+
+    async def _run_batch(self) -> Sequence[Answer]:
+        return await self._run(self._items())
+
+    async def _answer_alone(self, item: Item) -> Answer | StoreUnavailable:
+        try:
+            (answer,) = await self._run([item])
+        except RowRefused as error:
+            return error
+        return answer
 
     async def _failed(self, batch: list[_Waiting[Item, Answer]], error: StoreUnavailable) -> None:
         _refuse(batch, error)
@@ -145,7 +165,7 @@ class PatientGroup(Group[Item, bool]):
     @property
     def full(self) -> bool:
         """Whether there is no room: what comes now is lost."""
-        return len(self._queue) + self._under_way >= self._capacity
+        return self.waiting >= self._capacity
 
     def enqueue(self, item: Item, told: Told[bool]) -> None:
         """Tell whether the store accepted ITEM, after the commit; StoreUnavailable when ITEM was dropped."""
@@ -162,7 +182,7 @@ class PatientGroup(Group[Item, bool]):
 
     async def _failed(self, batch: list[_Waiting[Item, bool]], error: StoreUnavailable) -> None:
         self._queue.extendleft(reversed(batch))
-        self._under_way = 0
+        self._batch = []
         if self._closing:
             self._drop(len(self._queue))
             _refuse(list(self._queue), error)
@@ -190,6 +210,54 @@ class PatientGroup(Group[Item, bool]):
             log.error(
                 "%d events were lost, of %d since the start; %d wait for the store", lost, self.dropped, self.waiting
             )
+
+
+class StreakGroup(PatientGroup[Item]):
+    """A patient group that, once it has the turn, writes one group after the other for as long as there is something.
+
+    The step from one to the next is made in the thread that writes: there the store need not wait until the loop, which
+    is busy with callers, comes to it.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[Item], Then[bool, Item]], Awaitable[Sequence[bool]]],
+        go_on: Callable[[], bool],
+        capacity: int = CAPACITY,
+        pause: float = PAUSE,
+        turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+    ) -> None:
+        """RUN writes the items it is given, and then what the other argument gives it; it returns the last answers.
+
+        GO_ON: whether what was written is there, and another group may be written without a turn of its own; it is
+        asked in the thread that writes.
+        """
+        super().__init__(lambda items: run(items, _nothing_more), capacity, pause, turn)
+        self._run_on = run
+        self._may_go_on = go_on
+        self._streak = 0
+
+    async def _run_batch(self) -> Sequence[bool]:
+        self._streak = 1
+        return await self._run_on(self._items(), partial(self._then, asyncio.get_running_loop()))
+
+    def _then(self, loop: asyncio.AbstractEventLoop, answers: Sequence[bool]) -> Sequence[Item]:
+        """Have the loop tell ANSWERS, and take the next group; in the thread that writes."""
+        if not self._queue or self._streak >= LONGEST_STREAK or not self._may_go_on():
+            return ()
+        self._streak += 1
+        done = self._batch
+        self._take_next()
+        loop.call_soon_threadsafe(self._tell, done, answers)
+        return self._items()
+
+    def _tell(self, done: Sequence[_Waiting[Item, bool]], answers: Sequence[bool]) -> None:
+        self._succeeded(answers)
+        _tell_all(done, answers)
+
+
+def _nothing_more(_: object) -> tuple[()]:
+    return ()
 
 
 def _refuse(batch: Sequence[_Waiting[Item, Answer]], error: StoreUnavailable) -> None:

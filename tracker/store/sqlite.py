@@ -35,8 +35,8 @@ PRAGMAS: Final = (
     "secure_delete=ON",
     "foreign_keys=ON",
     "temp_store=MEMORY",  # what a statement of many rows might have to take back is no file
-    # Pages of the log (16 MB) before they are copied to the file: most pages of `events` are changed by many groups.
-    "wal_autocheckpoint=4000",
+    # Pages of the log (64 MB) before they are copied to the file: most pages of `events` are changed by many groups.
+    "wal_autocheckpoint=16000",
 )
 """What a writer sets."""
 
@@ -101,6 +101,10 @@ class SqliteDatabase(Database):
             driver: Any = self._entry.driver_connection
             answer: Answer = await driver._execute(work, driver._conn)
             return answer
+
+    def may_keep_turn(self) -> bool:
+        """Whether the file that was written stands where it stood, and nobody else waits to write; from any thread."""
+        return self.file.is_in_place() and not self._lock.is_wanted()
 
     def _is_at_hand(self) -> bool:
         """Whether the writer's connection is open, and to the file that is there now."""
