@@ -143,8 +143,10 @@ class Journal:
             self._tail = Tail(anchors=anchors)
             if not self._files.months():
                 raise BadJournal("missing: there is no journal in its folder")
-            self._follow()
-            self._tail.anchors = None
+            try:
+                self._follow()
+            finally:
+                self._tail.anchors = None
             return tuple(anchors)
 
     def _follow_alone(self) -> None:

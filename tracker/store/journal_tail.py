@@ -70,11 +70,12 @@ class Tail:
     def forget(self, oldest: str) -> None:
         """The segments before OLDEST are gone, and with them what could be compared with older marks."""
         gone = [segment for segment in self.begins if segment < oldest]
-        if not gone:
+        begin = self.begins.get(oldest)
+        if not gone or begin is None:
             return
         for segment in gone:
             del self.begins[segment]
-        needed = min((self.begins[oldest], *(noted.number - 1 for noted in self.waiting[:1])))
+        needed = min((begin, *(noted.number - 1 for noted in self.waiting[:1])))
         self.seals = {number: seal for number, seal in self.seals.items() if number >= needed}
 
     def _begin(self, begin: Begin) -> None:
