@@ -14,7 +14,7 @@ import pytest
 from tests.store.world import ANNA, JONAS, OFFER, TODAY, World, clicked, copy, on, opened, person
 from tracker.model import Agent, Event, Hour, MessageKey, Pseudonym, Purpose, Reason, StoreUnavailable, UntouchedCopy
 from tracker.store.engine import RowRefused
-from tracker.store.group import LONGEST_STREAK, Group, PatientGroup, StreakGroup, Then
+from tracker.store.group import Group, PatientGroup, StreakGroup, Then
 from tracker.store.store import Counters
 
 PEOPLE = [person(number) for number in range(30)]
@@ -272,8 +272,8 @@ class Writer:
                 raise self.faults[item].pop()
         return [item % 2 == 0 for item in items]
 
-    def group(self, go_on: Callable[[], bool] = lambda: True) -> StreakGroup[int]:
-        return StreakGroup(self.run, go_on, pause=0.001, turn=self.turn)
+    def group(self, may_write_on: Callable[[], bool] = lambda: True, longest: float = 30) -> StreakGroup[int]:
+        return StreakGroup(self.run, may_write_on, pause=0.001, turn=self.turn, longest=longest)
 
 
 async def _submit(group: StreakGroup[int], writer: Writer, *later: Sequence[int]) -> list[object]:
@@ -308,16 +308,79 @@ async def test_what_comes_in_while_a_group_is_written_is_written_in_the_same_tur
 
 async def test_who_else_wants_to_write_comes_between_two_groups() -> None:
     writer = Writer()
-    group = writer.group(go_on=lambda: False)
+    group = writer.group(lambda: False)
     assert await _submit(group, writer, [1, 2], [3]) == [True, False, True, False]
     assert (writer.turns, writer.groups) == (3, [[0], [1, 2], [3]])
 
 
-async def test_a_turn_ends_after_so_many_groups_at_the_latest() -> None:
+async def test_a_turn_that_has_lasted_long_enough_takes_no_further_group() -> None:
     writer = Writer()
-    later = [[number] for number in range(1, LONGEST_STREAK + 2)]
-    await _submit(writer.group(), writer, *later)
-    assert (writer.turns, len(writer.groups)) == (2, LONGEST_STREAK + 2)
+    assert await _submit(writer.group(longest=0), writer, [1], [2]) == [True, False, True]
+    assert (writer.turns, writer.groups) == (3, [[0], [1], [2]])
+
+
+async def test_what_was_committed_is_told_also_when_nobody_can_say_whether_to_write_on() -> None:
+    writer = Writer()
+
+    def fail() -> bool:
+        raise ValueError
+
+    assert await _submit(writer.group(fail), writer, [2]) == [True, True]
+    assert (writer.turns, writer.groups) == (2, [[0], [2]])
+
+
+async def test_who_has_no_time_to_wait_for_the_end_leaves_the_group_to_it() -> None:
+    writer = Writer()
+    group = writer.group()
+    loop, there, go = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    def write(_number: int) -> None:
+        loop.call_soon_threadsafe(there.set)
+        assert go.wait(30)
+
+    writer.while_writing = write
+    asked = [asyncio.create_task(group.submit(number)) for number in (0, 1)]
+    await there.wait()
+    closing = asyncio.create_task(group.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    go.set()
+    assert await asyncio.gather(*asked) == [True, False]
+
+
+async def test_nothing_more_is_taken_in_a_turn_that_was_called_off() -> None:
+    writer = Writer()
+    loop, there, go, ended = asyncio.get_running_loop(), asyncio.Event(), threading.Event(), asyncio.Event()
+
+    def write(_number: int) -> None:
+        loop.call_soon_threadsafe(there.set)
+        assert go.wait(30)
+
+    async def run(items: Sequence[int], then: Then[bool, int]) -> Sequence[bool]:
+        def noting_the_end(answers: Sequence[bool]) -> Sequence[int]:
+            more = then(answers)
+            loop.call_soon_threadsafe(ended.set)
+            return more
+
+        return await writer.run(items, noting_the_end)
+
+    group = StreakGroup(run, lambda: True, turn=writer.turn, longest=30)
+    writer.while_writing = write
+    group.enqueue(0, lambda answer: None)
+    await there.wait()
+    (work,) = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    group.enqueue(2, lambda answer: None)
+    work.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await work
+    go.set()
+    await ended.wait()
+    assert writer.groups == [[0]]
+    assert group.waiting == 1
+    assert await group.submit(4)
+    assert writer.groups == [[0], [2, 4]]
 
 
 async def test_a_store_that_goes_away_in_the_middle_of_a_turn_is_asked_again_for_that_group_alone() -> None:

@@ -43,15 +43,15 @@ async def record_events(
     """
 
     def write(connection: sqlite3.Connection) -> Sequence[bool]:
-        answers = _answers(items, struck, told_to, connection)
+        answers = _write_group(items, struck, told_to, connection)
         while more := then(answers):
-            answers = _answers(more, struck, told_to, connection)
+            answers = _write_group(more, struck, told_to, connection)
         return answers
 
     return await database.write_at_once(write)
 
 
-def _answers(
+def _write_group(
     items: Sequence[Item], struck: Struck, told_to: str | None, connection: sqlite3.Connection
 ) -> Sequence[bool]:
     """Write ITEMS; whether each found a live grant."""

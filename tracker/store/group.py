@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, field
 from functools import partial
+from time import monotonic
 from typing import Final, Generic, TypeAlias, TypeVar
 
 from tracker.model import StoreUnavailable
@@ -31,8 +34,8 @@ MOST_EVENTS: Final = 1_000
 """The most events that go into one: what waited for a store that was away is written soon."""
 CAPACITY: Final = 20_000
 """The most that waits for a store that is away: one event of each of 10,000 connections finds room twice."""
-LONGEST_STREAK: Final = 50
-"""The most groups in one turn: some tenths of a second for who has to wait for the writer's thread itself."""
+LONGEST_STREAK: Final = 0.3
+"""Seconds after which a turn takes no further group: so long may wait who asks the writer's thread past the turn."""
 PAUSE: Final = 0.5
 """Seconds between two tries."""
 ALARM: Final = 60.0
@@ -82,7 +85,7 @@ class Group(Generic[Item, Answer]):
         """Take nothing more and finish what is waiting."""
         self._closing = True
         if self._task is not None:
-            await self._task
+            await asyncio.shield(self._task)  # who has no time to wait leaves it to its end
 
     async def _work(self) -> None:
         while self._queue:
@@ -112,7 +115,7 @@ class Group(Generic[Item, Answer]):
         return [item for item, _ in self._batch]
 
     async def _answers(self) -> Sequence[Answer | StoreUnavailable]:
-        """The answers to the group that is under way in the end."""
+        """The answers to the last group of the turn."""
         try:
             return await self._run_batch()
         except RowRefused as error:
@@ -222,38 +225,66 @@ class StreakGroup(PatientGroup[Item]):
     def __init__(
         self,
         run: Callable[[Sequence[Item], Then[bool, Item]], Awaitable[Sequence[bool]]],
-        go_on: Callable[[], bool],
+        may_write_on: Callable[[], bool],
         capacity: int = CAPACITY,
         pause: float = PAUSE,
         turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+        longest: float = LONGEST_STREAK,
     ) -> None:
         """RUN writes the items it is given, and then what the other argument gives it; it returns the last answers.
 
-        GO_ON: whether what was written is there, and another group may be written without a turn of its own; it is
-        asked in the thread that writes.
+        MAY_WRITE_ON: whether what was written is there, and another group may be written in the same turn; it is asked
+        in the thread that writes. LONGEST: seconds after which no other is.
         """
         super().__init__(lambda items: run(items, _nothing_more), capacity, pause, turn)
         self._run_on = run
-        self._may_go_on = go_on
-        self._streak = 0
+        self._may_write_on = may_write_on
+        self._longest = longest
 
     async def _run_batch(self) -> Sequence[bool]:
-        self._streak = 1
-        return await self._run_on(self._items(), partial(self._then, asyncio.get_running_loop()))
+        streak = _Streak(asyncio.get_running_loop(), monotonic() + self._longest)
+        try:
+            return await self._run_on(self._items(), partial(self._then, streak))
+        finally:
+            with streak.lock:
+                streak.is_over = True
 
-    def _then(self, loop: asyncio.AbstractEventLoop, answers: Sequence[bool]) -> Sequence[Item]:
-        """Have the loop tell ANSWERS, and take the next group; in the thread that writes."""
-        if not self._queue or self._streak >= LONGEST_STREAK or not self._may_go_on():
-            return ()
-        self._streak += 1
-        done = self._batch
-        self._take_next()
-        loop.call_soon_threadsafe(self._tell, done, answers)
-        return self._items()
+    def _then(self, streak: _Streak, answers: Sequence[bool]) -> Sequence[Item]:
+        """Have the loop tell ANSWERS, and take the next group; in the thread that writes.
+
+        In this order: only what is certainly there is told.
+        """
+        with streak.lock:
+            if streak.is_over or not self._queue or monotonic() >= streak.end or not self._is_let():
+                return ()
+            done = self._batch
+            self._take_next()
+            streak.loop.call_soon_threadsafe(self._tell, done, answers)
+            return self._items()
+
+    def _is_let(self) -> bool:
+        try:
+            return self._may_write_on()
+        except Exception as error:  # the group before was committed, and is to be told so
+            log.error("whether to write on could not be told: %s", type(error).__name__)
+            return False
 
     def _tell(self, done: Sequence[_Waiting[Item, bool]], answers: Sequence[bool]) -> None:
         self._succeeded(answers)
         _tell_all(done, answers)
+
+
+@dataclass(slots=True)
+class _Streak:
+    """The groups of one turn; whoever called the turn off may go before the thread that writes comes to its end."""
+
+    loop: asyncio.AbstractEventLoop
+    end: float
+    """When no further group is begun."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    """Around whatever the thread takes, and the end."""
+    is_over: bool = False
+    """Whether nothing more may be taken: the turn was given back."""
 
 
 def _nothing_more(_: object) -> tuple[()]:

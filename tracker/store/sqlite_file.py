@@ -81,7 +81,7 @@ class DatabaseFile:
             raise StoreUnavailable("the database file is damaged")
 
     def is_in_place(self) -> bool:
-        """Whether `check` would be content, for another thread: it changes nothing."""
+        """Whether the file that was opened last stands at the path, undamaged; changes nothing, so from any thread."""
         return self._damaged is None and _identity(self.path) == self._opened
 
     def error(self, name: str) -> None:

@@ -179,7 +179,7 @@ class Store:
         if isinstance(database, SqliteDatabase):
             write_events = partial(record_events, database, struck=self._is_struck, told_to=told_to)
             self._events = StreakGroup(
-                self._unless_held(write_events), partial(self._goes_on, database), capacity, pause, database.turn
+                self._unless_held(write_events), partial(self._may_write_on, database), capacity, pause, database.turn
             )
         else:
             write_one_group = partial(record_on_postgres, database, struck=self._is_struck, told_to=told_to)
@@ -288,7 +288,7 @@ class Store:
         self._compared = self._database.replaced
 
     def hold_while(self, doubtful: Callable[[], bool]) -> None:
-        """Nor track anything while DOUBTFUL says so, which is asked each time."""
+        """Nor track anything while DOUBTFUL says so, which is asked each time, from any thread."""
         self._doubtful = doubtful
 
     def _unless_held(self, run: Callable[Given, Awaitable[Answer]]) -> Callable[Given, Awaitable[Answer]]:
@@ -299,7 +299,7 @@ class Store:
 
         return guarded
 
-    def _goes_on(self, database: SqliteDatabase) -> bool:
+    def _may_write_on(self, database: SqliteDatabase) -> bool:
         """Whether what was just written to DATABASE is there, and more may be written in the same turn."""
         return database.may_keep_turn() and not self.on_hold
 
