@@ -163,7 +163,8 @@ def _turn(tracker: Installation, driver: Collection[int], paths: Sequence[str]) 
     with _on(driver):
         done = load(tracker.public_url, paths, 1, connections=MANY)
     busy = processor_seconds(tracker.processes) - used
-    until_idle(tracker.processes)  # what was answered before its commit is written
+    tracker.until_written()  # what was answered before its commit
+    until_idle(tracker.processes)
     cost = (processor_seconds(tracker.processes) - used) / done.answers
     return Turn(done, busy / done.seconds, cost, _events(tracker) - before)
 
