@@ -58,12 +58,20 @@ class Turn(NamedTuple):
     """What a server did for its driver."""
 
     load: Load
-    cores: float
-    """How many the server was busy on."""
-    cost: float
-    """Seconds of the server's processor time for each hit."""
+    busy: float
+    """Seconds of the server's processor time meanwhile."""
     new: int
     """Events that were not there before."""
+
+    @property
+    def cores(self) -> float:
+        """How many the server was busy on."""
+        return self.busy / self.load.seconds
+
+    @property
+    def cost(self) -> float:
+        """Seconds of the server's processor time for each hit."""
+        return self.busy / self.load.answers
 
 
 @dataclass(frozen=True)
@@ -98,7 +106,7 @@ class Comparison:
         return self._median(workers, lambda turn: turn.load.processor_seconds / turn.load.seconds)
 
     def _new(self, workers: int) -> float:
-        """The share of the hits that were events of their own; a few are asked for and never counted."""
+        """The share of the hits that were events of their own; wrk does not count the last few of its hits."""
         turns = self.turns[workers]
         return min(1.0, sum(turn.new for turn in turns) / sum(turn.load.answers for turn in turns))
 
@@ -165,8 +173,7 @@ def _turn(tracker: Installation, driver: Collection[int], paths: Sequence[str]) 
     busy = processor_seconds(tracker.processes) - used
     tracker.until_written()  # what was answered before its commit
     until_idle(tracker.processes)
-    cost = (processor_seconds(tracker.processes) - used) / done.answers
-    return Turn(done, busy / done.seconds, cost, _events(tracker) - before)
+    return Turn(done, busy, _events(tracker) - before)
 
 
 @contextmanager
