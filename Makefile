@@ -19,7 +19,7 @@ fuzz: $(VENV)/.test
 bench: $(VENV)/.bench
 	$(BIN)/python -m tests.bench
 
-soak: $(VENV)/.test
+soak: $(VENV)/.test tools
 	$(BIN)/python -m tests.soak --seconds $(SECONDS)
 
 law: $(VENV)/.test

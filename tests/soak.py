@@ -1,8 +1,8 @@
 """Lets everything happen at once for some minutes, and looks whether the counts are right and the memory is flat.
 
-`make soak` (ten minutes), `python -m tests.soak --seconds 60`. Mail goes out, is opened and followed; people agree and
-take it back; figures are read, what is past its day is swept, and slow callers come and go. Exit status 1 when anything
-was not as it must be.
+`make soak` (ten minutes on each database), `python -m tests.soak --database sqlite --seconds 60`. Mail goes out, is
+opened and followed; people agree and take it back; figures are read, what is past its day is swept, and slow callers
+come and go. Afterwards no file and no log holds an address. Exit status 1 when anything was not as it must be.
 """
 
 from __future__ import annotations
@@ -12,37 +12,39 @@ import asyncio
 import itertools
 import random
 import re
-import sqlite3
-import statistics
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
 
 from tests.e2e import crowds
+from tests.flatness import Memory
 from tests.harness import Installation, consent
+from tests.soak_store import DATABASES, SoakStore, installed
 
-MIB = 2**20
 PEOPLE = 40
 """Who agree at the beginning; others join."""
+OPENERS = 12
+"""How many hits there are at a time."""
 SLOW = 40
 """Callers who send an octet now and then."""
-WARM_UP = 0.4
-"""The part of the time after which memory is looked at: caches are full by then."""
-STEEPEST = 0.5
-"""MiB a minute that memory may grow after that, as a line through all that was measured..."""
-MARGIN = 12.0
-"""... and MiB that it may differ in all."""
 MOST_AWAY = 0.05
 """The part of copies that may find the store busy, with another process sweeping it."""
 TRACKED_PATH = re.compile(rb"http://127\.0\.0\.1:\d+(/[oc]/[^\"<>\s]+)")
 STOP_PATH = re.compile(rb"http://127\.0\.0\.1:\d+(/privacy/[^\"<>\s]+)")
+TRACES = re.compile(rb"person\d+@|jonas@|127\.0\.0\.77|rv:145\.0", re.IGNORECASE)
+"""Of the people, of who writes to them, of their machines, and what their browser says of itself."""
+WRITTEN = b"//example.org/newsletter"
+"""Where people agreed, which is on record."""
+TOKEN = re.compile(rb"/(?:[oc]|privacy)/[A-Za-z0-9_-]{20}")
+CALLER = "127.0.0.77"
+"""From which all of them come."""
 FIREFOX = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"}
 
 
@@ -54,14 +56,18 @@ class Person:
     paths: list[str] = field(default_factory=list)
     stop: str = ""
     agreed: bool = True
+    """Until they ask to be left alone."""
+    gone: bool = False
+    """They asked for it, and were told that it is so."""
     requested: set[str] = field(default_factory=set)
 
 
 class Soak:
     """One run."""
 
-    def __init__(self, tracker: Installation, seconds: float, seed: int) -> None:
+    def __init__(self, tracker: Installation, store: SoakStore, seconds: float, seed: int) -> None:
         self._tracker = tracker
+        self._store = store
         self._seconds = seconds
         self._random = random.Random(seed)
         self._numbers = itertools.count()
@@ -69,19 +75,19 @@ class Soak:
         self._done = asyncio.Event()
         self._session: aiohttp.ClientSession
         self.counts: Counter[str] = Counter()
-        self.memory: list[tuple[float, float]] = []
-        """Seconds since the start, and MiB of all processes of the server."""
+        self.memory = Memory(seconds)
+        """Of all processes of the server."""
         self.faults: list[str] = []
 
     async def run(self) -> None:
         """Everything at once, until the time is over; `faults` says what was not as it must be."""
-        limits = aiohttp.TCPConnector(limit=100)
+        limits = aiohttp.TCPConnector(limit=100, local_addr=(CALLER, 0))
         async with aiohttp.ClientSession(connector=limits, timeout=aiohttp.ClientTimeout(60)) as self._session:
             for _ in range(PEOPLE):
                 await self._agree()
             parts: Sequence[Callable[[], Awaitable[None]]] = (
                 *(self._send for _ in range(2)),
-                *(self._open for _ in range(4)),
+                *(self._open for _ in range(OPENERS)),
             )
             work = [asyncio.create_task(self._forever(part, 0.0)) for part in parts]
             work += [
@@ -120,7 +126,7 @@ class Soak:
 
     async def _send(self) -> None:
         person = self._random.choice(self._people)
-        agreed = person.agreed
+        gone = person.gone
         number = next(self._numbers)
         links = "".join(f'<a href="https://shop.example/{number % 50}/{link}">offer</a> ' for link in range(3))
         message = (
@@ -139,7 +145,7 @@ class Soak:
             late = said in ("store-unavailable", "error")  # `error`: it took longer than senders wait
             self._expect(late or not person.agreed, f"who agreed got a copy that is {said}")
             return
-        self._expect(agreed, "who had withdrawn got a tracked copy")
+        self._expect(not gone, "who had withdrawn got a tracked copy")
         person.paths += [path.decode() for path in TRACKED_PATH.findall(body)]
         found = STOP_PATH.search(body)
         self._expect(found is not None, "a tracked copy has no way out")
@@ -167,6 +173,7 @@ class Soak:
         person.agreed = False
         async with self._session.post(url) as answer:
             self._expect(answer.status == 200, f"a withdrawal was answered {answer.status}")
+        person.gone = True
         self.counts["withdrawals"] += 1
 
     async def _read_figures(self) -> None:
@@ -207,7 +214,7 @@ class Soak:
         begun = time.monotonic()
         while not self._done.is_set():
             octets = sum(map(crowds.memory_of, self._tracker.processes))
-            self.memory.append((time.monotonic() - begun, octets / MIB))
+            self.memory.add(time.monotonic() - begun, self.counts["hits"], octets)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._done.wait(), 1.0)
 
@@ -229,11 +236,11 @@ class Soak:
         """Look at what is stored, at the memory and at the log; adds to `faults`."""
         self._tracker.until_written()
         expected = sum(len(person.requested) for person in self._people if person.agreed)
-        with closing(sqlite3.connect(self._tracker.folder / "tracker.db")) as database:
-            (stored,) = database.execute(
-                "SELECT count(*) FROM (SELECT DISTINCT last_day, delivery, purpose, link FROM events)"
-            ).fetchone()
-            (silent,) = database.execute("SELECT count(*) FROM suppressions WHERE purpose = 'o'").fetchone()
+        with self._store.opened() as database:
+            ((stored,),) = database.execute(
+                "SELECT count(*) FROM (SELECT DISTINCT last_day, delivery, purpose, link FROM events) AS one"
+            ).fetchall()
+            ((silent,),) = database.execute("SELECT count(*) FROM suppressions WHERE purpose = 'o'").fetchall()
         self._expect(stored == expected, f"{expected} different hits of people who agreed, {stored} are stored")
         gone = sum(not person.agreed for person in self._people)
         self._expect(silent == gone, f"{gone} people withdrew, {silent} are on record")
@@ -247,41 +254,38 @@ class Soak:
                 self.counts["log: " + line.partition('message="')[2].rpartition('"')[0][:80]] += 1
             if "level=error" in line or "level=critical" in line or "Traceback" in line:
                 self.faults.append(line)
-        if self.steepness > STEEPEST and self.spread > MARGIN:
-            self.faults.append(f"memory grew by {self.steepness:.2f} MiB a minute, by {self.spread:.0f} MiB in all")
-
-    @property
-    def _settled(self) -> list[tuple[float, float]]:
-        return [one for one in self.memory if one[0] >= WARM_UP * self._seconds] or self.memory[-2:]
-
-    @property
-    def steepness(self) -> float:
-        """MiB a minute, after the warm-up."""
-        times, sizes = zip(*self._settled, strict=True)
-        return 60 * statistics.linear_regression(times, sizes).slope if len(times) > 1 else 0.0
-
-    @property
-    def spread(self) -> float:
-        """MiB between the least and the most, after the warm-up."""
-        sizes = [size for _, size in self._settled]
-        return max(sizes) - min(sizes)
+        self.faults += self.memory.faults()
+        self.faults += traces_in(self._store, self._tracker.log_file)
 
     def table(self) -> str:
         """What happened, for people."""
-        first, last = self.memory[0][1], self.memory[-1][1]
         rows = {
             **{what: f"{number}" for what, number in sorted(self.counts.items())},
-            "memory at the start, in the end": f"{first:.0f}, {last:.0f} MiB",
-            "growth after the warm-up": f"{self.steepness:+.2f} MiB a minute, at most {self.spread:.1f} MiB apart",
+            **self.memory.table(),
         }
         return "\n".join(f"{what:34} {value}" for what, value in rows.items())
 
 
-def soak(seconds: float, seed: int = 1, folder: Path | None = None) -> Soak:
-    """A whole run on an installation of its own, in FOLDER."""
+def traces_in(store: SoakStore, log_file: Path) -> list[str]:
+    """Addresses and browsers in any file of the installation and of its database, and tokens in LOG_FILE."""
+    found = []
+    seen = False
+    for path, octets in store.files():
+        seen = seen or WRITTEN in octets
+        traces = {match[0].lower() for match in TRACES.finditer(octets)}
+        found += [f"{path.name} holds {trace!r}" for trace in sorted(traces)]
+        if path == log_file and TOKEN.search(octets):
+            found.append("the log holds a token")
+    if not seen:
+        found.append("what consents are proved by is in no file: the database is not among those that were looked at")
+    return found
+
+
+def soak(seconds: float, seed: int = 1, folder: Path | None = None, database: str = "sqlite") -> Soak:
+    """A whole run on an installation of its own with a DATABASE of its own, in FOLDER."""
     with tempfile.TemporaryDirectory(prefix="tracker-soak-") as temporary:
-        with Installation.copied((folder or Path(temporary)) / "tracker") as tracker:
-            run = Soak(tracker, seconds, seed)
+        with installed(database, (folder or Path(temporary)) / "tracker") as (tracker, store):
+            run = Soak(tracker, store, seconds, seed)
             asyncio.run(run.run())
             run.check()
         return run
@@ -290,14 +294,18 @@ def soak(seconds: float, seed: int = 1, folder: Path | None = None) -> Soak:
 def main() -> None:
     """Run for as long as the arguments say."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=600.0, help="for how long; default: ten minutes")
+    parser.add_argument("--seconds", type=float, default=600.0, help="for how long on each; default: ten minutes")
     parser.add_argument("--seed", type=int, default=1, help="of what happens when")
+    parser.add_argument("--database", choices=DATABASES, action="append", help="default: one after the other")
     given = parser.parse_args()
-    run = soak(given.seconds, given.seed)
-    print(run.table())
-    for fault in run.faults[:20]:
-        print(f"FAULT {fault}", file=sys.stderr)
-    sys.exit(bool(run.faults))
+    failed = False
+    for database in given.database or DATABASES:
+        run = soak(given.seconds, given.seed, database=database)
+        print(f"{database}, {given.seconds:.0f} seconds\n{run.table()}\n", flush=True)
+        for fault in run.faults[:20]:
+            print(f"FAULT {fault}", file=sys.stderr)
+        failed = failed or bool(run.faults)
+    sys.exit(failed)
 
 
 if __name__ == "__main__":

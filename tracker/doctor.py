@@ -88,8 +88,8 @@ async def _journal(store: Store, journal: Journal) -> Finding:
         await journal.load()
         async with store.restoring() as book:
             mark = (await book.marks()).applied.get(journal.id)
-            heads = [anchor for anchor in journal.anchors[-1:] if isinstance(anchor, Anchor)]
-            lost = [anchor for anchor in heads if not await book.has_head(anchor.entry, anchor.digest)]
+            anchor = journal.anchor
+            lost = isinstance(anchor, Anchor) and not await book.has_head(anchor.entry, anchor.digest)
     except TrackerError as error:
         return _wrong(what, error)
     if mark is None or not journal.reaches(mark):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
+import random
+import tracemalloc
 
 from tests.flows.conftest import NOW, Flows
 from tests.flows.test_send import ANNA, BERT, envelope, mail
-from tracker.flows import counted as module
 from tracker.flows.counted import Counted
 from tracker.flows.report import Listing
 from tracker.model import Day, DeliveryId, Reason
+
+
+def copies(count: int) -> list[DeliveryId]:
+    ids = random.Random(1)
+    return [DeliveryId(ids.randbytes(16)) for _ in range(count)]
 
 
 async def test_the_same_bytes_to_the_same_person_on_the_same_day_count_once(flows: Flows) -> None:
@@ -19,11 +24,32 @@ async def test_the_same_bytes_to_the_same_person_on_the_same_day_count_once(flow
     assert figures.untouched == {Reason.NO_GRANT: 2}
 
 
-def test_another_day_is_news_and_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_another_day_it_is_news_again() -> None:
     counted = Counted()
-    one = DeliveryId(b"1" * 16)
+    (one,) = copies(1)
     assert counted.is_news(one, Day(1))
     assert not counted.is_news(one, Day(1))
     assert counted.is_news(one, Day(2))
-    monkeypatch.setattr(module, "MOST", 1)
-    assert counted.is_news(one, Day(2)), "forgotten rather than kept without bound"
+    assert not counted.is_news(one, Day(2))
+
+
+def test_next_to_all_of_the_last_hundred_thousand_are_remembered() -> None:
+    counted, sent = Counted(), copies(100_000)
+    news = [counted.is_news(copy, Day(1)) for copy in sent]
+    assert all(news)
+    forgotten = [counted.is_news(copy, Day(1)) for copy in sent]
+    assert sum(forgotten) < 2_000
+
+
+def test_more_copies_take_no_more_memory() -> None:
+    counted, sent = Counted(), copies(21_000)
+    for copy in sent[:1_000]:
+        counted.is_news(copy, Day(1))
+    tracemalloc.start()
+    try:
+        for copy in sent[1_000:]:
+            counted.is_news(copy, Day(1))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 20_000, "octets: less than one for each"

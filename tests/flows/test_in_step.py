@@ -220,7 +220,7 @@ async def test_yesterdays_database_put_back_is_noticed_replayed_and_goes_on(star
     assert not again.in_step.trouble
     assert await again.silent(ANNA)
     assert await again.live(BERT)
-    assert [anchor for anchor in again.journal.anchors if isinstance(anchor, Restored)] == [
+    assert [anchor for anchor in await again.journal.load() if isinstance(anchor, Restored)] == [
         Restored(after(days=1), 2)
     ], "and that it happened is on record"
     with pytest.raises(Suppressed):

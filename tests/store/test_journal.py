@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -45,9 +46,23 @@ async def test_what_was_noted_is_read_again(folder: Path, journal: Journal) -> N
     await journal.note_nos([no(2)], 3, NOW)
     again = await loaded(folder)
     assert [(noted.number, noted.generation, noted.no) for noted in again.waiting] == [(1, 3, no(1)), (2, 3, no(2))]
-    assert again.anchors == (ANCHOR,)
+    assert again.anchor == ANCHOR
     assert [noted.number for noted in again.since_anchor] == [2]
     assert (again.id, again.number) == (b"j" * 8, 2)
+
+
+async def test_of_the_heads_that_were_noted_a_server_keeps_the_last_alone(folder: Path, journal: Journal) -> None:
+    heads = [Anchor(NOW, number, b"d" * 32, 0) for number in range(1_000)]
+    tracemalloc.start()
+    try:
+        for head in heads:
+            await journal.note(head, NOW)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert journal.anchor == heads[-1]
+    assert held < 50_000, "octets: there is one for every minute, for as long as a server runs"
+    assert await Journal(folder, KEY).load() == tuple(heads), "who looks at the ledger gets all of them"
 
 
 async def test_nobody_else_can_read_it(folder: Path, journal: Journal) -> None:
@@ -128,9 +143,10 @@ async def test_a_month_goes_when_no_backup_can_lack_it_any_more(folder: Path, jo
         assert sorted(path.name.removesuffix(".journal") for path in folder.iterdir()) == months
     await journal.turn(last + timedelta(days=36), 35)
     assert sorted(path.name for path in folder.iterdir()) == ["2026-12.journal", "2027-01.journal"]
-    again = await loaded(folder)
-    assert again.reaches(mark), "a database that has applied all that is gone lacks nothing"
-    assert not again.reaches(Mark(0, NOTHING))
+    await journal.follow()
+    for one in (journal, await loaded(folder)):
+        assert one.reaches(mark), "a database that has applied all that is gone lacks nothing"
+        assert not one.reaches(Mark(0, NOTHING)), "what it was compared with is gone with the month"
 
 
 async def test_a_month_stays_while_the_database_has_not_applied_it(folder: Path, journal: Journal) -> None:

@@ -217,7 +217,7 @@ class InStep:
 
     async def _lost(self, book: RestoreBook, mark: Mark) -> int | None:
         """The ledger's last entry, when the database went back and lacks what was anchored; None when it did not."""
-        anchor = self._journal.anchors[-1] if self._journal.anchors else None
+        anchor = self._journal.anchor
         if not isinstance(anchor, Anchor):
             return None
         if anchor.applied <= mark.number and await book.has_head(anchor.entry, anchor.digest):
@@ -240,14 +240,14 @@ class InStep:
     async def _follow(self, now: datetime) -> None:
         """Note the nos of other servers, and the ledger's head."""
         journal = self._journal
-        last = journal.anchors[-1] if journal.anchors else None
+        last = journal.anchor
         async with self._store.restoring() as book:
             head = await book.head()
             if last is not None and last.entry == head[0] and isinstance(last, Anchor) and journal.anchored:
                 return
             theirs = await book.nos_since(last.entry if last else 0)
         await journal.follow()  # what other processes of this server committed they noted before
-        if journal.anchors and journal.anchors[-1] is not last:
+        if journal.anchor is not last:
             return  # one of them was faster
         own = {(no.pseudonym, no.at) for no in map(self._replayer.current, journal.since_anchor)}
         missing = [no for no in theirs if (no.pseudonym, no.at) not in own]

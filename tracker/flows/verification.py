@@ -6,6 +6,7 @@ The law: who has the key and the database can write another past, but not one th
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -66,20 +67,22 @@ async def verify(store: Store, journal: Journal, kept: Head | None, now: datetim
         faults += await _against(store, kept, examined.entries, "the head that was given")
     remarks: list[str] = []
     try:
-        await journal.load()
+        heads = await journal.load()
     except BadJournal as error:
         faults.append(f"The journal, in which heads are noted, cannot be read: {error.detail}.")
     else:
-        found, remarks = await _against_journal(store, journal, examined.entries)
+        found, remarks = await _against_journal(store, heads, examined.entries)
         faults += found
     return Verification(Head(examined.entries, examined.head), tuple(faults), tuple(remarks))
 
 
-async def _against_journal(store: Store, journal: Journal, entries: int) -> tuple[list[str], list[str]]:
-    """What the heads in JOURNAL find wrong, and what it says of restores."""
+async def _against_journal(
+    store: Store, noted_heads: Sequence[Anchor | Restored], entries: int
+) -> tuple[list[str], list[str]]:
+    """What NOTED_HEADS of a journal find wrong, and what they say of restores."""
     heads: list[Anchor] = []
     remarks: list[str] = []
-    for record in journal.anchors:
+    for record in noted_heads:
         match record:
             case Restored(at, entry):
                 heads = [anchor for anchor in heads if anchor.entry <= entry]

@@ -54,9 +54,12 @@ class Journal:
         with self._mutex, explained():
             return self._files.put_aside(now)
 
-    async def load(self) -> None:
-        """Read all of it and check that it is whole."""
-        await asyncio.to_thread(self._load)
+    async def load(self) -> tuple[Anchor | Restored, ...]:
+        """Read all of it and check that it is whole.
+
+        Every head of the ledger that was noted, and every return of an older database, oldest first; they are not kept.
+        """
+        return await asyncio.to_thread(self._load)
 
     async def follow(self) -> None:
         """Read what other processes wrote since."""
@@ -85,9 +88,9 @@ class Journal:
         return tuple(self._tail.since_anchor)
 
     @property
-    def anchors(self) -> tuple[Anchor | Restored, ...]:
-        """Every head of the ledger that was noted, and every return of an older database, oldest first."""
-        return tuple(self._tail.anchors)
+    def anchor(self) -> Anchor | Restored | None:
+        """The head of the ledger that was noted last, or that an older database was put in place since."""
+        return self._tail.anchor
 
     @property
     def anchored(self) -> bool:
@@ -134,12 +137,17 @@ class Journal:
 
     # --- files -------------------------------------------------------------------------------------
 
-    def _load(self) -> None:
+    def _load(self) -> tuple[Anchor | Restored, ...]:
         with self._mutex, explained(), self._files.locked():
-            self._tail = Tail()
+            anchors: list[Anchor | Restored] = []
+            self._tail = Tail(anchors=anchors)
             if not self._files.months():
                 raise BadJournal("missing: there is no journal in its folder")
-            self._follow()
+            try:
+                self._follow()
+            finally:
+                self._tail.anchors = None
+            return tuple(anchors)
 
     def _follow_alone(self) -> None:
         with self._mutex, explained(), self._files.locked():
@@ -183,6 +191,7 @@ class Journal:
                 raise BadJournal("a month is empty")
         if not self._tail.seals:
             raise BadJournal("damaged: its first line is not whole")
+        self._tail.forget(segments[0])
 
     def _enter(self, segment: str) -> bool:
         """Go on to SEGMENT; False when its first line was cut: then it has not begun."""
@@ -192,8 +201,7 @@ class Journal:
             return False
         if not isinstance(first.record, Begin) or (tail.segment and first.record.previous != tail.seal):
             raise BadJournal("a month does not follow the one before it")
-        tail.take(first)
-        tail.segment, tail.offset = segment, first.end
+        tail.enter(segment, first)
         self._read_on()
         return True
 
@@ -212,6 +220,7 @@ class Journal:
     def _start(self, month: str, begin: Begin) -> None:
         self._tail.segment, self._tail.offset, self._tail.seal = month, 0, opening(self._key, month)
         self._write([begin])
+        self._tail.begins[month] = begin.number
         self._files.sync()
 
     def _write(self, records: Sequence[Record]) -> None:
