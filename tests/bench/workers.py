@@ -2,7 +2,8 @@
 
 One worker uses more than a core where it finds one: its writer's thread runs SQLite beside Python. So on a machine of
 few cores two workers and their driver soon find no more, and the ratio tells the size of the machine. What the software
-does is told by the same with each worker kept to a core of its own, and by the processor time that a hit takes.
+does is told by the same with each worker kept to a core of its own, most of all where the driver keeps to the workers'
+cores, too: then two have twice of everything; and by the processor time that a hit takes.
 One and two take turns, each hit asks for an event that is new, and the median of the rounds' ratios counts.
 """
 
@@ -29,23 +30,48 @@ from tracker.store.engine import make_private_file
 
 ROUNDS = 5
 """One worker and two have their turns so often."""
-PART = 21_000
+PART = 16_000
 """Copies that each turn asks for, which lasts a second: no other asks for them."""
 KINDS: dict[str, Callable[[Copy], str]] = {"pixel": lambda copy: copy.pixel, "redirect": lambda copy: copy.link}
 COMMIT_ROUNDS = 3
 COMMIT_SECONDS = 2.0
 
 
+class Place(NamedTuple):
+    """Where workers and their driver run."""
+
+    words: str
+    kept: bool = False
+    """Each worker has a core, and no other."""
+    together: bool = False
+    """The driver has the workers' cores, and no other."""
+
+
+PLACES = (
+    Place(""),
+    Place(", each worker kept to a core of its own", kept=True),
+    Place(", each worker kept to a core and the driver to theirs", kept=True, together=True),
+)
+
+
 class Turn(NamedTuple):
     """What a server did for its driver."""
 
     load: Load
-    cores: float
-    """How many the server was busy on."""
-    cost: float
-    """Seconds of the server's processor time for each hit."""
+    busy: float
+    """Seconds of the server's processor time meanwhile."""
     new: int
     """Events that were not there before."""
+
+    @property
+    def cores(self) -> float:
+        """How many the server was busy on."""
+        return self.busy / self.load.seconds
+
+    @property
+    def cost(self) -> float:
+        """Seconds of the server's processor time for each hit."""
+        return self.busy / self.load.answers
 
 
 @dataclass(frozen=True)
@@ -53,30 +79,25 @@ class Comparison:
     """One worker and two, asked for the same in the same place."""
 
     what: str
-    kept: bool
-    """Whether each worker had a core of its own, and no other."""
+    place: Place
     turns: dict[int, list[Turn]] = field(default_factory=lambda: {1: [], 2: []})
     """By the number of workers."""
 
     def rates(self, cores: int) -> tuple[str, ...]:
-        """The row of the hits per second, on a machine of so many CORES."""
+        """The row of the hits per second, where two workers and their driver have so many CORES."""
         one, two = (f"{self._server(n):.2f} and {self._driver(n):.2f}" for n in (1, 2))
         # Where one worker and its driver leave little of the machine idle, two cannot do much more.
         room = min(2.0, cores / (self._server(1) + self._driver(1)))
         took = f"server and driver took {one} cores with one, {two} with two: room for {room:.1f} times"
         new = " and ".join(f"{self._new(n):.0%}" for n in (1, 2))
         ratio = self._ratio(lambda turn: turn.load.rate)
-        return f"{self._name}; {took}; {new} new events", ratio, "one worker", ">= 1.5"
+        return f"{self.what}{self.place.words}; {took}; {new} new events", ratio, "one worker", ">= 1.5"
 
     def costs(self) -> tuple[str, ...]:
         """The row of the processor time: where it does not rise, a second core does as much as the first."""
         one, two = (f"{self._median(n, lambda turn: turn.cost) * 1e6:.0f} us" for n in (1, 2))
-        what = f"{self._name}; processor time for each hit, {two}"
+        what = f"{self.what}{self.place.words}; processor time for each hit, {two}"
         return what, self._ratio(lambda turn: turn.cost), f"one worker's {one}", "<= 1.1"
-
-    @property
-    def _name(self) -> str:
-        return f"{self.what}, each worker kept to a core of its own" if self.kept else self.what
 
     def _server(self, workers: int) -> float:
         return self._median(workers, lambda turn: turn.cores)
@@ -85,7 +106,7 @@ class Comparison:
         return self._median(workers, lambda turn: turn.load.processor_seconds / turn.load.seconds)
 
     def _new(self, workers: int) -> float:
-        """The share of the hits that were events of their own; a few are asked for and never counted."""
+        """The share of the hits that were events of their own; wrk does not count the last few of its hits."""
         turns = self.turns[workers]
         return min(1.0, sum(turn.new for turn in turns) / sum(turn.load.answers for turn in turns))
 
@@ -107,28 +128,28 @@ def _workers(folder: Path) -> list[tuple[str, ...]]:
     tracker = Installation.made(folder / "tracker")
     with tracker:
         assert tracker.grant("bench@example.org").status == 201
-    fresh = iter(send(tracker, ROUNDS * 4 * PART))
-    comparisons = [Comparison(what, kept) for kept in (False, True) for what in KINDS]
+    fresh = iter(send(tracker, ROUNDS * 2 * len(PLACES) * PART))
+    comparisons = [Comparison(what, place) for place in PLACES for what in KINDS]
     cores = os.sched_getaffinity(0)
     for _ in range(ROUNDS):
         for workers in (1, 2):
             tracker.start(workers)
             until_idle(tracker.processes)
-            for kept in (False, True):
-                driver = _kept(tracker, workers, cores) if kept else cores
+            for place in PLACES:
+                driver = _driven_from(place, _keep(tracker, workers, cores), cores) if place.kept else cores
                 copies = list(islice(fresh, PART))
                 for one in comparisons:
-                    if one.kept is kept:
+                    if one.place is place:
                         one.turns[workers].append(_turn(tracker, driver, [KINDS[one.what](copy) for copy in copies]))
             tracker.stop()
     on = f"{MANY} connections, {len(cores)} cores for server and driver ({name()})"
     rows: list[tuple[str, ...]] = [("hits per second of two workers, " + on, "", "one worker", "")]
-    rows += [one.rates(len(cores)) for one in comparisons]
-    return rows + [one.costs() for one in comparisons if one.kept]
+    rows += [one.rates(2 if one.place.together else len(cores)) for one in comparisons]
+    return rows + [one.costs() for one in comparisons if one.place.together]
 
 
-def _kept(tracker: Installation, workers: int, cores: Collection[int]) -> Collection[int]:
-    """Keep each worker to one of CORES; those that the driver may have: what is left, and where nothing is, all."""
+def _keep(tracker: Installation, workers: int, cores: Collection[int]) -> Collection[int]:
+    """Keep each worker to one of CORES; those that they have."""
     _, *children = tracker.processes
     assert len(children) == workers
     theirs = sorted(cores)[:workers]
@@ -136,7 +157,12 @@ def _kept(tracker: Installation, workers: int, cores: Collection[int]) -> Collec
         for thread in Path(f"/proc/{process}/task").iterdir():  # those that it starts later stay there, too
             with suppress(ProcessLookupError):
                 os.sched_setaffinity(int(thread.name), [core])
-    return set(cores).difference(theirs) or cores
+    return theirs
+
+
+def _driven_from(place: Place, workers: Collection[int], cores: Collection[int]) -> Collection[int]:
+    """The cores of the driver: those of the WORKERS, or what they leave of CORES, and where that is nothing, all."""
+    return workers if place.together else set(cores).difference(workers) or cores
 
 
 def _turn(tracker: Installation, driver: Collection[int], paths: Sequence[str]) -> Turn:
@@ -145,9 +171,9 @@ def _turn(tracker: Installation, driver: Collection[int], paths: Sequence[str]) 
     with _on(driver):
         done = load(tracker.public_url, paths, 1, connections=MANY)
     busy = processor_seconds(tracker.processes) - used
-    until_idle(tracker.processes)  # what was answered before its commit is written
-    cost = (processor_seconds(tracker.processes) - used) / done.answers
-    return Turn(done, busy / done.seconds, cost, _events(tracker) - before)
+    tracker.until_written()  # what was answered before its commit
+    until_idle(tracker.processes)
+    return Turn(done, busy, _events(tracker) - before)
 
 
 @contextmanager
