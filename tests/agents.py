@@ -59,15 +59,15 @@ class Case:
         return self.verdict or self.truth
 
     @property
-    def situation(self) -> tuple[Hit, Purpose, datetime]:
+    def situation(self) -> tuple[Hit, Purpose, float]:
         """What `classify` is asked."""
         named = dict(self.headers) if self.user_agent is None else {"user-agent": self.user_agent, **self.headers}
         hit = Hit(self.method, named, self.peer, NOW)
-        return hit, Purpose(self.purpose), NOW - timedelta(seconds=self.seconds)
+        return hit, Purpose(self.purpose), self.seconds
 
     def told(self) -> str:
         """What `classify` says."""
-        return NAMES[classify(*self.situation)]
+        return NAMES[classify(*self.situation).agent]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Series:
         all_bursts = Bursts.of_workers(workers)
         delivery = DeliveryId(b"d" * 16)
         for number, (second, link) in enumerate(self.hits):
-            all_bursts[number % workers].followed(delivery, LinkNumber(link), NOW + timedelta(seconds=second))
+            all_bursts[number % workers].followed(delivery, LinkNumber(link), NOW.timestamp() + second)
         last = NOW + timedelta(seconds=self.hits[-1][0])
         return "machine" if all_bursts[0].struck(delivery, hour_of(last)) else "human"
 
@@ -151,7 +151,9 @@ def _print_time() -> None:
     people = [case.situation for case in cases() if ORDINARY.fullmatch(case.user_agent or "")]
     everybody = [case.situation for case in cases()]
     tokens = Tokens(KeyRing((b"p" * 32,), b"l" * 32, (SigningKey("A", b"s" * 32, NOW),)))
-    token = tokens.sign_delivery(DeliveryToken(Day(20_000), DeliveryId(bytes(16)), bytes(5), bytes(6), NOW, "A"))
+    token = tokens.sign_delivery(
+        DeliveryToken(Day(20_000), DeliveryId(bytes(16)), bytes(5), bytes(6), int(NOW.timestamp()), "A")
+    )
     print(
         f"\nclassify takes {_microseconds(classify, people):.1f} us for an ordinary browser, "
         f"{_microseconds(classify, everybody):.1f} us over all cases; "

@@ -51,7 +51,9 @@ def file(tmp_path: Path) -> Watched:
 
 
 def delivery(tokens: Tokens) -> DeliveryToken:
-    return DeliveryToken(Day(20_870), DeliveryId(b"d" * 16), b"plan1", b"digest", NOW, tokens.ring.signing_key(NOW).id)
+    return DeliveryToken(
+        Day(20_870), DeliveryId(b"d" * 16), b"plan1", b"digest", int(NOW.timestamp()), tokens.ring.signing_key(NOW).id
+    )
 
 
 def anna(tokens: Tokens) -> Pseudonym:

@@ -53,7 +53,7 @@ def send(tracker: Installation, count: int, issued: datetime | None = None) -> l
     parts = [(tokens.sign_link(key, plan, target), report(target).number) for target in TARGETS]
     copies = []
     for number, delivery in enumerate(deliveries):
-        fields = last_day, DeliveryId(delivery), plan, chance.randbytes(6), issued, key
+        fields = last_day, DeliveryId(delivery), plan, chance.randbytes(6), int(issued.timestamp()), key
         token = tokens.sign_delivery(DeliveryToken(*fields)).decode()
         link, link_number = parts[number % len(parts)]
         rest = f"{link.part.decode()}/{link.host.decode()}/"

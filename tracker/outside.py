@@ -95,7 +95,7 @@ def _paths(ring: KeyRing, now: datetime, random_bytes: Callable[[int], bytes]) -
         delivery=DeliveryId(random_bytes(16)),
         plan=random_bytes(PLAN_SIZE),
         message_digest=random_bytes(MESSAGE_DIGEST_SIZE),
-        issued=now,
+        issued=int(now.timestamp()),
         key_id=key_id,
     )
     delivery = tokens.sign_delivery(token).decode("ascii")

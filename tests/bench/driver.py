@@ -11,7 +11,8 @@ import tempfile
 from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
-from time import perf_counter, sleep
+from time import perf_counter, process_time, sleep
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 CONNECTIONS = 128
@@ -25,11 +26,19 @@ FIELDS = {
 """What a mail program that is a browser sends."""
 SCRIPT = """
 local requests, number, fields, forwarded = {}, 0, {FIELDS}, os.getenv("FORWARDED")
-for path in io.lines(os.getenv("PATHS")) do
-  if forwarded then fields["X-Forwarded-For"] = "198.51.100." .. #requests % 250 end
-  requests[#requests + 1] = wrk.format("GET", path, fields)
+local driving
+function setup(thread) driving = thread end
+function init()
+  for path in io.lines(os.getenv("PATHS")) do
+    if forwarded then fields["X-Forwarded-For"] = "198.51.100." .. #requests % 250 end
+    requests[#requests + 1] = wrk.format("GET", path, fields)
+  end
+  begun = os.clock()
 end
 function request() number = number % #requests + 1; return requests[number] end
+function done(summary)
+  io.write("Driven: ", summary.requests, " ", summary.duration, " ", os.clock() - driving:get("begun"), "\\n")
+end
 """.replace("FIELDS", ", ".join(f'["{name}"]="{value}"' for name, value in FIELDS.items()))
 
 
@@ -38,10 +47,31 @@ def name() -> str:
     return "wrk" if shutil.which("wrk") else "a driver in Python, which is the slower side: install wrk"
 
 
+class Load(NamedTuple):
+    """What a driver did."""
+
+    answers: int
+    seconds: float
+    processor_seconds: float
+    """The processor time that the driver itself took meanwhile."""
+
+    @property
+    def rate(self) -> float:
+        """Answers per second."""
+        return self.answers / self.seconds
+
+
 def rate(
     url: str, paths: Sequence[str], seconds: int = 1, *, forwarded: bool = False, connections: int = CONNECTIONS
 ) -> float:
-    """Answers per second, over so many keep-alive CONNECTIONS, to requests for PATHS, one after the other and again.
+    """Answers per second, as `load` finds them."""
+    return load(url, paths, seconds, forwarded=forwarded, connections=connections).rate
+
+
+def load(
+    url: str, paths: Sequence[str], seconds: int = 1, *, forwarded: bool = False, connections: int = CONNECTIONS
+) -> Load:
+    """Ask for PATHS, one after the other and again, over so many keep-alive CONNECTIONS.
 
     FORWARDED: each path's with an X-Forwarded-For of its own, as a proxy in front adds it (of 250 different).
     """
@@ -68,7 +98,7 @@ def until_idle(processes: Sequence[int]) -> None:
             return
 
 
-def _wrk(url: str, paths: Sequence[str], seconds: int, forwarded: bool, connections: int) -> float:
+def _wrk(url: str, paths: Sequence[str], seconds: int, forwarded: bool, connections: int) -> Load:
     environment = dict(os.environ)
     if forwarded:
         environment["FORWARDED"] = "yes"
@@ -82,18 +112,18 @@ def _wrk(url: str, paths: Sequence[str], seconds: int, forwarded: bool, connecti
             env=environment, capture_output=True, text=True, check=True,
         )  # fmt: skip
     assert "Socket errors" not in done.stdout, done.stdout
-    found = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
+    found = re.search(r"Driven: (\S+) (\S+) (\S+)", done.stdout)
     assert found, done.stdout
-    return float(found[1])
+    return Load(int(found[1]), int(found[2]) / 1e6, float(found[3]))
 
 
-async def _asked(url: str, paths: Sequence[str], seconds: int, forwarded: bool, connections: int) -> float:
+async def _asked(url: str, paths: Sequence[str], seconds: int, forwarded: bool, connections: int) -> Load:
     fields = "".join(f"{name}: {value}\r\n" for name, value in FIELDS.items())
     more = [f"X-Forwarded-For: 198.51.100.{number}\r\n" for number in range(250)] if forwarded else [""]
     requests = cycle(
         [f"GET {path} HTTP/1.1\r\n{fields}{one}\r\n".encode() for path, one in zip(paths, cycle(more), strict=False)]
     )
-    port, start = urlsplit(url).port or 80, perf_counter()
+    port, start, used = urlsplit(url).port or 80, perf_counter(), process_time()
 
     async def drive() -> int:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -106,7 +136,7 @@ async def _asked(url: str, paths: Sequence[str], seconds: int, forwarded: bool, 
         return answered
 
     answered = sum(await asyncio.gather(*(drive() for _ in range(connections))))
-    return answered / (perf_counter() - start)
+    return Load(answered, perf_counter() - start, process_time() - used)
 
 
 async def answer(reader: asyncio.StreamReader) -> None:

@@ -116,7 +116,7 @@ def _hits(tracker: Installation, copies: Sequence[Copy], bare_url: str, bare_pro
         ours, theirs = (median(each) * 1e6 for each in zip(*costs, strict=True))
         what = f"{kind.what}; {kind.connections} connections, {new:.0%} new events"
         yards = f"the bare handler; processor time {ours:.0f} us to its {theirs:.0f}"
-        rows.append((what, _spread(ratios), yards, kind.aim))
+        rows.append((what, spread(ratios), yards, kind.aim))
     return rows
 
 
@@ -144,7 +144,7 @@ def _ceiling(folder: Path, public_url: str, copies: Sequence[Copy]) -> tuple[str
     finally:
         nginx.terminate()
         nginx.wait()
-    return what, _spread(ratios), "our pixel", "the ceiling"
+    return what, spread(ratios), "our pixel", "the ceiling"
 
 
 def _group_commit(tracker: Installation, copies: Sequence[Copy]) -> tuple[str, ...]:
@@ -158,7 +158,7 @@ def _group_commit(tracker: Installation, copies: Sequence[Copy]) -> tuple[str, .
         single = asyncio.run(_single(tracker, [event._replace(hour=Hour(100 + number)) for event in events[:1_000]]))
         ratios.append(grouped / single)
     what = f"events stored by {WAITERS} who wait, one commit for a group"
-    return what, _spread(ratios), "a commit each, aiosqlite", ">= 8"
+    return what, spread(ratios), "a commit each, aiosqlite", ">= 8"
 
 
 async def _grouped(tracker: Installation, events: Sequence[Event]) -> float:
@@ -192,7 +192,8 @@ async def _single(tracker: Installation, events: Sequence[Event]) -> float:
         return len(events) / (perf_counter() - start)
 
 
-def _spread(ratios: Sequence[float]) -> str:
+def spread(ratios: Sequence[float]) -> str:
+    """The median of RATIOS, and the lowest and the highest."""
     return f"{median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
 
 

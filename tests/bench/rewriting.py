@@ -49,7 +49,9 @@ class Rewriter:
 
     def copy(self, plan: Plan, number: int) -> bytes:
         """One recipient's copy: two tokens and a join."""
-        token = DeliveryToken(Day(20_000), DeliveryId(number.to_bytes(16, "big")), PLAN, b"digest", NOW, "A")
+        token = DeliveryToken(
+            Day(20_000), DeliveryId(number.to_bytes(16, "big")), PLAN, b"digest", int(NOW.timestamp()), "A"
+        )
         stop = self._tokens.seal_stop(Pseudonym(b"q" * 32), Language.DE, number.to_bytes(12, "big"), "A")
         return render(plan, self._tokens.sign_delivery(token), stop)
 

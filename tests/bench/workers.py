@@ -1,86 +1,197 @@
-"""Workers: requests per second of two processes against one, and how long commits of four processes wait."""
+"""Workers: requests per second of two processes against one, and how long commits of four processes wait.
+
+One worker uses more than a core where it finds one: its writer's thread runs SQLite beside Python. So on a machine of
+few cores two workers and their driver soon find no more, and the ratio tells the size of the machine. What the software
+does is told by the same with each worker kept to a core of its own, and by the processor time that a hit takes.
+One and two take turns, each hit asks for an event that is new, and the median of the rounds' ratios counts.
+"""
 
 from __future__ import annotations
 
 import os
-import resource
+import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from typing import NamedTuple
 
-from tests.bench.driver import CONNECTIONS, name, processor_seconds, rate, until_idle
+from tests.bench.driver import Load, load, name, processor_seconds, until_idle
+from tests.bench.hits import MANY, spread
 from tests.harness import Installation
-from tests.traffic import send
+from tests.traffic import Copy, send
 from tracker.store.engine import make_private_file
 
-ROUNDS = 3
-"""Each number of workers has its turn so often; the median counts."""
-SECONDS = 3
-COPIES = 20_000
-COMMIT_SECONDS = 3.0
+ROUNDS = 5
+"""One worker and two have their turns so often."""
+PART = 21_000
+"""Copies that each turn asks for, which lasts a second: no other asks for them."""
+KINDS: dict[str, Callable[[Copy], str]] = {"pixel": lambda copy: copy.pixel, "redirect": lambda copy: copy.link}
+COMMIT_ROUNDS = 3
+COMMIT_SECONDS = 2.0
+
+
+class Turn(NamedTuple):
+    """What a server did for its driver."""
+
+    load: Load
+    cores: float
+    """How many the server was busy on."""
+    cost: float
+    """Seconds of the server's processor time for each hit."""
+    new: int
+    """Events that were not there before."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One worker and two, asked for the same in the same place."""
+
+    what: str
+    kept: bool
+    """Whether each worker had a core of its own, and no other."""
+    turns: dict[int, list[Turn]] = field(default_factory=lambda: {1: [], 2: []})
+    """By the number of workers."""
+
+    def rates(self, cores: int) -> tuple[str, ...]:
+        """The row of the hits per second, on a machine of so many CORES."""
+        one, two = (f"{self._server(n):.2f} and {self._driver(n):.2f}" for n in (1, 2))
+        # Where one worker and its driver leave little of the machine idle, two cannot do much more.
+        room = min(2.0, cores / (self._server(1) + self._driver(1)))
+        took = f"server and driver took {one} cores with one, {two} with two: room for {room:.1f} times"
+        new = " and ".join(f"{self._new(n):.0%}" for n in (1, 2))
+        ratio = self._ratio(lambda turn: turn.load.rate)
+        return f"{self._name}; {took}; {new} new events", ratio, "one worker", ">= 1.5"
+
+    def costs(self) -> tuple[str, ...]:
+        """The row of the processor time: where it does not rise, a second core does as much as the first."""
+        one, two = (f"{self._median(n, lambda turn: turn.cost) * 1e6:.0f} us" for n in (1, 2))
+        what = f"{self._name}; processor time for each hit, {two}"
+        return what, self._ratio(lambda turn: turn.cost), f"one worker's {one}", "<= 1.1"
+
+    @property
+    def _name(self) -> str:
+        return f"{self.what}, each worker kept to a core of its own" if self.kept else self.what
+
+    def _server(self, workers: int) -> float:
+        return self._median(workers, lambda turn: turn.cores)
+
+    def _driver(self, workers: int) -> float:
+        return self._median(workers, lambda turn: turn.load.processor_seconds / turn.load.seconds)
+
+    def _new(self, workers: int) -> float:
+        """The share of the hits that were events of their own; a few are asked for and never counted."""
+        turns = self.turns[workers]
+        return min(1.0, sum(turn.new for turn in turns) / sum(turn.load.answers for turn in turns))
+
+    def _median(self, workers: int, figure: Callable[[Turn], float]) -> float:
+        return median(map(figure, self.turns[workers]))
+
+    def _ratio(self, figure: Callable[[Turn], float]) -> str:
+        pairs = zip(self.turns[1], self.turns[2], strict=True)
+        return spread([figure(two) / figure(one) for one, two in pairs])
 
 
 def table() -> list[tuple[str, ...]]:
     """The rows: what, ratio or milliseconds, yardstick, aim."""
     with tempfile.TemporaryDirectory() as folder:
-        return [*_workers(Path(folder)), _commits(Path(folder) / "one.db"), _commits(Path(folder) / "two.db", 0.003)]
+        return [*_workers(Path(folder)), *_waits(Path(folder))]
 
 
 def _workers(folder: Path) -> list[tuple[str, ...]]:
     tracker = Installation.made(folder / "tracker")
     with tracker:
         assert tracker.grant("bench@example.org").status == 201
-    copies = send(tracker, COPIES)
-    kinds = {"pixel": [copy.pixel for copy in copies], "redirect": [copy.link for copy in copies]}
-    rates: dict[tuple[str, int], list[float]] = defaultdict(list)
-    cores: dict[tuple[str, int], list[float]] = defaultdict(list)
-    servers: dict[tuple[str, int], list[float]] = defaultdict(list)
+    fresh = iter(send(tracker, ROUNDS * 4 * PART))
+    comparisons = [Comparison(what, kept) for kept in (False, True) for what in KINDS]
+    cores = os.sched_getaffinity(0)
     for _ in range(ROUNDS):
-        for number in (1, 2):
-            tracker.start(workers=number)
+        for workers in (1, 2):
+            tracker.start(workers)
             until_idle(tracker.processes)
-            for what, paths in kinds.items():
-                server, driver, wall = processor_seconds(tracker.processes), _driver_seconds(), perf_counter()
-                rates[what, number].append(rate(tracker.public_url, paths, SECONDS))
-                wall = perf_counter() - wall
-                cores[what, number].append((_driver_seconds() - driver) / wall)
-                servers[what, number].append((processor_seconds(tracker.processes) - server) / wall)
+            for kept in (False, True):
+                driver = _kept(tracker, workers, cores) if kept else cores
+                copies = list(islice(fresh, PART))
+                for one in comparisons:
+                    if one.kept is kept:
+                        one.turns[workers].append(_turn(tracker, driver, [KINDS[one.what](copy) for copy in copies]))
             tracker.stop()
-    on = f"{CONNECTIONS} connections, {os.cpu_count()} cores for server and driver ({name()})"
+    on = f"{MANY} connections, {len(cores)} cores for server and driver ({name()})"
     rows: list[tuple[str, ...]] = [("hits per second of two workers, " + on, "", "one worker", "")]
-    for what in kinds:
-        one, two = (f"{median(servers[what, n]):.2f} and {median(cores[what, n]):.2f}" for n in (1, 2))
-        ratio = f"{median(rates[what, 2]) / median(rates[what, 1]):.2f}"
-        # Where one worker and the driver leave little of the machine idle, two cannot do much more.
-        room = (os.cpu_count() or 1) / (median(servers[what, 1]) + median(cores[what, 1]))
-        words = f"{what}; server and driver took {one} cores with one, {two} with two: room for {room:.1f} times"
-        rows.append((words, ratio, "one worker", ">= 1.5"))
-    return rows
+    rows += [one.rates(len(cores)) for one in comparisons]
+    return rows + [one.costs() for one in comparisons if one.kept]
 
 
-def _driver_seconds() -> float:
-    """The processor time that drivers took which have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+def _kept(tracker: Installation, workers: int, cores: Collection[int]) -> Collection[int]:
+    """Keep each worker to one of CORES; those that the driver may have: what is left, and where nothing is, all."""
+    _, *children = tracker.processes
+    assert len(children) == workers
+    theirs = sorted(cores)[:workers]
+    for process, core in zip(children, theirs, strict=True):
+        for thread in Path(f"/proc/{process}/task").iterdir():  # those that it starts later stay there, too
+            with suppress(ProcessLookupError):
+                os.sched_setaffinity(int(thread.name), [core])
+    return set(cores).difference(theirs) or cores
 
 
-def _commits(path: Path, pause: float = 0.0) -> tuple[str, ...]:
-    """The commit's p99 when four processes write, each with PAUSE seconds in between."""
+def _turn(tracker: Installation, driver: Collection[int], paths: Sequence[str]) -> Turn:
+    """A second of hits at PATHS, with the driver on such cores."""
+    before, used = _events(tracker), processor_seconds(tracker.processes)
+    with _on(driver):
+        done = load(tracker.public_url, paths, 1, connections=MANY)
+    busy = processor_seconds(tracker.processes) - used
+    until_idle(tracker.processes)  # what was answered before its commit is written
+    cost = (processor_seconds(tracker.processes) - used) / done.answers
+    return Turn(done, busy / done.seconds, cost, _events(tracker) - before)
+
+
+@contextmanager
+def _on(cores: Collection[int]) -> Iterator[None]:
+    """What is started meanwhile runs on CORES alone."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _events(tracker: Installation) -> int:
+    with closing(sqlite3.connect(tracker.folder / "tracker.db")) as database:
+        (count,) = database.execute("SELECT count(*) FROM events").fetchone()
+    return int(count)
+
+
+def _waits(folder: Path) -> Iterator[tuple[str, ...]]:
+    """How long commits of four processes take, beside those of one alone in turns with them."""
+    path = folder / "commits.db"
     make_private_file(path)
+    for how, pause in (("without a pause", 0.0), ("every 3 ms", 0.003)):
+        slowest: dict[int, list[float]] = {1: [], 4: []}
+        for _ in range(COMMIT_ROUNDS):
+            for writers, found in slowest.items():
+                waits = sorted(_commits(path, writers, pause))
+                found.append(waits[len(waits) * 99 // 100])
+        alone, four = (f"{median(slowest[n]):.1f} ms" for n in (1, 4))
+        yield f"p99 of commits, four processes that write {how}", four, f"one that does ({alone})", "<= 20 ms"
+
+
+def _commits(path: Path, writers: int, pause: float) -> Iterator[float]:
+    """The milliseconds that each commit took while so many processes wrote, each with PAUSE seconds in between."""
     command = [sys.executable, "-m", "tests.store.writer", str(path), str(COMMIT_SECONDS), str(pause)]
-    writers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    for one in writers:
+    processes = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(writers)
+    ]
+    for one in processes:
         assert one.stdout is not None
         one.stdout.readline()
-    for one in writers:
+    for one in processes:
         assert one.stdin is not None
         one.stdin.write("\n")
         one.stdin.flush()
-    waits = sorted(float(word) for one in writers for word in one.communicate()[0].split())
-    how = "without a pause" if not pause else f"every {pause * 1000:.0f} ms"
-    words = f"p99 of {len(waits)} commits, four processes that write {how}"
-    return words, f"{waits[len(waits) * 99 // 100]:.1f} ms", "-", "<= 20 ms"
+    return (float(word) for one in processes for word in one.communicate()[0].split())

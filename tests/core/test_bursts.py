@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import count
 
 import pytest
@@ -11,18 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker.core.bursts import HASTE, Bursts, memory_size
-from tracker.core.calendar import hour_of
+from tracker.core.calendar import hour_at
 from tracker.model import DeliveryId, Hour, LinkNumber
 
-NOON = datetime(2026, 11, 28, 12, 0, 30, tzinfo=UTC)
+NOON = datetime(2026, 11, 28, 12, 0, 30, tzinfo=UTC).timestamp()
 ANNA, BERT = DeliveryId(b"a" * 16), DeliveryId(b"b" * 16)
 WORKERS = 4
 GIVE_WAY = 0.001
 """Seconds: times are floats since 1970."""
 
 
-def at(seconds: float) -> datetime:
-    return NOON + timedelta(seconds=seconds)
+def at(seconds: float) -> float:
+    return NOON + seconds
 
 
 def link(number: int) -> LinkNumber:
@@ -45,7 +45,7 @@ sweeps = st.lists(st.tuples(st.integers(0, WORKERS - 1), st.floats(0, HASTE[0][1
 def test_a_sweep_is_seen_by_all_workers_however_it_is_spread(sweep: list[tuple[int, float]]) -> None:
     """PAINS 15: also where no worker saw two of its hits."""
     workers = seen([(worker, number, seconds) for number, (worker, seconds) in enumerate(sweep)])
-    assert [worker.struck(ANNA, hour_of(NOON)) for worker in workers] == [True] * WORKERS
+    assert [worker.struck(ANNA, hour_at(NOON)) for worker in workers] == [True] * WORKERS
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), st.floats(0.55, 600)), max_size=30))
@@ -54,32 +54,32 @@ def test_a_person_who_needs_half_a_second_for_each_link_never_is_one(steps: list
     for worker, number, pause in steps:
         now += pause
         hits.append((worker, number, now))
-    assert not any(worker.struck(ANNA, hour_of(at(second))) for worker in seen(hits) for _, _, second in hits)
+    assert not any(worker.struck(ANNA, hour_at(at(second))) for worker in seen(hits) for _, _, second in hits)
 
 
 @pytest.mark.parametrize(("links", "span"), HASTE)
 def test_the_limits_are_met_exactly(links: int, span: float) -> None:
     step = (span - GIVE_WAY) / (links - 1)
-    assert seen([(0, number, number * step) for number in range(links)])[1].struck(ANNA, hour_of(NOON))
+    assert seen([(0, number, number * step) for number in range(links)])[1].struck(ANNA, hour_at(NOON))
     step = (span + GIVE_WAY) / (links - 1)
-    assert not seen([(0, number, number * step) for number in range(links)])[1].struck(ANNA, hour_of(NOON))
+    assert not seen([(0, number, number * step) for number in range(links)])[1].struck(ANNA, hour_at(NOON))
 
 
 def test_one_link_again_and_again_is_no_burst() -> None:
-    assert not seen([(number % WORKERS, 7, number / 100) for number in range(50)])[0].struck(ANNA, hour_of(NOON))
+    assert not seen([(number % WORKERS, 7, number / 100) for number in range(50)])[0].struck(ANNA, hour_at(NOON))
 
 
 def test_what_others_get_is_their_own() -> None:
     workers = seen([(0, 1, 0), (1, 2, 0.01)])
     workers[2].followed(BERT, link(1), at(0.02))
-    assert not workers[2].struck(BERT, hour_of(NOON))
-    assert not workers[0].struck(ANNA, Hour(hour_of(NOON) + 1)), "another hour is another matter"
+    assert not workers[2].struck(BERT, hour_at(NOON))
+    assert not workers[0].struck(ANNA, Hour(hour_at(NOON) + 1)), "another hour is another matter"
 
 
 def test_a_burst_over_the_end_of_an_hour_is_one_of_both_hours() -> None:
     end = 3_570 - 0.05
     workers = seen([(0, 1, end), (1, 2, end + 0.1)])
-    hour = hour_of(NOON)
+    hour = hour_at(NOON)
     assert [workers[2].struck(ANNA, Hour(hour + more)) for more in (-1, 0, 1, 2)] == [False, True, True, False]
 
 
@@ -89,7 +89,7 @@ def test_a_burst_is_still_known_at_the_end_of_the_hour_after_many_others() -> No
         other = DeliveryId(number.to_bytes(16, "big")[::-1])
         for n, worker in enumerate(workers):
             worker.followed(other, link(n), at(10 + number + n / 100))
-    assert workers[3].struck(ANNA, hour_of(NOON))
+    assert workers[3].struck(ANNA, hour_at(NOON))
 
 
 def test_memory_is_bounded_and_new_hits_overwrite_the_oldest() -> None:
@@ -106,14 +106,14 @@ def test_memory_is_bounded_and_new_hits_overwrite_the_oldest() -> None:
     delivery = another()
     bursts.followed(delivery, link(1), at(2))
     bursts.followed(delivery, link(2), at(2.1))
-    assert bursts.struck(delivery, hour_of(NOON))
+    assert bursts.struck(delivery, hour_at(NOON))
 
 
 def test_a_clock_that_was_set_back_breaks_nothing() -> None:
     before = [(0, number, number * 10.0) for number in range(9)]
     workers = seen([*before, (0, 1, -7_200), (0, 2, -7_199.9)])
-    assert workers[0].struck(ANNA, hour_of(at(-7_200)))
-    assert not workers[0].struck(ANNA, hour_of(NOON))
+    assert workers[0].struck(ANNA, hour_at(at(-7_200)))
+    assert not workers[0].struck(ANNA, hour_at(NOON))
 
 
 @pytest.mark.parametrize(("size", "worker"), [(memory_size(2) - 1, 0), (memory_size(2), 2), (memory_size(2), -1)])

@@ -64,11 +64,19 @@ async def test_nothing_is_recorded_after_the_last_day(flows: Flows) -> None:
     assert [result for _, _, result in flows.counted.hits] == ["recorded", "uncounted"]
 
 
-async def test_head_and_privacy_control_are_not_counted(flows: Flows) -> None:
-    token, _, _ = await sent(flows)
+async def test_head_prefetch_and_privacy_control_leave_nothing(flows: Flows) -> None:
+    """R36, R38, PAINS 16: the operator sees that a program asked, the sender nothing."""
+    token, part, host = await sent(flows)
     await flows.hits.opened(token, hit(method="HEAD"))
+    assert await flows.hits.clicked(token, part, host, hit(sec_purpose="prefetch"))
     await flows.hits.opened(token, hit(sec_gpc="1"))
-    assert {result for _, _, result in flows.counted.hits} == {"uncounted"}
+    assert flows.counted.hits == [
+        (Purpose.OPEN, Agent.MACHINE, "uncounted"),
+        (Purpose.CLICK, Agent.MACHINE, "uncounted"),
+        (Purpose.OPEN, None, "uncounted"),
+    ]
+    (message,) = (await flows.figures.messages(Listing(None), NOW + timedelta(hours=1))).messages
+    assert (message.opened_by_machines_only, message.clicked_by_machines_only) == (0, 0)
 
 
 async def test_a_hit_within_seconds_of_the_mail_is_a_programs(flows: Flows) -> None:

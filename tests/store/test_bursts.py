@@ -62,7 +62,7 @@ def bursts(world: World) -> Bursts:
 def sweep(bursts: Bursts, sent: Registration) -> None:
     """Both links at once."""
     for link in (SHOP, BLOG):
-        bursts.followed(sent.delivery, link.number, NOW)
+        bursts.followed(sent.delivery, link.number, NOW.timestamp())
 
 
 async def before(world: World) -> tuple[Registration, Registration]:
@@ -216,7 +216,7 @@ def test_a_sweep_over_four_workers_ends_as_a_programs_whatever_commits_first(
             worker, link, second = hits[number]
             if number not in begun:
                 begun.add(number)
-                bursts[worker].followed(sent.delivery, LinkNumber(link + 1), NOW + timedelta(seconds=second))
+                bursts[worker].followed(sent.delivery, LinkNumber(link + 1), NOW.timestamp() + second)
             else:
                 assert await stores[worker].record(event_of(sent, link, second), TODAY)
 
@@ -227,7 +227,7 @@ def test_a_person_who_reads_for_an_hour_over_four_workers_is_left_alone(fresh: P
     async def play(stores: list[Store], bursts: list[Bursts], sent: Registration) -> None:
         for link, second in enumerate((0.0, 1.1, 2.5, 60.0, 900.0, 901.0, 3_000.0)):
             worker = link % WORKERS
-            bursts[worker].followed(sent.delivery, LinkNumber(link + 1), NOW + timedelta(seconds=second))
+            bursts[worker].followed(sent.delivery, LinkNumber(link + 1), NOW.timestamp() + second)
             assert await stores[worker].record(event_of(sent, link, second), TODAY)
 
     assert simulated(fresh, play) == {Agent.HUMAN}

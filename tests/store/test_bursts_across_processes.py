@@ -32,7 +32,7 @@ async def work(path: Path, memory: int, worker: int) -> None:
     while line := await asyncio.to_thread(sys.stdin.readline):
         name, number = line.split()
         delivery, link = DeliveryId(bytes.fromhex(name)), Link(LinkNumber(int(number)), "", "")
-        bursts.followed(delivery, link.number, NOW)
+        bursts.followed(delivery, link.number, NOW.timestamp())
         assert await store.record(clicked(replace(copy(), delivery=delivery), link), TODAY)
     await store.close()
 
@@ -93,7 +93,7 @@ def test_where_there_is_no_such_memory_each_process_sees_its_own_hits(monkeypatc
     delivery = DeliveryId(bytes(16))
     one, other = bursts_in(None, 0, 8), bursts_in(None, 1, 8)
     for link in LINKS[:2]:
-        one.followed(delivery, link.number, NOW)
+        one.followed(delivery, link.number, NOW.timestamp())
     assert (one.struck(delivery, HOUR), other.struck(delivery, HOUR)) == (True, False)
 
 
@@ -104,8 +104,8 @@ def test_a_worker_beyond_the_places_shares_one() -> None:
     first, third = bursts_in(memory, 0, 2), bursts_in(memory, 2, 2)
     os.close(memory)
     delivery = DeliveryId(bytes(16))
-    first.followed(delivery, LINKS[0].number, NOW)
-    third.followed(delivery, LINKS[1].number, NOW)
+    first.followed(delivery, LINKS[0].number, NOW.timestamp())
+    third.followed(delivery, LINKS[1].number, NOW.timestamp())
     assert first.struck(delivery, HOUR)
 
 

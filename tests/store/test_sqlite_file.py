@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -40,6 +41,40 @@ async def test_what_is_committed_to_a_file_that_was_replaced_meanwhile_is_not_sa
     assert database.replaced == 1
     await note(database)
     assert database.replaced == 1
+    await database.close()
+
+
+async def _read(database: SqliteDatabase) -> None:
+    async with database.read() as connection:
+        await notes.read(connection, notes.PING)
+
+
+@pytest.mark.parametrize("noticed", [False, True], ids=["unnoticed", "opened by a reader"])
+async def test_who_writes_on_in_the_same_turn_stops_when_another_file_was_put_in_place(
+    sqlite_world: World, noticed: bool
+) -> None:
+    copy = copy_of(sqlite_world.path)
+    database = SqliteDatabase(sqlite_world.path)
+    loop = asyncio.get_running_loop()
+    kept: list[bool] = []
+
+    async def read() -> None:
+        with pytest.raises(StoreUnavailable, match="another"):
+            await _read(database)
+        await _read(database)
+
+    def write(connection: sqlite3.Connection) -> None:
+        for _ in range(2):
+            connection.execute("UPDATE installation SET value = value")
+            kept.append(database.may_keep_turn())
+            if copy.exists():
+                copy.replace(sqlite_world.path)
+                if noticed:
+                    asyncio.run_coroutine_threadsafe(read(), loop).result(30)
+
+    with pytest.raises(StoreUnavailable, match="another"):
+        await database.write_at_once(write)
+    assert kept == [True, False]
     await database.close()
 
 

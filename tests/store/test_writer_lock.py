@@ -219,3 +219,33 @@ def test_lock_files_made_by_root_belong_to_the_owner_of_the_database(
 async def _once(lock: WriterLock) -> None:
     async with lock.turn():
         await asyncio.sleep(0)
+
+
+async def test_who_holds_the_turn_learns_that_a_task_waits_for_it(path: Path) -> None:
+    lock = WriterLock(path, PATIENCE)
+    async with lock.turn():
+        assert not lock.is_wanted()
+        waiting = asyncio.create_task(_take_a_turn(lock))
+        await asyncio.sleep(0)
+        assert lock.is_wanted()
+    await waiting
+    assert not lock.is_wanted()
+    lock.close()
+
+
+async def test_who_holds_the_turn_learns_that_another_process_waits_for_it(path: Path) -> None:
+    lock = WriterLock(path, PATIENCE)
+    async with lock.turn():
+        other = open_lock_file(path, "next")
+        assert taken(other)
+        assert await asyncio.to_thread(lock.is_wanted)
+        let_go(other)
+        assert not await asyncio.to_thread(lock.is_wanted)
+        os.close(other)
+    assert is_free(path)
+    lock.close()
+
+
+async def _take_a_turn(lock: WriterLock) -> None:
+    async with lock.turn():
+        pass

@@ -14,11 +14,10 @@ several that do so at once, the one that wrote last sees everything. Servers on 
 
 from __future__ import annotations
 
-from datetime import datetime, tzinfo
 from struct import Struct
 from typing import Final, Protocol
 
-from tracker.core.calendar import hour_of
+from tracker.core.calendar import hour_at
 from tracker.model import DeliveryId, Hour, LinkNumber
 
 HASTE: Final = ((2, 0.2), (3, 1.0))
@@ -34,6 +33,7 @@ _SEEN: Final = Struct("=8sQd")
 _TIMES: Final = Struct("=" + _DEPTH * "16xd")
 """When the hits were that a worker remembers in one bucket."""
 _MARK: Final = Struct("=8sI")
+_SEEN_SIZE: Final = _SEEN.size
 
 
 class Memory(Protocol):
@@ -45,13 +45,15 @@ class Memory(Protocol):
 
     def __setitem__(self, place: slice, octets: bytes, /) -> None: ...
 
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
     def find(self, octets: bytes, start: int, end: int, /) -> int:
         """Where OCTETS begin between START and END; -1: nowhere."""
 
 
 def memory_size(workers: int) -> int:
     """Octets of memory for so many WORKERS: about 580 kB for each."""
-    return _BUCKETS * workers * (_DEPTH * _SEEN.size + _STRUCK * _MARK.size)
+    return _BUCKETS * workers * (_DEPTH * _SEEN_SIZE + _STRUCK * _MARK.size)
 
 
 class Bursts:
@@ -61,10 +63,11 @@ class Bursts:
         if len(memory) < memory_size(workers) or not 0 <= worker < workers:
             raise ValueError("bursts: memory too small, or no such worker")
         self._memory = memory
-        self._workers = workers
-        self._own_seen = worker * _DEPTH * _SEEN.size
+        self._seen_size = workers * _DEPTH * _SEEN_SIZE  # of a bucket
+        self._struck_size = workers * _STRUCK * _MARK.size
+        self._own_seen = worker * _DEPTH * _SEEN_SIZE
         self._own_struck = worker * _STRUCK * _MARK.size
-        self._marks = _BUCKETS * workers * _DEPTH * _SEEN.size  # where they begin
+        self._marks = _BUCKETS * self._seen_size  # where they begin
 
     @classmethod
     def alone(cls) -> Bursts:
@@ -77,45 +80,46 @@ class Bursts:
         memory = bytearray(memory_size(workers))
         return [cls(memory, worker, workers) for worker in range(workers)]
 
-    def followed(self, delivery: DeliveryId, link: LinkNumber, at: datetime) -> None:
-        """A LINK of DELIVERY was followed, by a person as it seems; afterwards `struck` knows of a burst."""
-        tag, seconds = delivery[:_TAG], at.timestamp()
-        size = self._workers * _DEPTH * _SEEN.size
-        start = _bucket(tag) * size
-        self._remember(start + self._own_seen, tag, link, seconds)
-        seen = self._memory[start : start + size]
+    def followed(self, delivery: DeliveryId, link: LinkNumber, at: float) -> None:
+        """A LINK of DELIVERY was followed, by a person as it seems; afterwards `struck` knows of a burst.
+
+        AT: seconds since 1970.
+        """
+        tag = delivery[:_TAG]
+        start = _bucket(tag) * self._seen_size
+        self._remember(start + self._own_seen, tag, link, at)
+        seen = self._memory[start : start + self._seen_size]
         if seen.count(tag) > 1:  # nearly always it is the only hit on its delivery that anybody remembers
-            self._look_for_haste(tag, seconds, seen, at.tzinfo)
+            self._look_for_haste(tag, at, seen)
 
     def struck(self, delivery: DeliveryId, hour: Hour) -> bool:
         """Whether there was a burst over links of DELIVERY in HOUR, as far as is remembered."""
         tag = delivery[:_TAG]
-        size = self._workers * _STRUCK * _MARK.size
-        start = self._marks + _bucket(tag) * size
-        return self._memory.find(_MARK.pack(tag, hour), start, start + size) >= 0
+        start = self._marks + _bucket(tag) * self._struck_size
+        return self._memory.find(_MARK.pack(tag, hour), start, start + self._struck_size) >= 0
 
-    def _remember(self, start: int, tag: bytes, link: int, seconds: float) -> None:
+    def _remember(self, start: int, tag: bytes, link: int, at: float) -> None:
         """Put a hit in the place of the one farthest in time among this worker's own, which begin at START."""
-        times = _TIMES.unpack(self._memory[start : start + _TIMES.size])
+        times = _TIMES.unpack_from(self._memory, start)
         first, last = min(times), max(times)
-        farthest = first if seconds - first >= last - seconds else last  # the clock may be set back
-        place = start + times.index(farthest) * _SEEN.size
-        self._memory[place : place + _SEEN.size] = _SEEN.pack(tag, link, seconds)
+        farthest = first if at - first >= last - at else last  # the clock may be set back
+        place = start + times.index(farthest) * _SEEN_SIZE
+        self._memory[place : place + _SEEN_SIZE] = _SEEN.pack(tag, link, at)
 
-    def _look_for_haste(self, tag: bytes, seconds: float, hits: bytes | bytearray, zone: tzinfo | None) -> None:
+    def _look_for_haste(self, tag: bytes, at: float, hits: bytes | bytearray) -> None:
         nearest: dict[int, float] = {}
         for seen, link, when in _SEEN.iter_unpack(hits):
-            if seen == tag and abs(when - seconds) < abs(nearest.get(link, float("inf")) - seconds):
+            if seen == tag and abs(when - at) < abs(nearest.get(link, float("inf")) - at):
                 nearest[link] = when
         times = sorted(nearest.values())
         for links, span in HASTE:
             for first, last in zip(times, times[links - 1 :], strict=False):
                 if last - first <= span:
-                    self._strike(tag, hour_of(datetime.fromtimestamp(first, zone)))
-                    self._strike(tag, hour_of(datetime.fromtimestamp(last, zone)))
+                    self._strike(tag, hour_at(first))
+                    self._strike(tag, hour_at(last))
 
     def _strike(self, tag: bytes, hour: int) -> None:
-        start = self._marks + _bucket(tag) * self._workers * _STRUCK * _MARK.size + self._own_struck
+        start = self._marks + _bucket(tag) * self._struck_size + self._own_struck
         own = list(_MARK.iter_unpack(self._memory[start : start + _STRUCK * _MARK.size]))
         if (tag, hour) in own:
             return

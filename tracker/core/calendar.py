@@ -16,7 +16,12 @@ def day_of(instant: datetime) -> Day:
 
 def hour_of(instant: datetime) -> Hour:
     """The UTC hour of an aware INSTANT."""
-    return Hour(int(instant.timestamp() // 3_600))
+    return hour_at(instant.timestamp())
+
+
+def hour_at(seconds: float) -> Hour:
+    """The UTC hour of the instant so many SECONDS after 1970 began."""
+    return Hour(int(seconds // 3_600))
 
 
 def day_of_hour(hour: Hour) -> Day:

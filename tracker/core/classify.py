@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from functools import cached_property
 from ipaddress import IPv6Address, ip_address
 from typing import Final, NamedTuple
 
@@ -26,34 +26,55 @@ LONGEST: Final = 512
 """Characters of a user agent that are looked at."""
 
 
-class Sight(NamedTuple):
-    """A hit as the rules see it."""
+class Sight:
+    """A hit as the rules see it; what none of them looks at is not worked out."""
 
-    method: str
-    headers: Mapping[str, str]
-    """Lower-case names."""
-    peer: str
-    purpose: Purpose
-    age: float
-    """Seconds since the token was issued."""
-    soon: float
-    """Below which `age` is no person's."""
-    agent: str
-    """The user agent."""
-    unusual: str
-    """The same, or nothing when it is made of the words of ordinary browsers alone."""
-    lower: str
-    """`unusual` in lower case."""
+    def __init__(self, hit: Hit, purpose: Purpose, age: float, machine_seconds: float = MACHINE_SECONDS) -> None:
+        """AGE: seconds since the token was issued."""
+        self.hit = hit
+        self.purpose = purpose
+        self.age = age
+        self.soon = machine_seconds if machine_seconds > 0 else -SKEW
+        """Below which `age` is no person's."""
+
+    @cached_property
+    def agent(self) -> str:
+        """The user agent."""
+        return self.hit.headers.get("user-agent", "")[:LONGEST].strip()
+
+    @cached_property
+    def unusual(self) -> str:
+        """The same, or nothing when it is made of the words of ordinary browsers alone."""
+        return "" if ORDINARY.fullmatch(self.agent) else self.agent
+
+    @cached_property
+    def lower(self) -> str:
+        """`unusual` in lower case."""
+        return self.unusual.lower()
 
 
 class Rule(NamedTuple):
-    """One way to recognise an agent. A verdict of None: not counted at all."""
+    """One way to recognise an agent. A verdict of None: it is not told apart, for it does not want to be."""
 
     name: str
     verdict: Agent | None
     matches: Callable[[Sight], object]
     of_head: bool = True
     """Whether it looks at nothing but the purpose, the method and FIELDS."""
+    recorded: bool = True
+    """Whether such a hit is kept. One that showed nothing to anybody is not: we keep the least."""
+
+
+class Verdict(NamedTuple):
+    """Who made a hit, and whether it is recorded; who is not told apart never is."""
+
+    agent: Agent | None
+    recorded: bool
+
+    def and_of(self, rule: Rule) -> Verdict:
+        """That of all rules so far and of RULE, in whatever order."""
+        agent = None if self.agent is None or rule.verdict is None else min(self.agent, rule.verdict)
+        return Verdict(agent, self.recorded and rule.recorded)
 
 
 _PURPOSES: Final = frozenset({"sec-purpose", "purpose", "x-purpose", "x-moz"})
@@ -64,6 +85,8 @@ _OFFICE: Final = re.compile(r"Microsoft Office (?:Existence|Protocol) Discovery"
 _XP: Final = re.compile(
     r"^Mozilla/4\.0 \(compatible; MSIE [1-8]\.\d+; Windows NT 5\.[0-2]\b(?!.*(?:Outlook|ms-office))"
 )
+_OPEN, _CLICK, _MACHINE = Purpose.OPEN, Purpose.CLICK, Agent.MACHINE
+"""Python 3.11 takes a tenth of a microsecond to look one up, each time."""
 _GMAIL: Final = "Edge/12.246 Mozilla/5.0"
 
 _NEAR: Final = ("::ffff:", *{re.split(r"[.:]", str(network))[0] for network in MICROSOFTS_FILTER})
@@ -71,7 +94,9 @@ _NEAR: Final = ("::ffff:", *{re.split(r"[.:]", str(network))[0] for network in M
 
 
 def _prefetches(headers: Mapping[str, str]) -> bool:
-    return any(_PREFETCH.search(headers[name]) for name in _PURPOSES & headers.keys())
+    return not _PURPOSES.isdisjoint(headers) and any(
+        _PREFETCH.search(headers[name]) for name in _PURPOSES & headers.keys()
+    )
 
 
 def _proxy(sight: Sight) -> bool:
@@ -95,18 +120,18 @@ def _in_microsofts_filter(peer: str) -> bool:
 
 RULES: Final[tuple[Rule, ...]] = (
     # RFC 9110 section 9.3.2: HEAD fetches nothing to show.
-    Rule("not a GET", None, lambda sight: sight.method != "GET"),
+    Rule("not a GET", Agent.MACHINE, lambda sight: sight.hit.method != "GET", recorded=False),
     # Sec-Purpose: Fetch standard; Purpose and X-Purpose: older WebKit and Chromium; X-Moz: older Gecko.
-    Rule("prefetch", None, lambda sight: not _PURPOSES.isdisjoint(sight.headers) and _prefetches(sight.headers)),
+    Rule("prefetch", Agent.MACHINE, lambda sight: _prefetches(sight.hit.headers), recorded=False),
     # Exactly "1" counts (LAW.md R38).
-    Rule("Global Privacy Control", None, lambda sight: sight.headers.get("sec-gpc") == "1"),
+    Rule("Global Privacy Control", None, lambda sight: sight.hit.headers.get("sec-gpc") == "1", recorded=False),
     # They fetch when a person opens the message.
-    Rule("image proxy", Agent.PROXY, lambda sight: sight.purpose is Purpose.OPEN and _proxy(sight)),
+    Rule("image proxy", Agent.PROXY, lambda sight: sight.purpose is _OPEN and _proxy(sight)),
     # No person is behind an image proxy that asks for a link: it follows none, or somebody goes by its name.
     Rule(
         "image proxy at a link",
         Agent.MACHINE,
-        lambda sight: sight.purpose is Purpose.CLICK and _proxy(sight),
+        lambda sight: sight.purpose is _CLICK and _proxy(sight),
     ),
     # Apple's relays fetch all images after delivery, whether the message is opened or not, and say just this.
     Rule("Apple Mail Privacy Protection", Agent.MACHINE, lambda sight: sight.agent == "Mozilla/5.0"),
@@ -126,12 +151,13 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "Microsoft's mail filter",
         Agent.MACHINE,
-        lambda sight: sight.purpose is Purpose.CLICK and _in_microsofts_filter(sight.peer),
+        lambda sight: sight.purpose is _CLICK and _in_microsofts_filter(sight.hit.peer),
         of_head=False,
     ),
 )
 
 
+_PERSON: Final = Verdict(Agent.HUMAN, recorded=True)
 KNOWN: Final = 4_096
 """Verdicts on heads that a process remembers; of the browsers in use a few hundred make nearly all hits."""
 
@@ -147,60 +173,44 @@ class Classifier:
         self._machine_seconds = machine_seconds
         self._of_head = tuple(rule for rule in RULES if rule.of_head)
         self._others = tuple(rule for rule in RULES if not rule.of_head)
-        self._known: dict[int, Agent | None] = {}
+        self._known: dict[int, Verdict] = {}
 
-    def __call__(self, hit: Hit, purpose: Purpose, issued: datetime) -> Agent | None:
+    def __call__(self, hit: Hit, purpose: Purpose, age: float) -> Verdict:
         """As `classify`."""
         head = hit.number
         if head is None:
             head = hash((hit.method, *map(hit.headers.get, FIELDS)))
         number = hash((head, purpose))
+        sight = Sight(hit, purpose, age, self._machine_seconds)
         try:
             verdict = self._known[number]
         except KeyError:
             if len(self._known) >= KNOWN:
                 self._known.clear()
-            verdict = _least(self._of_head, seen(hit, purpose, issued, self._machine_seconds))
+            verdict = _judged(self._of_head, sight)
             self._known[number] = verdict
-        if verdict is None or verdict is Agent.MACHINE:  # nothing is less human
+        if verdict.agent is None or verdict.agent is _MACHINE:  # nothing is less human
             return verdict
-        return _least(self._others, _without_agent(hit, purpose, issued, self._machine_seconds), verdict)
+        return _judged(self._others, sight, verdict)
 
 
 def classify(
     hit: Hit,
     purpose: Purpose,
-    issued: datetime,
+    age: float,
     machine_seconds: float = MACHINE_SECONDS,
     rules: Sequence[Rule] = RULES,
-) -> Agent | None:
-    """Who made HIT on a pixel or a link with a token ISSUED then; None when it is not to be counted at all.
+) -> Verdict:
+    """Who made HIT on a pixel or a link.
 
+    AGE: seconds since its token was issued.
     MACHINE_SECONDS: how long after that nobody can have opened the message; 0 for none.
     """
-    return _least(rules, seen(hit, purpose, issued, machine_seconds))
+    return _judged(rules, Sight(hit, purpose, age, machine_seconds))
 
 
-def _least(rules: Sequence[Rule], sight: Sight, least: Agent = Agent.HUMAN) -> Agent | None:
-    for _, verdict, matches, _ in rules:
-        if matches(sight):
-            if verdict is None:
-                return None
-            least = min(least, verdict)
-    return least
-
-
-def seen(hit: Hit, purpose: Purpose, issued: datetime, machine_seconds: float = MACHINE_SECONDS) -> Sight:
-    """HIT as the rules see it."""
-    agent = hit.headers.get("user-agent", "")[:LONGEST].strip()
-    unusual = "" if ORDINARY.fullmatch(agent) else agent
-    return _without_agent(hit, purpose, issued, machine_seconds)._replace(
-        agent=agent, unusual=unusual, lower=unusual.lower()
-    )
-
-
-def _without_agent(hit: Hit, purpose: Purpose, issued: datetime, machine_seconds: float) -> Sight:
-    """HIT as those rules see it that do not look at the user agent."""
-    age = (hit.at - issued).total_seconds()
-    soon = machine_seconds if machine_seconds > 0 else -SKEW
-    return Sight(hit.method, hit.headers, hit.peer, purpose, age, soon, "", "", "")
+def _judged(rules: Sequence[Rule], sight: Sight, verdict: Verdict = _PERSON) -> Verdict:
+    for rule in rules:
+        if rule.matches(sight):
+            verdict = verdict.and_of(rule)
+    return verdict

@@ -7,9 +7,7 @@ decoding ignores, reads as None.
 from __future__ import annotations
 
 import hmac
-import re
 from collections.abc import Callable
-from datetime import UTC, datetime
 from hashlib import blake2b
 from struct import Struct
 from typing import Final, NamedTuple
@@ -49,7 +47,7 @@ _PERSON: Final = b"tracker delivery"
 _CONTENT: Final = Struct(">H16s5s6sI")  # 33 octets: 44 characters without slack bits
 _SIGNED: Final = 45
 """Octets before the dot."""
-_SHAPE: Final = re.compile(rb"[A-Za-z0-9_-]{45}\.[A-Za-z0-9_-]{20}")
+_DOT: Final = ord(".")
 
 
 class DeliveryToken(NamedTuple):
@@ -62,8 +60,8 @@ class DeliveryToken(NamedTuple):
     """5 random octets, the same for all copies of one rewrite or batch call."""
     message_digest: bytes
     """6 octets by which a message recognises its own token (`Tokens.message_digest`)."""
-    issued: datetime
-    """Aware; kept in whole seconds."""
+    issued: int
+    """Whole seconds since 1970 began (UTC)."""
     key_id: str
     retired: bool = False
     """Set by reading: its key was retired, so that its links ask before they lead on."""
@@ -92,7 +90,7 @@ class _Door:
         self._mac = _mac(key.delivery)
 
     def signed(self, octets: bytes) -> bool:
-        """Whether OCTETS, of the shape of a delivery token, are one of this key.
+        """Whether OCTETS, of the size of a delivery token, are one of this key.
 
         What `Signer.validate` says in a third of its time: the key is taken in already, and texts are compared before
         they are decoded.
@@ -123,11 +121,12 @@ class Tokens:
 
         Raises KeyError for an unknown key id, ValueError for a field that does not fit.
         """
-        issued = int(token.issued.timestamp())
         sizes = len(token.delivery), len(token.plan), len(token.message_digest)
-        if sizes != (16, PLAN_SIZE, MESSAGE_DIGEST_SIZE) or not 0 <= token.last_day < 2**16 or not 0 <= issued < 2**32:
+        if sizes != (16, PLAN_SIZE, MESSAGE_DIGEST_SIZE) or not (
+            0 <= token.last_day < 2**16 and 0 <= token.issued < 2**32
+        ):
             raise ValueError("a field of the delivery token does not fit")
-        content = _CONTENT.pack(token.last_day, token.delivery, token.plan, token.message_digest, issued)
+        content = _CONTENT.pack(token.last_day, token.delivery, token.plan, token.message_digest, token.issued)
         key_id = token.key_id.encode("ascii")
         return self._doors[key_id[0]].delivery.sign(key_id + base64url.encode(content))
 
@@ -137,7 +136,7 @@ class Tokens:
             octets = text.encode("ascii") if isinstance(text, str) else text
         except UnicodeEncodeError:
             return None
-        if not _SHAPE.fullmatch(octets):
+        if len(octets) != DELIVERY_TOKEN_SIZE or octets[_SIGNED] != _DOT:
             return None
         door = self._doors.get(octets[0])
         if door is None:
@@ -145,16 +144,9 @@ class Tokens:
             return None if newer is None else newer.read_delivery(octets)
         if not door.signed(octets):
             return None
+        # What was signed is of the alphabet.
         last_day, delivery, plan, digest, issued = _CONTENT.unpack(base64url.decode(octets[1:_SIGNED]))
-        return DeliveryToken(
-            Day(last_day),
-            DeliveryId(delivery),
-            plan,
-            digest,
-            datetime.fromtimestamp(issued, UTC),
-            door.key_id,
-            door.retired,
-        )
+        return DeliveryToken(last_day, delivery, plan, digest, issued, door.key_id, door.retired)
 
     def sign_link(self, key_id: str, plan: bytes, target: str) -> LinkPart:
         """The two segments that lead to TARGET (pure ASCII, absolute, http or https) from copies of PLAN.

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import Final
 
 KNOWN: Final = 4_096
 """Numbers that a process remembers; of the browsers in use a few hundred make nearly all hits."""
@@ -18,11 +19,13 @@ LONGEST: Final = 8_000
 """Octets of a request: below every limit that the parser sets to a part of one."""
 # The request line of a hit, up to the line end that begins the fields.
 _LINE: Final = re.compile(rb"GET (/[oc]/[A-Za-z0-9._~%:/-]++) HTTP/1\.1(?=\r\n)")
-# Nothing but addresses, and no further line of the same field.
-_FORWARDED: Final = re.compile(rb"\r\nX-Forwarded-For: ([0-9A-Fa-f.:, ]*+)(?=\r\n[^ \t])")
+_FIELD: Final = b"\r\nX-Forwarded-For: "
+# Nothing but addresses, and the field has no further line.
+_FORWARDED: Final = re.compile(_FIELD + rb"([0-9A-Fa-f.:, ]*+)(?=\r\n[^ \t])")
 
 
-class Head(NamedTuple):
+@dataclass(slots=True)
+class Head:
     """A GET request in one piece, as far as it is the same in others."""
 
     path: str
@@ -47,10 +50,10 @@ class Heads:
         line = _LINE.match(octets)
         if line is None or len(octets) > LONGEST:
             return None
-        forwarded, rest = b"", octets[line.end() :]
-        if self._behind_proxy and (field := _FORWARDED.search(rest)):
-            forwarded, rest = field[1], rest[: field.start()] + rest[field.end() :]
-        return Head(line[1].decode("ascii"), forwarded.decode("ascii"), rest, hash(rest))
+        forwarded, rest = "", octets[line.end() :]
+        if self._behind_proxy and _FIELD in rest and (field := _FORWARDED.search(rest)):  # `in` is the faster search
+            forwarded, rest = field[1].decode("ascii"), rest[: field.start()] + rest[field.end() :]
+        return Head(line[1].decode("ascii"), forwarded, rest, hash(rest))
 
     def knows(self, head: Head) -> bool:
         """Whether the fields of HEAD were parsed before, and found to be those of a whole hit without a body."""

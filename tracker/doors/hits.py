@@ -57,7 +57,7 @@ class HitDoor:
                 prepared = self._failed(error, language)
             then(prepared)
 
-        if not (delivery + link + host).isascii():
+        if not (delivery.isascii() and link.isascii() and host.isascii()):
             answer(None)
             return
         try:

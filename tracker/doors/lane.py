@@ -24,7 +24,7 @@ from tracker.model import Hit, Language
 
 PIXEL_ROUTE: Final = "/o/{delivery}.gif"
 LINK_ROUTE: Final = "/c/{delivery}/{link}/{host}/"
-LINK: Final = re.compile(r"/c/(?P<delivery>[^/]+)/(?P<link>[^/]+)/(?P<host>[^/]+)/?")
+LINK: Final = re.compile(r"/c/(?P<delivery>[^/]++)/(?P<link>[^/]++)/(?P<host>[^/]++)/?")
 _PIXEL: Final = "/o/"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from time import time
 from typing import Final, Self
 
 from aiohttp import web
@@ -57,13 +58,13 @@ class DateLine:
     """The Date field of this second (RFC 9110 section 6.6.1), made once for all answers in it."""
 
     def __init__(self) -> None:
-        self._text = ""
+        self._second = 0
         self._line = b""
 
     def __call__(self) -> bytes:
         """The line, with its end."""
-        text = rfc822_formatted_time()
-        if text is not self._text:
-            self._text = text
-            self._line = f"Date: {text}\r\n".encode("ascii")
+        second = int(time())
+        if second != self._second:
+            self._second = second
+            self._line = f"Date: {rfc822_formatted_time()}\r\n".encode("ascii")
         return self._line

@@ -138,12 +138,14 @@ class QuietHandler(RequestHandler):
     connection counts as busy, and what else comes in waits its turn.
     """
 
-    __slots__ = ("_asleep", "_head", "_lane", "_malformed", "_unparsed")
+    __slots__ = ("_asleep", "_head", "_lane", "_malformed", "_peer", "_server", "_unparsed")
 
-    def __init__(self, manager: web.Server, malformed: Malformed, lane: Lane | None, **kw: Any) -> None:
+    def __init__(self, manager: QuietServer, malformed: Malformed, lane: Lane | None, **kw: Any) -> None:
         super().__init__(manager, **kw)
+        self._server = manager
         self._malformed = malformed
         self._lane = lane
+        self._peer = ""
         self._asleep: asyncio.Future[None] | None = None
         self._head = 0
         """Octets of a request whose fields have not come to their end."""
@@ -156,8 +158,16 @@ class QuietHandler(RequestHandler):
         waiting = self._waiter is not None and not self._waiter.done()
         return self.transport is not None and self._asleep is None and (waiting or not self._request_count)
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has come."""
+        super().connection_made(transport)
+        peer = self.peername
+        self._peer = str(peer[0]) if isinstance(peer, tuple) else peer or ""
+
     def data_received(self, data: bytes) -> None:
-        """Parse DATA, unless it goes on with fields that never end."""
+        """Parse DATA, unless the lane knows it as it is, or it goes on with fields that never end."""
+        if self._is_known(data):
+            return
         self._head += len(data)
         self._receive(data)
         if not self.is_idle:
@@ -165,20 +175,26 @@ class QuietHandler(RequestHandler):
         elif self._head > LARGEST_HEAD:
             self.force_close()
 
-    def _receive(self, data: bytes) -> None:
-        """Parse DATA; a request that the lane takes never wakes the task, and one that it knows is not parsed."""
+    def _is_known(self, data: bytes) -> bool:
+        """Whether DATA is a request that the lane takes although nobody parsed it."""
         lane, waiter = self._lane, self._waiter
-        if lane is None or waiter is None or waiter.done() or self.writing_paused or self._is_leaving():
+        if lane is None or waiter is None or not self._unparsed or not self._may_answer(waiter):
+            return False
+        self._asleep, self._waiter = waiter, None
+        if lane.take_again(data, self._peer, self._reply):
+            self._request_count += 1
+            self._head = 0
+            return True
+        self._asleep, self._waiter = None, waiter
+        return False
+
+    def _receive(self, data: bytes) -> None:
+        """Parse DATA; a request that the lane takes never wakes the task."""
+        lane, waiter = self._lane, self._waiter
+        if lane is None or waiter is None or not self._may_answer(waiter):
             self._is_parsed_alone(data)
             return
         self._waiter = None
-        if self._unparsed:
-            self._asleep = waiter
-            if lane.take_again(data, self._peer(), self._reply):
-                self._request_count += 1
-                self._head = 0
-                return
-            self._asleep = None
         try:
             alone = self._is_parsed_alone(data)
         finally:
@@ -194,9 +210,9 @@ class QuietHandler(RequestHandler):
             self._unparsed = data.startswith(b"GET ") and data.find(_END) == len(data) - len(_END)
         return self._unparsed
 
-    def _is_leaving(self) -> bool:
-        """Whether the next answer is to end the connection; the lane does not know how to say so."""
-        return isinstance(self._manager, QuietServer) and self._manager.leaving
+    def _may_answer(self, waiter: asyncio.Future[None]) -> bool:
+        """Whether the lane's answer can be sent at once, and need not say that it ends the connection."""
+        return not (waiter.done() or self._paused or self._server.leaving)
 
     def _is_taken(self, lane: Lane, octets: bytes, waiter: asyncio.Future[None]) -> bool:
         request, payload = self._messages[0]
@@ -204,7 +220,7 @@ class QuietHandler(RequestHandler):
             return False
         self._messages.clear()
         self._asleep, self._waiter = waiter, None
-        if lane.take(request, octets, self._peer(), self._reply):
+        if lane.take(request, octets, self._peer, self._reply):
             self._head = 0
             if self._parser is not None:
                 self._parser.message_consumed()
@@ -213,22 +229,19 @@ class QuietHandler(RequestHandler):
         self._asleep, self._waiter = None, waiter
         return False
 
-    def _peer(self) -> str:
-        peer = self.peername
-        return str(peer[0]) if isinstance(peer, tuple) else peer or ""
-
     def _reply(self, octets: bytes, last: bool) -> None:
         """Send the lane's answer and go on as the task would after its own."""
         waiter, self._asleep = self._asleep, None
         if waiter is None:
             return
-        if self.transport is not None:
-            self.transport.write(octets)
-        if last or self._close or self._force_close or self.transport is None:
+        transport = self.transport
+        if transport is not None:
+            transport.write(octets)
+        if last or self._close or self._force_close or transport is None:
             waiter.cancel()
             self._close = True
-            if self.transport is not None:
-                self.transport.close()
+            if transport is not None:
+                transport.close()
             return
         self._waiter = waiter
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout

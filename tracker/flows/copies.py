@@ -173,7 +173,7 @@ class Draft:
             delivery=delivery.delivery,
             plan=seal.plan,
             message_digest=self._digest,
-            issued=issued,
+            issued=int(issued.timestamp()),
             key_id=seal.key_id,
         )
         stop = seal.tokens.seal_stop(recipient, seal.language, nonce, seal.key_id)

@@ -9,41 +9,59 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import FromClause, Integer, LargeBinary, Select, Text, and_, bindparam, exists, func, literal, select
 
 from tracker.model import Day, Event
 from tracker.store.bursts import Struck, mark_bursts_at_once, nothing_struck, struck_of
 from tracker.store.compiled import compiled
+from tracker.store.group import Then
 from tracker.store.outbox import due, is_to_be_told
 from tracker.store.schema import events, grants, is_live, outbox, tracked
 from tracker.store.sqlite import SqliteDatabase, in_transaction
 from tracker.store.upsert import upsert
 
+Item: TypeAlias = tuple[Event, Day]
+"""What is to be written, and the day on which it came in."""
 _ID_SIZE: Final = 16
 
 
 async def record_events(
     database: SqliteDatabase,
-    items: Sequence[tuple[Event, Day]],
+    items: Sequence[Item],
+    then: Then[bool, Item],
     struck: Struck = nothing_struck,
     told_to: str | None = None,
-) -> list[bool]:
+) -> Sequence[bool]:
     """Write events in one transaction, each with the day it came in; whether each found a live grant to hang on.
 
     One that is there already is accepted and changes nothing. Where STRUCK knows of a burst, what people seem to have
     done becomes a program's. What is new and may be told to TOLD_TO, who gave references for people, is put into the
-    outbox with it. Raises StoreUnavailable.
+    outbox with it. After the commit THEN takes the answers; the items that it gives are written next, in the same
+    thread; those of the last are returned. Raises StoreUnavailable.
     """
+
+    def write(connection: sqlite3.Connection) -> Sequence[bool]:
+        answers = _write_group(items, struck, told_to, connection)
+        while more := then(answers):
+            answers = _write_group(more, struck, told_to, connection)
+        return answers
+
+    return await database.write_at_once(write)
+
+
+def _write_group(
+    items: Sequence[Item], struck: Struck, told_to: str | None, connection: sqlite3.Connection
+) -> Sequence[bool]:
+    """Write ITEMS; whether each found a live grant."""
     rows = list({event for event, _ in items})
     values = {
         "rows": json.dumps([(row.last_day, row.purpose[0], row.link, row.hour, row.agent) for row in rows]),
         "ids": b"".join([row.delivery for row in rows]),
         "today": max(day for _, day in items),
     }
-    found = await database.write_at_once(partial(_write, rows, values, struck, told_to))
+    found = _write(rows, values, struck, told_to, connection)
     if found is None:
         return [True] * len(items)
     accepted = {rows[key] for key in json.loads(found)}

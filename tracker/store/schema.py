@@ -79,7 +79,8 @@ def _column(name: str, kind: Any = Integer, *parts: Any, null: bool = False) -> 
 
 
 def _purpose() -> Column[Any]:
-    return _column("purpose", PurposeCode(), CheckConstraint("purpose IN ('o', 'c', 'p')"))
+    # Not IN: for a list of three SQLite makes a table of its own with each row that it writes.
+    return _column("purpose", PurposeCode(), CheckConstraint("purpose = 'o' OR purpose = 'c' OR purpose = 'p'"))
 
 
 def _recipient() -> Column[Any]:
@@ -294,7 +295,7 @@ events = _table(
     _purpose(),
     _column("link", Number),
     _column("hour"),
-    _column("agent", Integer, CheckConstraint("agent IN (1, 2, 3)")),
+    _column("agent", Integer, CheckConstraint("agent BETWEEN 1 AND 3")),
     PrimaryKeyConstraint("last_day", "delivery", "purpose", "link", "hour", "agent"),
     ForeignKeyConstraint(
         ["last_day", "delivery", "purpose"],

@@ -35,8 +35,8 @@ PRAGMAS: Final = (
     "secure_delete=ON",
     "foreign_keys=ON",
     "temp_store=MEMORY",  # what a statement of many rows might have to take back is no file
-    # Pages of the log (16 MB) before they are copied to the file: most pages of `events` are changed by many groups.
-    "wal_autocheckpoint=4000",
+    # Pages of the log (32 MB) before they are copied to the file: most pages of `events` are changed by many groups.
+    "wal_autocheckpoint=8000",
 )
 """What a writer sets."""
 
@@ -53,6 +53,8 @@ class SqliteDatabase(Database):
         self._lock = WriterLock(path, QUEUE_SECONDS)
         self._entry: ConnectionPoolEntry | None = None
         """Of the writer's connection, once there was one."""
+        self._epoch = self.file.epoch
+        """That of the file to which `write_at_once` wrote last."""
         self._writer = _engine(self.file, 1, busy_seconds, "BEGIN IMMEDIATE", self._prepare_writer)
         self._readers = _engine(self.file, READERS, busy_seconds, "BEGIN", _prepare_reader)
 
@@ -98,9 +100,17 @@ class SqliteDatabase(Database):
                 async with self._writer.connect() as connection:
                     await connection.get_raw_connection()
             assert self._entry is not None
+            self._epoch = self.file.epoch
             driver: Any = self._entry.driver_connection
             answer: Answer = await driver._execute(work, driver._conn)
             return answer
+
+    def may_keep_turn(self) -> bool:
+        """Whether what `write_at_once` wrote is in the file that stands at the path, and nobody else waits to write.
+
+        For its WORK, between two statements.
+        """
+        return self.file.epoch == self._epoch and self.file.is_in_place() and not self._lock.is_wanted()
 
     def _is_at_hand(self) -> bool:
         """Whether the writer's connection is open, and to the file that is there now."""

@@ -80,6 +80,10 @@ class DatabaseFile:
         if self._damaged is not None:
             raise StoreUnavailable("the database file is damaged")
 
+    def is_in_place(self) -> bool:
+        """Whether the file that was opened last stands at the path, undamaged; changes nothing, so from any thread."""
+        return self._damaged is None and _identity(self.path) == self._opened
+
     def error(self, name: str) -> None:
         """A statement failed with the SQLite error NAME; when it says that the file is damaged, nobody uses it on."""
         if name.startswith(DAMAGE):

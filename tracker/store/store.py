@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Self, TypeVar
+from typing import Final, ParamSpec, Self, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -83,7 +83,7 @@ from tracker.store.events_postgres import record_events as record_on_postgres
 from tracker.store.examination import Examination
 from tracker.store.expiring import Expiring, expiring
 from tracker.store.figures import Owners
-from tracker.store.group import CAPACITY, PAUSE, Group, PatientGroup
+from tracker.store.group import CAPACITY, PAUSE, Group, PatientGroup, StreakGroup
 from tracker.store.mailings import MailLimit
 from tracker.store.measured import Running
 from tracker.store.octets import all_octets
@@ -100,7 +100,7 @@ from tracker.store.untouched import Tally, outcomes
 from tracker.store.vacuumed import note_vacuum, vacuum_day
 from tracker.store.watched import Told, Touch
 
-Item = TypeVar("Item")
+Given = ParamSpec("Given")
 Answer = TypeVar("Answer")
 
 
@@ -175,12 +175,15 @@ class Store:
             else partial(deliveries.register_copies, database)
         )
         self._registrations = Group(self._unless_held(register_copies), size=MOST_COPIES)
-        write_events = (
-            partial(record_events, database, struck=self._is_struck, told_to=told_to)
-            if isinstance(database, SqliteDatabase)
-            else partial(record_on_postgres, database, struck=self._is_struck, told_to=told_to)
-        )
-        self._events = PatientGroup(self._unless_held(write_events), capacity, pause, database.turn)
+        self._events: PatientGroup[tuple[Event, Day]]
+        if isinstance(database, SqliteDatabase):
+            write_events = partial(record_events, database, struck=self._is_struck, told_to=told_to)
+            self._events = StreakGroup(
+                self._unless_held(write_events), partial(self._may_write_on, database), capacity, pause, database.turn
+            )
+        else:
+            write_one_group = partial(record_on_postgres, database, struck=self._is_struck, told_to=told_to)
+            self._events = PatientGroup(self._unless_held(write_one_group), capacity, pause, database.turn)
         self._untouched = Tally(database, worker, retention_days)
 
     @staticmethod
@@ -285,18 +288,20 @@ class Store:
         self._compared = self._database.replaced
 
     def hold_while(self, doubtful: Callable[[], bool]) -> None:
-        """Nor track anything while DOUBTFUL says so, which is asked each time."""
+        """Nor track anything while DOUBTFUL says so, which is asked each time, from any thread."""
         self._doubtful = doubtful
 
-    def _unless_held(
-        self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]]
-    ) -> Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]]:
-        async def guarded(items: Sequence[Item]) -> Sequence[Answer]:
+    def _unless_held(self, run: Callable[Given, Awaitable[Answer]]) -> Callable[Given, Awaitable[Answer]]:
+        async def guarded(*args: Given.args, **kwargs: Given.kwargs) -> Answer:
             if self.on_hold:
                 raise StoreUnavailable("a no waits to be replayed")
-            return await run(items)
+            return await run(*args, **kwargs)
 
         return guarded
+
+    def _may_write_on(self, database: SqliteDatabase) -> bool:
+        """Whether what was just written to DATABASE is there, and more may be written in the same turn."""
+        return database.may_keep_turn() and not self.on_hold
 
     @property
     def is_losing(self) -> bool:

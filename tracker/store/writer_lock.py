@@ -29,6 +29,8 @@ class WriterLock:
         self._database = database
         self._seconds = seconds
         self._own = asyncio.Lock()
+        self._in_line = 0
+        """Tasks of this process that wait for it."""
         self._holder: asyncio.Task[Any] | None = None
         self._files: tuple[int, int] | None = None
         self._waiting: asyncio.Future[None] | None = None
@@ -46,18 +48,31 @@ class WriterLock:
             yield
             return
         async with AsyncExitStack() as stack:
+            self._in_line += 1
             try:
                 async with asyncio.timeout(self._seconds):
                     await stack.enter_async_context(self._own)
                     await self._take()
             except TimeoutError:
                 raise StoreUnavailable("other writes take too long") from None
+            finally:
+                self._in_line -= 1
             stack.callback(self._give_back)
             self._holder = asyncio.current_task()
             try:
                 yield
             finally:
                 self._holder = None
+
+    def is_wanted(self) -> bool:
+        """Whether a task or another process waits for the turn, which is held; from any thread."""
+        if self._in_line:
+            return True
+        next_one, _ = self._opened()
+        if not taken(next_one):
+            return True
+        let_go(next_one)
+        return False
 
     def close(self) -> None:
         """Leave the queue; nobody may hold the turn."""

@@ -35,7 +35,7 @@ def _column(name: str, kind: Any = sa.Integer, *parts: Any, null: bool = False) 
 
 
 def _purpose() -> sa.Column[Any]:
-    return _column("purpose", sa.Text(), sa.CheckConstraint("purpose IN ('o', 'c', 'p')"))
+    return _column("purpose", sa.Text(), sa.CheckConstraint("purpose = 'o' OR purpose = 'c' OR purpose = 'p'"))
 
 
 def _recipient() -> sa.Column[Any]:
@@ -206,7 +206,7 @@ def _make_messages() -> None:
         _purpose(),
         _column("link", _NUMBER),
         _column("hour"),
-        _column("agent", sa.Integer, sa.CheckConstraint("agent IN (1, 2, 3)")),
+        _column("agent", sa.Integer, sa.CheckConstraint("agent BETWEEN 1 AND 3")),
         sa.PrimaryKeyConstraint("last_day", "delivery", "purpose", "link", "hour", "agent"),
         sa.ForeignKeyConstraint(
             ["last_day", "delivery", "purpose"],

@@ -22,7 +22,7 @@ def _make_totals() -> None:
     _table(
         "folded",
         _message(),
-        _column("purpose", sa.Text(), sa.CheckConstraint("purpose IN ('o', 'c', 'p')")),
+        _column("purpose", sa.Text(), sa.CheckConstraint("purpose = 'o' OR purpose = 'c' OR purpose = 'p'")),
         _column("since_hour"),
         *_numbers("people", "measured", "by_people", "by_machines"),
         sa.PrimaryKeyConstraint("message", "purpose"),

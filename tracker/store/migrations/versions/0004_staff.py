@@ -102,7 +102,7 @@ def _webhooks() -> None:
         "outbox",
         _column("last_day"),
         _column("delivery", sa.LargeBinary),
-        _column("purpose", sa.Text, sa.CheckConstraint("purpose IN ('o', 'c', 'p')")),
+        _column("purpose", sa.Text, sa.CheckConstraint("purpose = 'o' OR purpose = 'c' OR purpose = 'p'")),
         _column("link", _NUMBER),
         _column("hour"),
         _column("agent"),
