@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 MIB = 2**20
-WARM_UP = 0.4
-"""The part of the time after which memory is looked at: by then caches are full (pages and statements of each
-connection, what the interpreter keeps for later)."""
+WARM_UP = 0.5
+"""The part of the time after which memory is looked at: by then caches are full, or nearly (2 MB of pages and 128
+statements of each of SQLite's connections, what the interpreter keeps for later)."""
 SHORT = 120.0
 """Seconds of a run below which caches still fill; it finds large leaks alone."""
-MOST = 3.0
-"""MiB that memory may grow by after the warm-up, as a line through all that was measured. It is not nothing, since
-the allocator goes on finding places for a while..."""
+MOST = 4.0
+"""MiB that memory may grow by after the warm-up, as a line through all that was measured: the last pages of the caches,
+and holes between what is in use. Nothing of it is the work's own, see LEAK..."""
 MOST_OF_SHORT = 12.0
 """... and in a short run."""
 LEAK = 100.0
@@ -72,7 +72,9 @@ class Memory:
         if self.growth > self.most:
             found.append(f"memory grew by {self.growth:.1f} MiB after the warm-up ({self._per_hit(self.growth)})")
         if self.seconds >= SHORT and self.hits * LEAK / MIB <= self.most:
-            found.append(f"{self.hits} hits after the warm-up are too few to see whether each leaves something behind")
+            found.append(
+                f"{self.hits} hits after the warm-up are too few to see what each leaves behind: run it longer"
+            )
         return found
 
     def table(self) -> Mapping[str, str]:

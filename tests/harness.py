@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -122,7 +123,8 @@ class Installation:
         found = [self.pid]
         for pid in found:
             for task in Path(f"/proc/{pid}/task").iterdir():
-                found += map(int, (task / "children").read_text().split())
+                with suppress(FileNotFoundError, ProcessLookupError):  # a thread that ended meanwhile has none
+                    found += map(int, (task / "children").read_text().split())
         return found
 
     def start(self, workers: int | None = None) -> None:

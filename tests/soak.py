@@ -166,7 +166,7 @@ class Soak:
 
     async def _withdraw(self) -> None:
         leaving = [person for person in self._people if person.agreed and person.stop]
-        if len(leaving) < PEOPLE // 2:
+        if len(leaving) < PEOPLE // 4:
             return
         person = self._random.choice(leaving)
         url = f"{self._tracker.public_url}{person.stop}/withdraw"

@@ -31,7 +31,7 @@ def test_caches_that_are_full_after_the_warm_up_are_no_fault() -> None:
 
 def test_a_hundred_octets_for_each_hit_are() -> None:
     (fault,) = run(leak=100).faults()
-    assert fault.startswith("memory grew by 10.4 MiB after the warm-up")
+    assert fault.startswith("memory grew by 8.6 MiB after the warm-up")
 
 
 def test_a_run_with_too_few_hits_to_see_that_says_so() -> None:
@@ -42,8 +42,8 @@ def test_a_run_with_too_few_hits_to_see_that_says_so() -> None:
 
 def test_a_short_run_sees_what_is_large() -> None:
     assert run(seconds=10.0, leak=LEAK).faults() == []
-    assert run(seconds=10.0, leak=10_000).faults()
+    assert run(seconds=10.0, leak=20_000).faults()
 
 
 def test_the_table_says_what_was_found_and_what_was_allowed() -> None:
-    assert "allowed: 3 MiB" in run().table()["growth after the warm-up"]
+    assert "allowed: 4 MiB" in run().table()["growth after the warm-up"]

@@ -12,7 +12,7 @@ from tests.postgres import programs
 from tests.soak import CALLER, FIREFOX, WRITTEN, soak, traces_in
 from tests.soak_store import SoakStore
 
-SECONDS = {"sqlite": 10, "postgresql": 6}
+SECONDS = {"sqlite": 10, "postgresql": 10}
 
 
 @pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
