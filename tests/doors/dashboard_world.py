@@ -196,3 +196,4 @@ async def world(
         async with serving(made.dashboard.application()) as wire:
             made.wire = wire
             yield made
+            parts.live.end()  # as the server does before it leaves; what still watches would be waited for
