@@ -15,6 +15,9 @@ from tests.mailserver import MailServer
 from tests.mailserver import mail_server as running_mail_server
 from tests.postgres import Cluster, programs
 
+SHARING = frozenset({"browser", "deploy", "e2e"})
+"""Folders of tests that share what takes seconds to start."""
+
 settings.register_profile("short", derandomize=True, deadline=None)
 settings.register_profile("long", max_examples=10_000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
@@ -33,11 +36,17 @@ def pytest_runtest_makereport(
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep an `xdist_group` in one process: pytest-xdist 3.8 writes it where pytest 9.2 no longer looks."""
+    """Keep an `xdist_group` in one process: pytest-xdist 3.8 writes it where pytest 9.2 no longer looks.
+
+    Where the tests of a module share a server or a browser, the module is a group, unless its tests say otherwise:
+    else each process would start one of its own.
+    """
     if not getattr(config.option, "loadgroup", False):
         return
     for item in items:
         groups = sorted({str(mark.args[0]) for mark in item.iter_markers("xdist_group")})
+        if not groups and item.path.parent.name in SHARING:
+            groups = [f"{item.path.parent.name} {item.path.stem}"]
         if groups and "@" not in item.nodeid.rpartition("]")[2]:
             item._id = type(item._id).parse(f"{item.nodeid}@{'_'.join(groups)}")
 

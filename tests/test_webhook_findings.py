@@ -10,8 +10,8 @@ import pytest
 
 from tests.doors.dashboard_world import NOW
 from tests.flows.conftest import reported
+from tests.fresh import new_installation
 from tests.receiver import SECRET
-from tracker import installation
 from tracker.config import load
 from tracker.core.calendar import day_of, hour_of
 from tracker.core.pseudonym import normalise, pseudonym
@@ -42,15 +42,7 @@ WEBHOOK = {
 
 @pytest.fixture
 async def config(tmp_path: Path) -> Path:
-    return await installation.create(
-        tmp_path,
-        controller="Werkstatt Nord GmbH",
-        contact="privacy@werkstatt-nord.example",
-        public_url="https://t.example.com",
-        language=Language.DE,
-        now=NOW,
-        environ={},
-    )
+    return await new_installation(tmp_path, Language.DE, NOW)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pyotp
 from argon2 import PasswordHasher
 
 from tests.doors.wire import Answer, Wire, head, serving
-from tracker import installation
+from tests.fresh import new_installation
 from tracker.config import load
 from tracker.dashboard import Dashboard, accounts
 from tracker.flows.accounts import Accounts
@@ -176,15 +176,7 @@ async def world(
 
     SETTINGS: by the names that they have in the environment.
     """
-    config = await installation.create(
-        folder,
-        controller="Werkstatt Nord GmbH",
-        contact="privacy@werkstatt-nord.example",
-        public_url="https://t.example.com",
-        language=Language.EN,
-        now=NOW,
-        environ={},
-    )
+    config = await new_installation(folder, Language.EN, NOW)
     listen = {"TRACKER_MACHINE_SECONDS": "0", "TRACKER_DASHBOARD_URL": f"https://{HOST}", **settings}
     async with built(load(config, listen), lambda: NOW) as parts:
         passwords = Passwords(hasher)
@@ -196,3 +188,4 @@ async def world(
         async with serving(made.dashboard.application()) as wire:
             made.wire = wire
             yield made
+            parts.live.end()  # as the server does before it leaves; what still watches would be waited for

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 from tests.doors.public_fakes import SITE, FakeConsents, FakeHits
 from tests.doors.wire import Answer, Wire, serving
 from tests.flows.conftest import NOW, RING, TOKENS, counted_bytes, kept_in_step, reported
+from tests.fresh import new_database
 from tracker.core.consent import ConsentPolicy
 from tracker.core.disclosure import Disclosure, Periods
 from tracker.doors.mailbox_page import MailboxPage
@@ -80,9 +81,8 @@ class People:
 
 @asynccontextmanager
 async def people(folder: Path, *, public_url: str = SITE.public_url, mails: bool = True) -> AsyncIterator[People]:
-    url = f"sqlite+aiosqlite:///{folder / 'tracker.db'}"
     notices = [Notice("2026-1", language, f"text in {language}") for language in Language]
-    await Store.create(url, fingerprint=RING.fingerprint, notices=notices)
+    url = await new_database(folder, RING.fingerprint, notices)
     async with AsyncExitStack() as stack:
         store = await Store.open(url, ledger_key=RING.ledger_key, fingerprint=RING.fingerprint, busy_seconds=0.05)
         stack.push_async_callback(store.close)

@@ -12,6 +12,7 @@ import pytest
 from tests.e2e.mail import link, message, pixel, stop
 from tests.harness import CONTROLLER, PATIENCE, Installation, Reply
 from tests.receiver import SECRET, Receiver
+from tracker.flows.webhooks import LEASE
 
 pytestmark = pytest.mark.e2e
 ANNA = "anna@kunde.example"
@@ -63,14 +64,19 @@ def taken(tracker: Installation, kind: str) -> float:
 
 
 def test_an_event_is_told_again_when_its_sender_is_killed_and_then_no_more(
-    telling: Installation, receiver: Receiver
+    telling: Installation, receiver: Receiver, tmp_path: Path
 ) -> None:
+    ahead = tmp_path / "ahead"
+    ahead.write_text("0")
+    telling.program = ("tests.clocked", str(ahead))
+    telling.environment["PYTHONPATH"] = str(Path(__file__).parents[2])
     receiver.silent = True
     with telling:
         telling.public("GET", link(sent(telling, "watched")))
         receiver.until(lambda one: one.heard)
         telling.stop(signal.SIGKILL)
     receiver.silent = False
+    ahead.write_text(str(LEASE.total_seconds()))  # until then it is taken for somebody's who still sends it
     with telling:
         receiver.until(lambda one: len(one.heard) >= 2)
         telling.public("GET", pixel(sent(telling, "watched")))

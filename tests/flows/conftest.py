@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fresh import new_database
 from tracker.core.bursts import Bursts
 from tracker.core.consent import ConsentPolicy
 from tracker.core.keys import KeyRing, SigningKey
@@ -127,9 +128,8 @@ async def kept_in_step(store: Store, folder: Path) -> InStep:
 
 @pytest.fixture
 async def flows(tmp_path: Path) -> AsyncIterator[Flows]:
-    url = f"sqlite+aiosqlite:///{tmp_path / 'tracker.db'}"
     notices = [Notice("2026-1", language, "text") for language in Language]
-    await Store.create(url, fingerprint=RING.fingerprint, notices=notices)
+    url = await new_database(tmp_path, RING.fingerprint, notices)
     bursts = Bursts.alone()
     store = await Store.open(url, ledger_key=RING.ledger_key, fingerprint=RING.fingerprint, busy_seconds=0.2)
     store.heed_bursts(bursts.struck)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.flows.conftest import NOW, RING, TOKENS, Flows, counted_bytes, hit, kept_in_step, locked, reported
+from tests.fresh import new_database
 from tracker.core.calendar import day_of
 from tracker.core.consent import ConsentPolicy
 from tracker.core.journal import Restored
@@ -92,9 +93,8 @@ Start = Callable[..., Awaitable[Server]]
 @pytest.fixture
 async def start(tmp_path: Path) -> AsyncIterator[Start]:
     """Starts a process on the one database; JOURNAL names the folder of its server's journal."""
-    url = f"sqlite+aiosqlite:///{tmp_path / 'tracker.db'}"
     notices = [Notice("2026-1", language, "text") for language in Language]
-    await Store.create(url, fingerprint=RING.fingerprint, notices=notices)
+    url = await new_database(tmp_path, RING.fingerprint, notices)
     stores: list[Store] = []
 
     async def started(journal: str = "journal", now: datetime = NOW, leads: bool = True) -> Server:

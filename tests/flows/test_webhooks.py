@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.flows.conftest import NOW, RING, TOKENS, Flows, kept_in_step, locked, reported
+from tests.fresh import new_database
 from tracker.core.calendar import day_of, hour_of
 from tracker.core.consent import ConsentPolicy
 from tracker.core.pseudonym import normalise, pseudonym
@@ -116,13 +117,12 @@ class Telling:
 
 @pytest.fixture
 async def telling(tmp_path: Path) -> AsyncIterator[Telling]:
-    url = f"sqlite+aiosqlite:///{tmp_path / 'tracker.db'}"
     notices = [
         Notice("2026-1", Language.DE, "text"),
         Notice("covered", Language.DE, "text", frozenset({"webhook"})),
         Notice("watched", Language.DE, "text", frozenset({"webhook", "live"})),
     ]
-    await Store.create(url, fingerprint=RING.fingerprint, notices=notices)
+    url = await new_database(tmp_path, RING.fingerprint, notices)
     store = await Store.open(
         url, ledger_key=RING.ledger_key, fingerprint=RING.fingerprint, busy_seconds=0.2, told_to="shop"
     )
