@@ -28,9 +28,9 @@ from tests.harness import Installation
 from tests.traffic import Copy, send
 from tracker.store.engine import make_private_file
 
-ROUNDS = 5
+ROUNDS = 3
 """One worker and two have their turns so often."""
-PART = 16_000
+PART = 34_000
 """Copies that each turn asks for, which lasts a second: no other asks for them."""
 KINDS: dict[str, Callable[[Copy], str]] = {"pixel": lambda copy: copy.pixel, "redirect": lambda copy: copy.link}
 COMMIT_ROUNDS = 3
