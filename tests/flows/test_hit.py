@@ -29,6 +29,7 @@ async def sent(flows: Flows) -> tuple[str, str, str]:
     return token, part, host
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_click_leads_exactly_where_the_author_pointed(flows: Flows) -> None:
     token, part, host = await sent(flows)
     destination = await flows.hits.clicked(token, part, host, hit())
@@ -57,6 +58,7 @@ async def test_a_link_outlives_its_delivery_the_grant_and_the_store(flows: Flows
         assert await flows.hits.clicked(token, part, host, hit())
 
 
+@pytest.mark.usefixtures("patient")
 async def test_nothing_is_recorded_after_the_last_day(flows: Flows) -> None:
     token, _, _ = await sent(flows)
     await flows.hits.opened(token, hit(NOW + timedelta(days=90)))

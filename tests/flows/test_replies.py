@@ -18,14 +18,9 @@ from tests.flows.replies import FOLDER, OFFER
 from tests.flows.test_send import ANNA, BERT, envelope, mail
 from tracker.model import Purpose, Reason
 
+pytestmark = pytest.mark.usefixtures("patient")
 PROGRAMS = ("apple-mail", "gmail", "outlook", "thunderbird")
 TRACKED = re.compile(rf"{PUBLIC}/(?:[oc]|privacy)/[A-Za-z0-9_.~%/-]+")
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here every hit waits for its result, however busy the machine is."""
-    monkeypatch.setattr("tracker.flows.hit.LONGEST_WAIT", 10.0)
 
 
 def golden(name: str) -> bytes:

@@ -15,13 +15,8 @@ from tracker.core.survey import Refused, Survey, SurveyPolicy, survey
 from tracker.flows.send import Sender
 from tracker.model import Left, Purpose, Reason
 
+pytestmark = pytest.mark.usefixtures("patient")
 LINK = re.compile(rf"{PUBLIC}/c/([\w.-]{{66}})/([^/\s]+)/([^/\s]+)/")
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here every hit waits for its result, however busy the machine is."""
-    monkeypatch.setattr("tracker.flows.hit.LONGEST_WAIT", 10.0)
 
 
 @pytest.fixture
