@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
 
@@ -17,7 +17,7 @@ from tests.doors.test_public_pixel import PATHS
 from tests.doors.wire import Answer, head
 from tracker.doors.hits import PIXEL
 from tracker.doors.lane import HitLane
-from tracker.doors.server import Reply
+from tracker.doors.server import LIMITS, QuietHandler, Reply
 
 GIF = f"/o/{DELIVERY}.gif"
 LINK = f"/c/{DELIVERY}/part.mac/shop.example.com/"
@@ -272,3 +272,47 @@ async def test_a_request_whose_fields_came_before_is_not_parsed(monkeypatch: pyt
                     await answer(reader)
     assert (len(door.hits.opens), len(door.hits.clicks)) == (4, 2)
     assert len(parsed) == 1 + 2, "the first hit, and what is none"
+
+
+async def test_a_connection_whose_time_was_over_while_an_answer_waited_ends_when_its_next_time_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(LIMITS, "keepalive_timeout", 0.1)
+    held: list[Callable[[], None]] = []
+    over = asyncio.Event()
+    look = QuietHandler._process_keepalive
+
+    def look_and_tell(handler: QuietHandler) -> None:
+        look(handler)
+        if held:
+            over.set()
+
+    monkeypatch.setattr(QuietHandler, "_process_keepalive", look_and_tell)
+    async with public_door() as door, connected(door) as (reader, writer):
+        monkeypatch.setattr(door.hits, "_soon", held.append)
+        writer.write(ask(GIF))
+        async with asyncio.timeout(10):
+            await over.wait()
+            (then,) = held
+            then()
+            assert PIXEL in await reader.read()
+
+
+async def test_a_fault_in_the_short_way_ends_the_connection_and_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> bool:
+        raise RuntimeError
+
+    async with asyncio.timeout(5), public_door() as door:
+        for way in ("take", "take_again"):
+            async with connected(door) as (reader, writer):
+                if way == "take_again":
+                    writer.write(ask(GIF))
+                    await answer(reader)
+                with monkeypatch.context() as broken:
+                    broken.setattr(HitLane, way, fail)
+                    writer.write(ask(GIF))
+                    assert await reader.read() == b""
+            while any("RequestHandler.start" in repr(task) for task in asyncio.all_tasks()):
+                await asyncio.sleep(0)

@@ -33,6 +33,14 @@ def test_on_another_day_it_is_news_again() -> None:
     assert not counted.is_news(one, Day(2))
 
 
+def test_a_copy_of_the_day_before_forgets_nothing_of_today() -> None:
+    counted = Counted()
+    late, one = copies(2)
+    assert counted.is_news(one, Day(2))
+    assert counted.is_news(late, Day(1))
+    assert not counted.is_news(one, Day(2))
+
+
 def test_next_to_all_of_the_last_hundred_thousand_are_remembered() -> None:
     counted, sent = Counted(), copies(100_000)
     news = [counted.is_news(copy, Day(1)) for copy in sent]

@@ -181,12 +181,17 @@ class QuietHandler(RequestHandler):
         if lane is None or waiter is None or not self._unparsed or not self._may_answer(waiter):
             return False
         self._asleep, self._waiter = waiter, None
-        if lane.take_again(data, self._peer, self._reply):
+        try:
+            taken = lane.take_again(data, self._peer, self._reply)
+        except BaseException:
+            self._asleep, self._waiter = None, waiter  # the task is to see the connection end
+            raise
+        if taken:
             self._request_count += 1
             self._head = 0
-            return True
-        self._asleep, self._waiter = None, waiter
-        return False
+        else:
+            self._asleep, self._waiter = None, waiter
+        return taken
 
     def _receive(self, data: bytes) -> None:
         """Parse DATA; a request that the lane takes never wakes the task."""
@@ -220,14 +225,19 @@ class QuietHandler(RequestHandler):
             return False
         self._messages.clear()
         self._asleep, self._waiter = waiter, None
-        if lane.take(request, octets, self._peer, self._reply):
+        try:
+            taken = lane.take(request, octets, self._peer, self._reply)
+        except BaseException:
+            self._asleep, self._waiter = None, waiter
+            raise
+        if taken:
             self._head = 0
             if self._parser is not None:
                 self._parser.message_consumed()
-            return True
-        self._messages.append((request, payload))
-        self._asleep, self._waiter = None, waiter
-        return False
+        else:
+            self._messages.append((request, payload))
+            self._asleep, self._waiter = None, waiter
+        return taken
 
     def _reply(self, octets: bytes, last: bool) -> None:
         """Send the lane's answer and go on as the task would after its own."""
@@ -245,6 +255,8 @@ class QuietHandler(RequestHandler):
             return
         self._waiter = waiter
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if self._keepalive_handle is None:  # it came while the answer waited
+            self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
         if self._messages and not waiter.done():
             waiter.set_result(None)
 

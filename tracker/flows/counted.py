@@ -28,7 +28,12 @@ class Counted:
         self._memory = bytearray()
 
     def is_news(self, copy: DeliveryId, day: Day) -> bool:
-        """Whether COPY was not asked about before on DAY, as far as that is remembered."""
+        """Whether COPY was not asked about before on DAY, as far as that is remembered.
+
+        One of the day before, which was begun before midnight, is news.
+        """
+        if self._day is not None and day < self._day:
+            return True
         if day != self._day:
             self._day, self._memory = day, bytearray(SIZE)
         tag = copy[:_TAG]

@@ -141,9 +141,9 @@ class Journal:
         with self._mutex, explained(), self._files.locked():
             anchors: list[Anchor | Restored] = []
             self._tail = Tail(anchors=anchors)
-            if not self._files.months():
-                raise BadJournal("missing: there is no journal in its folder")
             try:
+                if not self._files.months():
+                    raise BadJournal("missing: there is no journal in its folder")
                 self._follow()
             finally:
                 self._tail.anchors = None
