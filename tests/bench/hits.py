@@ -31,7 +31,7 @@ from tracker.model import NO_LINK, Agent, Day, DeliveryId, Event, Hour, Purpose
 from tracker.store.store import Store
 
 TURNS = 5
-COPIES = 420_000
+COPIES = 700_000
 EVENTS = 20_000
 WAITERS = 64
 MANY = 512
