@@ -34,6 +34,12 @@ def test_a_hundred_octets_for_each_hit_are() -> None:
     assert fault.startswith("memory grew by 8.6 MiB after the warm-up")
 
 
+def test_a_run_of_many_hits_may_have_more_caches_to_fill_and_sees_a_leak_all_the_same() -> None:
+    assert run(rate=5 * RATE, step=5 * MIB).faults() == []
+    assert run(step=5 * MIB).faults() != []
+    assert run(rate=5 * RATE, leak=30).faults() != []
+
+
 def test_a_run_with_too_few_hits_to_see_that_says_so() -> None:
     (fault,) = run(rate=50).faults()
     assert "too few" in fault

@@ -234,7 +234,7 @@ async def test_who_holds_the_turn_learns_that_a_task_waits_for_it(path: Path) ->
 
 
 async def test_who_holds_the_turn_learns_that_another_process_waits_for_it(path: Path) -> None:
-    lock = WriterLock(path, PATIENCE)
+    lock = WriterLock(path, PATIENCE, least=0)
     async with lock.turn():
         other = open_lock_file(path, "next")
         assert taken(other)
@@ -243,6 +243,16 @@ async def test_who_holds_the_turn_learns_that_another_process_waits_for_it(path:
         assert not await asyncio.to_thread(lock.is_wanted)
         os.close(other)
     assert is_free(path)
+    lock.close()
+
+
+async def test_a_turn_that_has_just_begun_is_not_given_up_for_another_process(path: Path) -> None:
+    lock = WriterLock(path, PATIENCE, least=PATIENCE)
+    async with lock.turn():
+        other = open_lock_file(path, "next")
+        assert taken(other)
+        assert not lock.is_wanted()
+        os.close(other)
     lock.close()
 
 

@@ -15,19 +15,26 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from time import monotonic
+from typing import Any, Final
 
 from tracker.model import StoreUnavailable
 from tracker.store.lock_file import let_go, open_lock_file, taken
+
+LEAST: Final = 0.004
+"""Seconds that a turn may last although another process waits: to hand it over takes as long as to write a group."""
 
 
 class WriterLock:
     """This process's place in the queue for the SQLite file at DATABASE; its tasks take turns among themselves."""
 
-    def __init__(self, database: Path, seconds: float) -> None:
-        """SECONDS: how long one may wait for a turn."""
+    def __init__(self, database: Path, seconds: float, least: float = LEAST) -> None:
+        """SECONDS: how long one may wait for a turn; LEAST: how long it is one's own before others may want it."""
         self._database = database
         self._seconds = seconds
+        self._least = least
+        self._since = 0.0
+        """When the turn was taken."""
         self._own = asyncio.Lock()
         self._in_line = 0
         """Tasks of this process that wait for it."""
@@ -59,15 +66,21 @@ class WriterLock:
                 self._in_line -= 1
             stack.callback(self._give_back)
             self._holder = asyncio.current_task()
+            self._since = monotonic()
             try:
                 yield
             finally:
                 self._holder = None
 
     def is_wanted(self) -> bool:
-        """Whether a task or another process waits for the turn, which is held; from any thread."""
+        """Whether a task waits for the turn, which is held, or another process does for long enough.
+
+        From any thread.
+        """
         if self._in_line:
             return True
+        if monotonic() - self._since < self._least:
+            return False
         next_one, _ = self._opened()
         if not taken(next_one):
             return True
