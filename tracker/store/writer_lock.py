@@ -29,7 +29,7 @@ class WriterLock:
     """This process's place in the queue for the SQLite file at DATABASE; its tasks take turns among themselves."""
 
     def __init__(self, database: Path, seconds: float, least: float = LEAST) -> None:
-        """SECONDS: how long one may wait for a turn; LEAST: how long it is one's own before others may want it."""
+        """SECONDS: how long one may wait for a turn; LEAST: how long a turn is not given up for another process."""
         self._database = database
         self._seconds = seconds
         self._least = least
@@ -73,7 +73,7 @@ class WriterLock:
                 self._holder = None
 
     def is_wanted(self) -> bool:
-        """Whether a task waits for the turn, which is held, or another process does for long enough.
+        """Whether a task waits for the turn, which is held, or, once it has lasted LEAST, another process does.
 
         From any thread.
         """
