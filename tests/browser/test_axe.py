@@ -31,10 +31,14 @@ LOOKS: Final[tuple[tuple[ViewportSize, Literal["light", "dark"]], ...]] = (
     (WIDE, "light"), (NARROW, "dark"), (NARROW, "light"), (WIDE, "dark")
 )  # fmt: skip
 """The first two are those of German and French, the last two those of English and Italian."""
-RUN = """async () => (await axe.run(document, {
-    resultTypes: ["violations"],
-    rules: {"target-size": {enabled: true}},
-})).violations.map(one => [one.id, one.nodes.map(node => node.html.slice(0, 120) + " | " + node.failureSummary)])"""
+RUN = """async () => {
+    // What still fades in is no text to judge yet: it would be found too pale.
+    await Promise.allSettled(document.getAnimations().map(one => one.finished));
+    const options = {resultTypes: ["violations"], rules: {"target-size": {enabled: true}}};
+    return (await axe.run(document, options)).violations.map(one => [
+        one.id, one.nodes.map(node => node.html.slice(0, 120) + " | " + node.failureSummary),
+    ]);
+}"""
 PICTURES = os.environ.get("TRACKER_PICTURES", "")
 """A folder to put pictures of the pages into, for a person to look at."""
 
