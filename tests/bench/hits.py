@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -24,6 +23,8 @@ from typing import NamedTuple
 import aiosqlite
 
 from tests.bench.driver import CONNECTIONS, name, processor_seconds, rate, until_idle
+from tests.bench.verdict import unmeasured
+from tests.deploy.files import found
 from tests.harness import PATIENCE, Installation, free_port
 from tests.traffic import Copy, send, stored
 from tracker.keyfile import KeyFile
@@ -69,7 +70,7 @@ def table() -> list[tuple[str, ...]]:
         with tracker:
             until_idle(tracker.processes)
             rows = _hits(tracker, copies, url, process)
-            rows.append(_ceiling(Path(folder), tracker.public_url, copies))
+            rows.append(ceiling(Path(folder), tracker.public_url, copies))
         rows.append(_group_commit(tracker, copies))
     return rows
 
@@ -127,16 +128,16 @@ def _measured(processes: Sequence[int], url: str, kind: Kind, paths: Sequence[st
     return answered, (processor_seconds(processes) - before) / answered
 
 
-def _ceiling(folder: Path, public_url: str, copies: Sequence[Copy]) -> tuple[str, ...]:
+def ceiling(folder: Path, public_url: str, copies: Sequence[Copy]) -> tuple[str, ...]:
     """What a server in C does that only ever returns the same image."""
-    what = "nginx empty_gif"
-    program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    what = "nginx empty_gif, the ceiling"
+    program = found("nginx")
     if program is None:
-        return what, "not installed", "our pixel", "the ceiling"
+        return what, unmeasured("no nginx"), "our pixel", ""
     port = free_port()
     (folder / "nginx.conf").write_text(NGINX.format(folder=folder, port=port))
     url = f"http://127.0.0.1:{port}"
-    nginx = subprocess.Popen([program, "-p", str(folder), "-c", str(folder / "nginx.conf")], stderr=subprocess.DEVNULL)
+    nginx = subprocess.Popen([program, "-p", folder, "-e", folder / "error.log", "-c", folder / "nginx.conf"])
     try:
         _until_answers(port)
         repeats = [copy.pixel for copy in copies[:200]]
@@ -144,7 +145,7 @@ def _ceiling(folder: Path, public_url: str, copies: Sequence[Copy]) -> tuple[str
     finally:
         nginx.terminate()
         nginx.wait()
-    return what, spread(ratios), "our pixel", "the ceiling"
+    return what, spread(ratios), "our pixel", ""
 
 
 def _group_commit(tracker: Installation, copies: Sequence[Copy]) -> tuple[str, ...]:
