@@ -93,11 +93,11 @@ def _hits(tracker: Installation, copies: Sequence[Copy], bare_url: str, bare_pro
     forged = [copy.forged for copy in copies[:2_000]]
     kinds = [
         Kind("pixel, verified, classified, recorded", pixels[:third], "/pixel", ">= 0.65", MANY),
-        Kind("the same behind a proxy", pixels[third : 2 * third], "/pixel", "", MANY, forwarded=True),
-        Kind("the same, few who ask", pixels[2 * third :], "/pixel", ">= 0.65"),
-        Kind("the same, all repeats of events that are there", pixels[:200], "/pixel"),
+        Kind("pixel behind a proxy", pixels[third : 2 * third], "/pixel", "", MANY, forwarded=True),
+        Kind("pixel, few who ask", pixels[2 * third :], "/pixel", ">= 0.65"),
+        Kind("pixel, all repeats of events that are there", pixels[:200], "/pixel"),
         Kind("redirect, verified, classified, recorded", links[:half], "/redirect", ">= 0.65", MANY),
-        Kind("the same, few who ask", links[half:], "/redirect", ">= 0.65"),
+        Kind("redirect, few who ask", links[half:], "/redirect", ">= 0.65"),
         Kind("forged link", forged, "/redirect", ">= 0.9"),
     ]
     on = f"{os.cpu_count()} cores for server and driver ({name()})"

@@ -49,20 +49,22 @@ def verdict(measured: str, aim: str) -> Verdict:
 
 
 def line(row: Row) -> str:
-    """ROW as it is printed, with its verdict."""
+    """ROW as it is printed: its verdict, the figure, the aim; then what they are of, which may be long."""
     what, measured, yardstick, aim = row
-    word = verdict(measured, aim) if measured else ""
-    beside = yardstick and f"of {yardstick}"
-    return f"  {word:12}  {what:62} {measured:>18}  {beside:27} {aim and f'aim {aim}'}".rstrip()
+    whole = f"{what}{yardstick and f', against {yardstick}'}"
+    if not measured:
+        return f"  {whole}"
+    figure = measured.removeprefix(unmeasured(""))
+    return f"  {verdict(measured, aim):12}  {figure:20}  {aim and f'aim {aim}':16}  {whole}"
 
 
 def summary(rows: Sequence[tuple[str, Row]]) -> Iterator[str]:
     """Lines on all ROWS, each with the title of its table: those that were not reached, and how many there are."""
     judged = [(title, row, verdict(row[1], row[3])) for title, row in rows if row[1]]
     for sort in (Verdict.UNMEASURED, Verdict.MISSED):
-        for title, row, its in judged:
+        for title, (what, *more), its in judged:
             if its is sort:
-                yield f"  {title}: {line(row).strip()}"
+                yield line((f"{title}: {what}", *more))
     count = Counter(its for _, _, its in judged)
     aims = f"{count[Verdict.REACHED]} reached, {count[Verdict.MISSED]} missed"
     yield f"Aims: {aims}; rows not measured: {count[Verdict.UNMEASURED]}"
