@@ -38,8 +38,7 @@ def main(words: Sequence[str], tables: Mapping[str, Table] = TABLES) -> int:
     asked = parser.parse_args(words)
     if unknown := set(asked.tables).difference(tables):
         parser.error(f"there is no table {', '.join(sorted(unknown))}: there are {', '.join(tables)}")
-    cores = len(os.sched_getaffinity(0))
-    print(f"{cores} {'core' if cores == 1 else 'cores'}, Python {platform.python_version()}, hits by {driver.name()}")
+    print(_machine())
     rows: list[tuple[str, Row]] = []
     broken = False
     for name in asked.tables or tables:
@@ -56,6 +55,13 @@ def main(words: Sequence[str], tables: Mapping[str, Table] = TABLES) -> int:
             broken = True
     print("\nSummary", *summary(rows), sep="\n", flush=True)
     return 1 if broken or (asked.strict and not is_complete(rows)) else 0
+
+
+def _machine() -> str:
+    """What the figures are of."""
+    cores, (load, _, _) = len(os.sched_getaffinity(0)), os.getloadavg()
+    busy = f"; it has other work (load {load:.1f}), which makes ratios uneven" if load > cores / 2 else ""
+    return f"Cores: {cores}; Python {platform.python_version()}; hits by {driver.name()}{busy}"
 
 
 if __name__ == "__main__":
