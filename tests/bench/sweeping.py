@@ -7,7 +7,6 @@ sweep rests for seconds after each of its transactions, so most turns see none o
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import os
@@ -19,12 +18,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from time import monotonic, perf_counter, sleep
-from urllib.parse import urlsplit
+from time import monotonic, sleep
 
-from tests.bench.driver import answer
 from tests.bench.filling import Filling, fill_sqlite
-from tests.bench.serving import get
+from tests.bench.paced import slowest, times
 from tests.e2e.mail import NEWSLETTER, paths
 from tests.harness import Installation, Reply, consent
 from tracker.core.calendar import day_of, later
@@ -40,6 +37,8 @@ PEOPLE = 1_000
 """Whose copies have a pixel and two links each, and so more than all turns need."""
 PACE = 0.004
 """Seconds between two hits."""
+LANES = 8
+"""Connections."""
 PATIENCE = 600
 """Seconds, on a machine that has much else to do."""
 
@@ -73,9 +72,9 @@ def _turns(sweeping: Installation, urls: Sequence[str], yards: Sequence[str]) ->
     """Seconds that URLS take during the sweep, and that YARDS take meanwhile without it."""
     during, alone = [], []
     for at in range(0, ROUNDS * PART, PART):
-        during += asyncio.run(_paced(urls[at : at + PART]))
+        during += times(urls[at : at + PART], PACE, LANES)
         with _stopped(sweeping):
-            alone += asyncio.run(_paced(yards[at : at + PART]))
+            alone += times(yards[at : at + PART], PACE, LANES)
     return during, alone
 
 
@@ -87,33 +86,6 @@ def _stopped(tracker: Installation) -> Iterator[None]:
         yield
     finally:
         os.kill(tracker.pid, signal.SIGCONT)
-
-
-def slowest(times: Sequence[float]) -> float:
-    """What 99 of 100 TIMES are at most."""
-    return sorted(times)[len(times) * 99 // 100]
-
-
-async def _paced(urls: Sequence[str]) -> list[float]:
-    """A new connection for each would measure that; one that waits for a slow answer would hide it: so eight."""
-    begun = perf_counter()
-
-    async def lane(number: int) -> list[float]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(urls[0]).port)
-        times = []
-        for at in range(number, len(urls), LANES):
-            await asyncio.sleep(begun + at * PACE - perf_counter())
-            start = perf_counter()
-            writer.write(get(urls[at])[1])
-            await answer(reader)
-            times.append(perf_counter() - start)
-        writer.close()
-        return times
-
-    return [each for times in await asyncio.gather(*map(lane, range(LANES))) for each in times]
-
-
-LANES = 8
 
 
 def _urls(tracker: Installation) -> list[str]:
