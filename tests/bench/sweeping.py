@@ -2,7 +2,7 @@
 
 On SQLite a server that sweeps, and one that has as many rows and nothing to sweep, have their turns; the first is
 stopped during the second's, so that both suffer alike what else goes on. The hits of all turns count together: while
-hits come in the sweep rests for seconds after each transaction, so most turns see none or one, which a few hits come upon.
+hits come in the sweep rests for seconds after each transaction, so most turns see none or one, which a few come upon.
 On PostgreSQL a server has hits while it folds and drops a day, and as many afterwards.
 """
 
@@ -84,7 +84,7 @@ def _on_postgres(folder: Path, today: Day) -> tuple[str, ...]:
         asyncio.run(_fill_postgres(url, later(today, -1)))
         with tracker:
             urls, during = cycle(_urls(tracker)), list[float]()
-            while not _has_run(tracker, "sweep"):
+            while not _has_run(tracker, "delete what has passed"):
                 during += times(list(islice(urls, PART)), PACE, LANES)
             assert during, "the sweep was over before the hits were"
             return _row(what, during, times(list(islice(urls, len(during))), PACE, LANES))
