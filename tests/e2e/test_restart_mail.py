@@ -22,6 +22,7 @@ from tests.e2e.hop import Hop
 from tests.e2e.mail import message
 from tests.e2e.outage import check_log
 from tests.harness import PATIENCE, Installation, free_port
+from tests.postfix import POSTFIX, postfix
 
 pytestmark = pytest.mark.e2e
 ANNA, BERT = "anna@example.org", "bert@example.org"
@@ -53,9 +54,9 @@ class Line:
             "TRACKER_SENDER_DOMAINS": "werkstatt-nord.example",
         }
 
-    def client(self) -> smtplib.SMTP:
-        """One that has connected and greeted."""
-        smtp = smtplib.SMTP("127.0.0.1", self.port, "client.example", timeout=PATIENCE)
+    def client(self, port: int | None = None) -> smtplib.SMTP:
+        """One that has connected and greeted, at another PORT if that is said."""
+        smtp = smtplib.SMTP("127.0.0.1", port or self.port, "client.example", timeout=PATIENCE)
         smtp.ehlo()
         return smtp
 
@@ -79,9 +80,12 @@ class Line:
 
 
 @contextmanager
-def running(folder: Path, size: int) -> Iterator[Line]:
+def running(folder: Path, size: int, next_hop: str | None = None) -> Iterator[Line]:
+    """SIZE workers, which hand mail on to NEXT_HOP, or else to the hop of the line."""
     with Hop() as hop:
         line = Line(Installation.copied(folder / "tracker"), hop, Certificate.made(folder), size)
+        if next_hop is not None:
+            line.tracker.environment["TRACKER_SMTP_NEXT_HOP"] = next_hop
         try:
             line.tracker.start(workers=size)
             assert line.tracker.grant(ANNA).status == 201
@@ -165,6 +169,7 @@ def restart(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
             assert smtp.sendmail(FROM, [BERT, ANNA], offer("new")) == {}
         heard["silent"] = silent.getreply()[0]
         heard["endless"] = endless.getreply()[0]
+        heard["silent in tls"] = in_tls.getreply()[0]
         until(lambda: not any(map(alive, before)), "those of before are still there")
         happened.arrived = line.arrived()
         yield happened
@@ -200,7 +205,7 @@ def test_who_is_between_messages_is_told_to_come_again_or_may_say_goodbye(restar
 
 
 def test_whoever_is_left_when_the_time_is_over_is_told_to_come_again(restart: Restart) -> None:
-    assert (restart.heard["silent"], restart.heard["endless"]) == (COME_AGAIN, COME_AGAIN)
+    assert {restart.heard[one] for one in ("silent", "silent in tls", "endless")} == {COME_AGAIN}
     assert restart.arrived["endless", ANNA] == restart.arrived["endless", BERT] == 0
 
 
@@ -220,6 +225,9 @@ class Sender:
     line: Line
     name: str
     keeps: bool
+    pause: float = 0.0
+    port: int | None = None
+    """Of whoever takes them, if not the line itself."""
     sent: int = 0
     told_to_come_again: int = 0
     failed: list[str] = field(default_factory=list)
@@ -234,23 +242,29 @@ class Sender:
         self._thread.join()
 
     def _run(self) -> None:
-        smtp = self.line.client()
-        while not self._ended.is_set():
+        smtp = self.line.client(self.port)
+        while not self._ended.wait(self.pause):
             try:
                 smtp.sendmail(FROM, [BERT, ANNA], offer(f"{self.name}{self.sent}"))
                 self.sent += 1
                 if not self.keeps:
                     assert smtp.quit()[0] == GOODBYE
-                    smtp = self.line.client()
+                    smtp = self.line.client(self.port)
             except smtplib.SMTPSenderRefused as error:
                 self.told_to_come_again += 1
                 if not self.keeps or error.smtp_code != COME_AGAIN:
                     self.failed.append(f"{error.smtp_code} at MAIL")
-                smtp = self.line.client()
+                smtp = self.line.client(self.port)
             except (OSError, AssertionError) as error:  # smtplib's errors are OSErrors
                 self.failed.append(repr(error))
-                smtp = self.line.client()
+                smtp = self.line.client(self.port)
         smtp.close()
+
+
+def arrivals_of(senders: list[Sender]) -> Counter[tuple[str, str]]:
+    """What comes of all that SENDERS had taken, if everything comes once."""
+    sent = [f"{one.name}{number}" for one in senders for number in range(one.sent)]
+    return Counter((mark, person) for mark in sent for person in (ANNA, BERT))
 
 
 def test_under_load_every_message_is_taken_and_comes_once(tmp_path: Path) -> None:
@@ -267,5 +281,31 @@ def test_under_load_every_message_is_taken_and_comes_once(tmp_path: Path) -> Non
                 one.end()
         assert {one.name: one.failed for one in senders if one.failed} == {}
         assert any(one.told_to_come_again for one in senders if one.keeps)
-        wanted = {f"{one.name}{number}" for one in senders for number in range(one.sent)}
-        assert line.arrived() == Counter((mark, person) for mark in wanted for person in (ANNA, BERT))
+        assert line.arrived() == arrivals_of(senders)
+
+
+@pytest.mark.skipif(
+    (POSTFIX is None or os.geteuid() != 0) and os.environ.get("CI") != "true", reason="needs Postfix, and root"
+)
+def test_postfix_goes_on_handing_in_its_queue(tmp_path: Path) -> None:
+    """It keeps connections for several messages: none is put off, goes round the tracker, or comes twice."""
+    back = free_port()
+    with (
+        running(tmp_path, 2, next_hop=f"127.0.0.1:{back}") as line,
+        postfix(line.port, line.hop.sink.port, back) as mta,
+    ):
+        applications = [Sender(line, f"{number}.", keeps=True, pause=0.05, port=mta.entry) for number in range(2)]
+        try:
+            line.hop.until(lambda sink: len(sink.taken) > 10)
+            before = line.hang_up()
+            until(lambda: not any(map(alive, before)), "those of before are still there")
+        finally:
+            for one in applications:
+                one.end()
+        wanted = arrivals_of(applications)
+        line.hop.until(lambda sink: len(sink.taken) >= wanted.total())
+        assert line.arrived() == wanted
+        handed_in = f"relay=127.0.0.1[127.0.0.1]:{line.port}, "
+        until(lambda: mta.log.count(handed_in) >= wanted.total(), "some went round the tracker")
+        assert "status=deferred" not in mta.log
+        assert ", conn_use=" in mta.log, "it kept connections"

@@ -329,9 +329,11 @@ class SmtpSession(SMTP):
                 self.is_delivering = True
                 delivery = self._office.deliver(going, self._incoming(reply, going), self._hop, stack.pop_all())
                 self._hop = None  # it goes on to the end, whether or not the client waits
-                with self._untimed():
-                    reply = await asyncio.shield(delivery)
-                self._set_post_data_state()
+                try:
+                    with self._untimed():
+                        reply = await asyncio.shield(delivery)
+                finally:
+                    self._set_post_data_state()
         await self._say(reply)
 
     async def _data(self, room: Room) -> bytes | None:
