@@ -6,6 +6,7 @@ import atexit
 import http.client
 import json
 import os
+import pty
 import shutil
 import signal
 import socket
@@ -245,6 +246,23 @@ def ask(base: str, method: str, path: str, body: bytes | None, headers: Mapping[
         return Reply(answer.status, answer.headers, answer.read())
     finally:
         connection.close()
+
+
+def on_a_terminal(*words: str, environment: Mapping[str, str], folder: Path) -> tuple[bytes, bytes]:
+    """What `tracker WORDS` prints, and what it shows meanwhile where its standard error is a terminal."""
+    ours, theirs = pty.openpty()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "tracker", *words],
+            env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=theirs, timeout=PATIENCE, check=True,
+        )  # fmt: skip
+    finally:
+        os.close(theirs)
+    shown = b""
+    with suppress(OSError), open(ours, "rb", buffering=0) as terminal:  # an error when all of it was read
+        while some := terminal.read(65_536):
+            shown += some
+    return done.stdout, shown
 
 
 @cache
