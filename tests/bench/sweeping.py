@@ -1,12 +1,12 @@
 """Sweeping: how much longer the slowest hits take while a sweep deletes a million rows on SQLite.
 
 A server that sweeps, and one that has as many rows and nothing to sweep, have their turns; the first is stopped during
-the second's, so that both suffer alike what else goes on. The median of the turns' ratios counts.
+the second's, so that both suffer alike what else goes on. The hits of all turns count together: while hits come in the
+sweep rests for seconds after each of its transactions, so most turns see none or one, which a few hits come upon.
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import os
@@ -18,14 +18,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
-from time import monotonic, perf_counter, sleep
-from urllib.parse import urlsplit
+from time import monotonic, sleep
 
-from tests.bench.driver import answer
 from tests.bench.filling import Filling, fill_sqlite
-from tests.bench.hits import spread
-from tests.bench.serving import get
+from tests.bench.paced import slowest, times
 from tests.e2e.mail import NEWSLETTER, paths
 from tests.harness import Installation, Reply, consent
 from tracker.core.calendar import day_of, later
@@ -41,6 +37,8 @@ PEOPLE = 1_000
 """Whose copies have a pixel and two links each, and so more than all turns need."""
 PACE = 0.004
 """Seconds between two hits."""
+LANES = 8
+"""Connections."""
 PATIENCE = 600
 """Seconds, on a machine that has much else to do."""
 
@@ -59,8 +57,8 @@ def table() -> list[tuple[str, ...]]:
                 during, alone = _turns(sweeping, _urls(sweeping), yards)
                 assert _overdue(sweeping), "the sweep was over before the hits were"
     what = f"p99 of hits while a sweep deletes 1,000,000 rows on SQLite, {ROUNDS} turns of {PART}"
-    ratios = [one / other for one, other in zip(during, alone, strict=True)]
-    return [(what, spread(ratios), f"p99 without ({1000 * median(alone):.1f} ms)", "<= 2")]
+    with_it, without = slowest(during), slowest(alone)
+    return [(what, f"{with_it / without:.2f}", f"p99 without ({1000 * without:.1f} ms)", "<= 2")]
 
 
 def _filled(folder: Path, first: Day) -> Installation:
@@ -71,12 +69,12 @@ def _filled(folder: Path, first: Day) -> Installation:
 
 
 def _turns(sweeping: Installation, urls: Sequence[str], yards: Sequence[str]) -> tuple[list[float], list[float]]:
-    """What `slowest` says of URLS during the sweep, and of YARDS meanwhile without it."""
+    """Seconds that URLS take during the sweep, and that YARDS take meanwhile without it."""
     during, alone = [], []
     for at in range(0, ROUNDS * PART, PART):
-        during.append(slowest(urls[at : at + PART]))
+        during += times(urls[at : at + PART], PACE, LANES)
         with _stopped(sweeping):
-            alone.append(slowest(yards[at : at + PART]))
+            alone += times(yards[at : at + PART], PACE, LANES)
     return during, alone
 
 
@@ -88,34 +86,6 @@ def _stopped(tracker: Installation) -> Iterator[None]:
         yield
     finally:
         os.kill(tracker.pid, signal.SIGCONT)
-
-
-def slowest(urls: Sequence[str]) -> float:
-    """The time in seconds that 99 of 100 answers to URLS, one after the other, take at most."""
-    times = sorted(asyncio.run(_paced(urls)))
-    return times[len(times) * 99 // 100]
-
-
-async def _paced(urls: Sequence[str]) -> list[float]:
-    """A new connection for each would measure that; one that waits for a slow answer would hide it: so eight."""
-    begun = perf_counter()
-
-    async def lane(number: int) -> list[float]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(urls[0]).port)
-        times = []
-        for at in range(number, len(urls), LANES):
-            await asyncio.sleep(begun + at * PACE - perf_counter())
-            start = perf_counter()
-            writer.write(get(urls[at])[1])
-            await answer(reader)
-            times.append(perf_counter() - start)
-        writer.close()
-        return times
-
-    return [each for times in await asyncio.gather(*map(lane, range(LANES))) for each in times]
-
-
-LANES = 8
 
 
 def _urls(tracker: Installation) -> list[str]:
