@@ -152,7 +152,11 @@ async def test_a_connection_whose_task_failed_is_closed_and_its_failure_told(
     ids=["while it is written", "when it was the last", "when nothing more is asked"],
 )
 def test_who_takes_nothing_of_an_answer_is_cut_off(
-    size: int, connection: str, factory: Callable[[], asyncio.AbstractEventLoop], monkeypatch: pytest.MonkeyPatch
+    size: int,
+    connection: str,
+    factory: Callable[[], asyncio.AbstractEventLoop],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A small answer is never waited for by who writes it, but a connection that is closed waits until it is gone."""
     monkeypatch.setitem(LIMITS, "keepalive_timeout", 0.1)
@@ -166,7 +170,9 @@ def test_who_takes_nothing_of_an_answer_is_cut_off(
                 await until(lambda: not connections(runner))
                 assert held.transport is None
 
+    caplog.set_level(logging.DEBUG)
     run(hold(), factory)
+    assert not told(caplog)
 
 
 @pytest.mark.parametrize("factory", LOOPS)
@@ -186,6 +192,36 @@ def test_who_takes_an_answer_slowly_gets_all_of_it(factory: Callable[[], asyncio
                         await asyncio.sleep(0.05)  # what "slow" means
                 assert taken > LARGE
                 assert loop.time() - begun > 2 * untaken
+
+    run(take(), factory)
+
+
+@pytest.mark.parametrize("factory", LOOPS)
+def test_who_takes_a_stream_as_fast_as_it_is_written_gets_all_of_it(
+    factory: Callable[[], asyncio.AbstractEventLoop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though as much waits at each look as did at the one before."""
+    monkeypatch.setattr(server, "_left", lambda _: 2**16)
+    untaken, chunk, pauses = 0.2, 2**17, 25
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        for _ in range(pauses):
+            await answer.write(b"x" * chunk)
+        return answer
+
+    async def take() -> None:
+        async with running(untaken=untaken, little_room=True, more={"/stream": stream}) as (_, address):
+            reader, writer = await asyncio.open_connection(*address, limit=2**14)
+            writer.write(head("GET", "/stream"))
+            taken = 0
+            for _ in range(pauses):
+                taken += len(await reader.readexactly(chunk))
+                await asyncio.sleep(0.02)  # what "slow" means
+            assert taken + len(await reader.read()) > pauses * chunk
+            writer.close()
+            await writer.wait_closed()
 
     run(take(), factory)
 

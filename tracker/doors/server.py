@@ -216,6 +216,11 @@ class QuietHandler(RequestHandler):
         super().pause_writing()
         self._begin_to_look()
 
+    def resume_writing(self) -> None:
+        """The client has taken some of its answer."""
+        self._left = -1  # what is written from now on may make up for it
+        super().resume_writing()
+
     def cut_off(self) -> None:
         """End the connection, and with it what has not been sent."""
         self._look_no_more()
