@@ -38,9 +38,9 @@ LOOPS: list[Callable[[], asyncio.AbstractEventLoop]] = [asyncio.new_event_loop, 
 
 @asynccontextmanager
 async def running(**how: Any) -> AsyncIterator[tuple[QuietRunner, tuple[str, int]]]:
-    """A listener with an answer of each size, one that comes only with `began` and `may_end`, and its address.
+    """A listener that has an answer of each size, and its address.
 
-    Its kernel holds little of what is sent.
+    HOW: `more` handlers by path; `little_room` in its kernel for what is sent; the rest is for `listen`.
     """
 
     async def sized(request: web.Request) -> web.Response:
