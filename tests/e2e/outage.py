@@ -47,6 +47,7 @@ def endure(
     assert tracker.public("GET", pixel(bert)).status == 200
     tracker.until_written()
     with fault:
+        assert tracker.public("GET", pixel(anna)).status == 200  # before anybody knows
         until("store", tracker=tracker)
         for _ in range(3):
             begun = time.monotonic()
