@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.mail import OFFER, pixel, stop
-from tests.e2e.outage import ANNA, BERT, check_log, endure, until
+from tests.e2e.outage import BERT, check_log, endure, until
 from tests.harness import PATIENCE, Installation
 from tests.postgres import Cluster, Plain
+
+ANNA = "anna@example.org"
 
 pytestmark = [pytest.mark.e2e, pytest.mark.postgres]
 
