@@ -54,18 +54,16 @@ class DatabaseFile:
 
         Raises StoreUnavailable when no file is there, or another one came just now.
         """
-        self.notice()
+        there = self.notice()
         with _holding(self.path.parent, fcntl.LOCK_SH):
-            there = _identity(self.path)
-            if there is None or not os.access(self.path, os.R_OK | os.W_OK):
+            if not os.access(self.path, os.R_OK | os.W_OK):
                 raise StoreUnavailable("the database file cannot be opened")
-            if self._opened not in (None, there):
-                raise StoreUnavailable("another database file was put in place")
-            self._opened = there
+            self._opened = there  # not what stands there by now: another one is noticed by the next look
+            self.opened()
             yield
 
     def opened(self) -> None:
-        """The file was opened, and not read yet. Raises StoreUnavailable when it may be another than was there before.
+        """The file is open, and was not read yet. Raises StoreUnavailable when it may be another than was there before.
 
         Such a one is still without a log: with that of the file before, closing the connection alone would ruin it.
         """
@@ -77,8 +75,8 @@ class DatabaseFile:
         self._log = _identity(self._beside("-wal"))
         return self.epoch
 
-    def notice(self) -> None:
-        """Look whether the file that is open is the one at the path.
+    def notice(self) -> Identity:
+        """Look whether the file that is open is the one at the path; which one is there.
 
         Raises StoreUnavailable when there is none: connections may be used again if it comes back. Where another one
         is, `epoch` and `replaced` say so; StoreUnavailable as long as some process is just opening the one before.
@@ -92,6 +90,7 @@ class DatabaseFile:
             self._renew()
         elif self._opened is not None and self._log is None:
             self._find_log()
+        return there
 
     def check(self) -> None:
         """Raise StoreUnavailable unless the file that is open stands at the path, and is not known to be damaged."""
