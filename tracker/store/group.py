@@ -200,6 +200,7 @@ class PatientGroup(Group[Item, bool]):
             return
 
     def _lost(self, batch: list[_Waiting[Item, bool]]) -> None:
+        self.failing = False
         self._drop(len(batch))
         super()._lost(batch)
 
