@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 from tests.bench.driver import Load, load, name, processor_seconds, until_idle
 from tests.bench.hits import MANY, spread
+from tests.bench.paced import slowest, times
 from tests.bench.verdict import unmeasured
 from tests.harness import Installation
 from tests.traffic import Copy, send
@@ -35,6 +36,12 @@ PART = 34_000
 """Copies that each turn asks for, which lasts a second: no other asks for them."""
 RATE_AIM, COST_AIM = ">= 1.5", "<= 1.1"
 KINDS: dict[str, Callable[[Copy], str]] = {"pixel": lambda copy: copy.pixel, "redirect": lambda copy: copy.link}
+PACE = 0.001
+"""Seconds between two hits whose commits are waited for: 86 million a day."""
+PACED = 5_000
+"""Hits."""
+LANES = 64
+"""Connections."""
 COMMIT_ROUNDS = 3
 COMMIT_SECONDS = 2.0
 
@@ -123,7 +130,7 @@ class Comparison:
 def table() -> list[tuple[str, ...]]:
     """The rows: what, ratio or milliseconds, yardstick, aim."""
     with tempfile.TemporaryDirectory() as folder:
-        return [*_workers(Path(folder)), *_waits(Path(folder))]
+        return [*_workers(Path(folder)), *_waits(Path(folder)), _recorded(Path(folder))]
 
 
 def _workers(folder: Path) -> list[tuple[str, ...]]:
@@ -229,3 +236,21 @@ def _commits(path: Path, writers: int, pause: float) -> Iterator[float]:
         one.stdin.write("\n")
         one.stdin.flush()
     return (float(word) for one in processes for word in one.communicate()[0].split())
+
+
+def _recorded(folder: Path) -> tuple[str, ...]:
+    """How long hits wait for their commit where four workers take turns to write groups of them."""
+    tracker = Installation.made(folder / "paced")
+    with tracker:
+        assert tracker.grant("bench@example.org").status == 201
+    links = [tracker.public_url + copy.link for copy in send(tracker, 2 * PACED)]
+    slow = {}
+    for workers, part in ((1, links[:PACED]), (4, links[PACED:])):
+        tracker.start(workers)
+        until_idle(tracker.processes)
+        slow[workers] = slowest(times(part, PACE, LANES)) * 1000
+        tracker.until_written()
+        tracker.stop()
+    assert _events(tracker) == 2 * PACED
+    what = f"p99 of redirects, each with its commit, {1 / PACE:.0f} a second, four workers"
+    return what, f"{slow[4]:.1f} ms", f"one worker ({slow[1]:.1f} ms)", "<= 20 ms"
