@@ -16,7 +16,7 @@ SECONDS_OF_A_DAY: Final = 20.0
 """Of the run, for each day that is filled in: on SQLite a sweep takes some transactions for it, and rests for seconds
 after each while hits come in."""
 FEWEST: Final = 3
-"""Days: of a message that goes to fewer people than count as a group nothing would be folded."""
+"""Days, however short the run is."""
 COPIES: Final = 2 * LEAST
 """Of each day, and of its campaign: LEAST is what one transaction takes at least."""
 GO: Final = ("events", "tracked", "deliveries", "messages")
