@@ -96,12 +96,14 @@ class Installation:
         """What `tracker WORDS` prints; it must exit with STATUS."""
         return self.process(*words, stdin=stdin, status=status).stdout.decode()
 
-    def process(self, *words: str, stdin: bytes = b"", status: int = 0) -> subprocess.CompletedProcess[bytes]:
-        """`tracker WORDS`, run to its end."""
+    def process(
+        self, *words: str, stdin: bytes = b"", status: int = 0, patience: float = PATIENCE
+    ) -> subprocess.CompletedProcess[bytes]:
+        """`tracker WORDS`, run to its end, which takes PATIENCE seconds at most."""
         done = subprocess.run(
             [sys.executable, "-m", "tracker", *words],
             input=stdin, capture_output=True, env=self.environment, cwd=self.folder.parent,
-            timeout=PATIENCE, check=False,
+            timeout=patience, check=False,
         )  # fmt: skip
         assert done.returncode == status, (
             f"tracker {words[0]} exited {done.returncode}: {done.stderr!r} {done.stdout!r}"

@@ -48,18 +48,19 @@ class Filling:
     who are measured in others everybody has twenty copies, each of another campaign.
     """
 
-    def __init__(self, events: int, today: Day, days: int = DAYS) -> None:
+    def __init__(self, events: int, today: Day, days: int = DAYS, most: int = COPIES_OF_A_CAMPAIGN) -> None:
+        """MOST: copies of a campaign, if other than a thousand."""
         self.today = today
         self.days = days
         self.copies = max(1, events // EVENTS_OF_A_COPY)
-        self._first = min(self.copies, COPIES_OF_A_CAMPAIGN)
+        self._first = min(self.copies, most)
         others = self.copies - self._first
-        self._size = min(COPIES_OF_A_CAMPAIGN, max(1, others // max(1, days - 1)))
+        self._size = min(most, max(1, others // max(1, days - 1)))
         self.regulars = max(1, others // COPIES_OF_A_PERSON)
         self.people = self.regulars + self._first
         self.campaigns = 1 + -(-others // self._size)
-        self.large = self.campaigns if self._size == COPIES_OF_A_CAMPAIGN else 1
-        """How many campaigns, from the first on, have a thousand copies (the last may have fewer)."""
+        self.large = self.campaigns if self._size == most else 1
+        """How many campaigns, from the first on, have so many copies (the last may have fewer)."""
 
     def rows(self, table: str) -> Iterator[Row]:
         """The rows of TABLE, in the order of its columns and of time."""

@@ -28,7 +28,7 @@ COPIES: Final = (events, tracked, deliveries)
 """The tables of which whole days go, children first."""
 LOCK_TIMEOUT: Final = "50ms"
 """Whoever reads or writes queues behind us while we wait for the tables."""
-TRIES: Final = 3
+TRIES: Final = 10
 PAUSE: Final = 0.2
 """Seconds between two tries."""
 
