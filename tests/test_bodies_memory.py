@@ -10,28 +10,34 @@ from collections.abc import Iterator
 import pytest
 
 from tracker.bodies_memory import bodies_in, forget_bodies, shared_bodies
+from tracker.doors.budget import WORK, Share
 
+ALL = Share(WORK, 100, 100)
 WORKERS, EACH, ROOM = 4, 2_000, 3
 """One of so many workers never finds room while the others hold something."""
 CHECKED = """
 import sys
 from tracker.bodies_memory import bodies_in
+from tracker.doors.budget import WORK, Share
 tally = bodies_in(int(sys.argv[1]), int(sys.argv[2]))
+share = Share(WORK, int(sys.argv[4]), int(sys.argv[4]))
 print("ready", flush=True)
 sys.stdin.readline()
 most = taken = 0
 for _ in range(int(sys.argv[3])):
-    if tally.take(1, int(sys.argv[4])):
+    if tally.take(1, share):
         taken += 1
         most = max(most, tally.total)
-        tally.give(1)
+        tally.give(1, share.kind)
 print(most, taken)
 """
 DYING = """
 import os, sys
 from tracker.bodies_memory import bodies_in
+from tracker.doors.budget import GIVING_BACK, WORK, Share
 tally = bodies_in(int(sys.argv[1]), 1)
-tally.take(70, 100)
+tally.take(70, Share(WORK, 100, 100))
+tally.take(5, Share(GIVING_BACK, 100, 100))
 with tally._locked():
     os.kill(os.getpid(), 9)
 """
@@ -72,20 +78,20 @@ def test_together_they_never_hold_more_than_there_is(memory: int) -> None:
 
 def test_who_dies_holds_nothing_and_holds_up_nobody(memory: int) -> None:
     tally = bodies_in(memory, 0)
-    assert tally.take(10, 100)
+    assert tally.take(10, ALL)
     dead = subprocess.run([sys.executable, "-c", DYING, str(memory)], pass_fds=(memory,), timeout=60, check=False)
     assert dead.returncode == -9
-    assert tally.total == 80
-    assert not tally.take(21, 100)
+    assert tally.total == 85
+    assert not tally.take(16, ALL)
     forget_bodies(memory, 1)
     assert tally.total == 10
-    assert tally.take(90, 100)
+    assert tally.take(90, ALL)
 
 
 def test_where_there_is_no_such_memory_each_worker_counts_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "memfd_create")
     assert shared_bodies() is None
     one, other = bodies_in(None, 0), bodies_in(None, 1)
-    assert one.take(100, 100)
-    assert other.take(100, 100)
+    assert one.take(100, ALL)
+    assert other.take(100, ALL)
     forget_bodies(None, 0)

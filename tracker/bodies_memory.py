@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import mmap
 import os
-from struct import calcsize
+from struct import Struct
 from typing import Final
 
-from tracker.doors.budget import Tally
+from tracker.doors.budget import KINDS, Tally
 from tracker.shared_memory import locking, new_memory
 
-PLACES: Final = 512
+PLACES: Final = 128
 """More than a server ever has processes; should two get the same one, they add to one number, which is right."""
-_SIZE: Final = calcsize("q")
+_SIZE: Final = Struct(f"{KINDS}q").size
 
 
 def shared_bodies() -> int | None:

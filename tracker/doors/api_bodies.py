@@ -87,7 +87,7 @@ class Incoming:
 
 async def read_body(request: web.Request, media_type: str, limit: int) -> bytes:
     """The body of REQUEST, a small one, which `check_body` let through. Raises as `Incoming`, but for NoRoom."""
-    with Budget(limit).to_give_back() as room:
+    with Budget(limit).to_pass_on() as room:
         body = Incoming(request, media_type, limit)
         await body.arrive(room, int, 0, SLOWEST)
         return body.whole()
