@@ -16,7 +16,7 @@ test: $(VENV)/.test tools lint
 fuzz: $(VENV)/.test
 	$(BIN)/pytest -n auto tests/fuzz tests/core --hypothesis-profile=long
 
-bench: $(VENV)/.bench
+bench: $(VENV)/.bench tools
 	$(BIN)/python -m tests.bench
 
 soak: $(VENV)/.test tools

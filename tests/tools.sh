@@ -30,8 +30,10 @@ if [ -n "$missing" ]; then
         echo "missing: $missing; the tests that need it are skipped (with CI=true they fail)" >&2
     fi
 fi
-# These are unpacked beside the tests and not installed: Exim would take Postfix's place, the others would start services.
-unpacked="exim4-base exim4-config exim4-daemon-light nginx-common nginx-light prometheus prometheus-alertmanager"
+# These are unpacked beside the tests and not installed: Exim would take Postfix's place, the others would start services;
+# and wrk, with its library, which `make bench` drives servers with, then needs no root.
+unpacked="exim4-base exim4-config exim4-daemon-light nginx nginx-common prometheus prometheus-alertmanager"
+unpacked="$unpacked wrk libluajit-5.1-2"
 debian=.venv/debian
 if ! [ "$(cat "$debian/unpacked" 2>/dev/null)" = "$unpacked" ]; then
     if command -v apt-get >/dev/null 2>&1 && command -v dpkg-deb >/dev/null 2>&1; then

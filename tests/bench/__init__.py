@@ -1,1 +1,1 @@
-"""Measures speed as ratios to yardsticks of the same run; prints tables, never fails."""
+"""Measures speed as ratios to yardsticks of the same run; prints tables with a verdict on each row."""

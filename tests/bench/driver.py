@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -14,6 +13,8 @@ from pathlib import Path
 from time import perf_counter, process_time, sleep
 from typing import NamedTuple
 from urllib.parse import urlsplit
+
+from tests.deploy.files import EXTRACTED, found
 
 CONNECTIONS = 128
 FIELDS = {
@@ -44,7 +45,7 @@ end
 
 def name() -> str:
     """What drives."""
-    return "wrk" if shutil.which("wrk") else "a driver in Python, which is the slower side: install wrk"
+    return "wrk" if found("wrk") else "a driver in Python, which is the slower side: `make tools` installs wrk"
 
 
 class Load(NamedTuple):
@@ -75,8 +76,8 @@ def load(
 
     FORWARDED: each path's with an X-Forwarded-For of its own, as a proxy in front adds it (of 250 different).
     """
-    if shutil.which("wrk"):
-        return _wrk(url, paths, seconds, forwarded, connections)
+    if program := found("wrk"):
+        return _wrk(program, url, paths, seconds, forwarded, connections)
     return asyncio.run(_asked(url, paths, seconds, forwarded, connections))
 
 
@@ -98,23 +99,29 @@ def until_idle(processes: Sequence[int]) -> None:
             return
 
 
-def _wrk(url: str, paths: Sequence[str], seconds: int, forwarded: bool, connections: int) -> Load:
-    environment = dict(os.environ)
+def environment() -> dict[str, str]:
+    """That in which wrk runs: unpacked beside the tests, it finds its library there, too."""
+    folders = [*map(str, EXTRACTED.glob("usr/lib/*-linux-*")), os.environ.get("LD_LIBRARY_PATH", "")]
+    return {**os.environ, "LD_LIBRARY_PATH": ":".join(filter(None, folders))}
+
+
+def _wrk(program: str, url: str, paths: Sequence[str], seconds: int, forwarded: bool, connections: int) -> Load:
+    settings = environment()
     if forwarded:
-        environment["FORWARDED"] = "yes"
+        settings["FORWARDED"] = "yes"
     with tempfile.TemporaryDirectory() as folder:
-        environment["PATHS"] = str(Path(folder) / "paths")
+        settings["PATHS"] = str(Path(folder) / "paths")
         script, listed = Path(folder) / "script.lua", Path(folder) / "paths"
         script.write_text(SCRIPT)
         listed.write_text("\n".join(paths) + "\n")
         done = subprocess.run(
-            ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), url],
-            env=environment, capture_output=True, text=True, check=True,
+            [program, "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), url],
+            env=settings, capture_output=True, text=True, check=True,
         )  # fmt: skip
     assert "Socket errors" not in done.stdout, done.stdout
-    found = re.search(r"Driven: (\S+) (\S+) (\S+)", done.stdout)
-    assert found, done.stdout
-    return Load(int(found[1]), int(found[2]) / 1e6, float(found[3]))
+    said = re.search(r"Driven: (\S+) (\S+) (\S+)", done.stdout)
+    assert said, done.stdout
+    return Load(int(said[1]), int(said[2]) / 1e6, float(said[3]))
 
 
 async def _asked(url: str, paths: Sequence[str], seconds: int, forwarded: bool, connections: int) -> Load:

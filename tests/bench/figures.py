@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from time import perf_counter
@@ -13,6 +13,7 @@ from typing import Any
 
 import asyncpg
 
+from tests.bench.verdict import unmeasured
 from tests.postgres import Cluster, programs
 from tests.store.world import FINGERPRINT, GRANTED, JONAS, LEDGER_KEY, NOW, RETENTION, TODAY, World, on
 from tracker.core.calendar import hour_of, later
@@ -33,20 +34,27 @@ Tables = dict[tuple[str, tuple[str, ...]], Iterator[tuple[Any, ...]]]
 def table() -> list[tuple[str, ...]]:
     """The rows: what, ratio, yardstick, aim."""
     with tempfile.TemporaryDirectory() as folder:
-        found = _rows("SQLite", *(f"sqlite+aiosqlite:///{folder}/{count}.db" for count in (SHORT, LONG)))
-    if programs() is not None:
-        with Cluster(autovacuum="on") as cluster:
-            found += _rows("PostgreSQL", *(cluster.url(cluster.make()) for _ in (SHORT, LONG)))
-    return found
+        urls = [f"sqlite+aiosqlite:///{folder}/{count}.db" for count in (SHORT, LONG)]
+        return [*_rows("SQLite", _ratios(urls)), *on_postgres()]
 
 
-def _rows(engine: str, *urls: str) -> list[tuple[str, ...]]:
-    short, long = asyncio.run(_times(urls))
+def on_postgres() -> list[tuple[str, ...]]:
+    """The rows of a server, or where there is none, that they are not measured."""
+    if programs() is None:
+        return _rows("PostgreSQL", dict.fromkeys(WAYS, unmeasured("no PostgreSQL")))
+    with Cluster(autovacuum="on") as cluster:
+        return _rows("PostgreSQL", _ratios([cluster.url(cluster.make()) for _ in (SHORT, LONG)]))
+
+
+def _rows(engine: str, measured: Mapping[Order, str]) -> list[tuple[str, ...]]:
     what = "first page of 100,000 messages"
-    return [
-        (f"{what}, {way}, {engine}", f"{long[order] / short[order]:.2f}", "that of 1,000", "<= 1.5")
-        for order, way in WAYS.items()
-    ]
+    return [(f"{what}, {way}, {engine}", measured[order], "that of 1,000", "<= 1.5") for order, way in WAYS.items()]
+
+
+def _ratios(urls: Sequence[str]) -> dict[Order, str]:
+    """The time in a database of many messages by that in one of few, at such URLS."""
+    short, long = asyncio.run(_times(urls))
+    return {order: f"{long[order] / short[order]:.2f}" for order in WAYS}
 
 
 async def _times(urls: Sequence[str]) -> list[dict[Order, float]]:

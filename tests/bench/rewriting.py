@@ -18,6 +18,7 @@ from functools import partial
 from time import perf_counter
 
 from tests.bench.messages import Sample, html_of, of_size, samples
+from tests.bench.verdict import unmeasured
 from tracker.core.keys import KeyRing, SigningKey
 from tracker.core.layout import Plan, PlanUrls, lay_out, render
 from tracker.core.notice import NoticeTexts
@@ -84,7 +85,7 @@ def _rows(rewriter: Rewriter, sample: Sample) -> list[tuple[str, ...]]:
     ]
     peer = _peer(html_of(sample))
     first, parsed, further, copied, *adapted = in_turns(work if peer is None else [*work, peer])
-    theirs = f"{first / adapted[0]:.2f}" if adapted else "not installed"
+    theirs = f"{first / adapted[0]:.2f}" if adapted else unmeasured("no pytracking")
     return [
         (f"plan + render, {name}", f"{first / parsed:.2f}", "email parse + as_bytes", "<= 0.35"),
         (f"plan + render, {name}", theirs, "pytracking, HTML alone", "<= 0.5"),

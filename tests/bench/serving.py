@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from tests.bench.driver import answer
 from tests.bench.hits import bare
 from tests.bench.messages import samples
+from tests.bench.paced import slowest, times
 from tests.e2e.mail import OFFER, pixel
 from tests.harness import Installation
 
@@ -58,7 +59,7 @@ def table() -> list[tuple[str, ...]]:
 
 def _patience(tracker: Installation, url: str) -> tuple[str, ...]:
     """How much longer the slowest hits take while large messages are planned."""
-    alone = waits(get(url))
+    alone = _waits(url)
     host = urlsplit(tracker.private_url).netloc
     load = subprocess.Popen(
         [sys.executable, "-c", LOAD, host, tracker.key], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -69,7 +70,7 @@ def _patience(tracker: Installation, url: str) -> tuple[str, ...]:
         load.stdin.write(samples()[3].message)
         load.stdin.close()
         load.stdout.readline()  # the process for large messages is there
-        beside = waits(get(url))
+        beside = _waits(url)
     finally:
         load.kill()
         load.wait()
@@ -77,25 +78,9 @@ def _patience(tracker: Installation, url: str) -> tuple[str, ...]:
     return "p99 of pixel hits while 5 MB messages are planned", f"{beside / alone:.2f}", "p99 without", "<= 2"
 
 
-def waits(request: tuple[str, bytes]) -> float:
-    """The time in seconds that 99 of 100 answers to REQUEST take at most, at a pace of one in PACE seconds."""
-    url, octets = request
-    times = sorted(asyncio.run(_paced(urlsplit(url).port or 80, octets)))
-    return times[len(times) * 99 // 100]
-
-
-async def _paced(port: int, octets: bytes) -> list[float]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    times: list[float] = []
-    begun = perf_counter()
-    for number in range(int(2 * SECONDS / PACE)):
-        await asyncio.sleep(begun + number * PACE - perf_counter())
-        start = perf_counter()
-        writer.write(octets)
-        await answer(reader)
-        times.append(perf_counter() - start)
-    writer.close()
-    return times
+def _waits(url: str) -> float:
+    """The time in seconds that 99 of 100 hits of URL take at most."""
+    return slowest(times([url] * int(2 * SECONDS / PACE), PACE))
 
 
 def get(url: str) -> tuple[str, bytes]:

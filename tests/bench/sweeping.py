@@ -1,7 +1,9 @@
-"""Sweeping: how much longer the slowest hits take while a sweep deletes a million rows on SQLite.
+"""Sweeping: how much longer the slowest hits take while a sweep deletes a million rows.
 
-A server that sweeps, and one that has as many rows and nothing to sweep, have their turns; the first is stopped during
-the second's, so that both suffer alike what else goes on. The median of the turns' ratios counts.
+On SQLite a server that sweeps, and one that has as many rows and nothing to sweep, have their turns; the first is
+stopped during the second's, so that both suffer alike what else goes on. The hits of all turns count together: while
+hits come in the sweep rests for seconds after each transaction, so most turns see none or one, which a few come upon.
+On PostgreSQL a server has hits while it folds and drops a day, and as many afterwards.
 """
 
 from __future__ import annotations
@@ -17,19 +19,21 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from itertools import cycle, islice
 from pathlib import Path
-from statistics import median
-from time import monotonic, perf_counter, sleep
-from urllib.parse import urlsplit
+from time import monotonic, sleep
 
-from tests.bench.driver import answer
-from tests.bench.filling import Filling, fill_sqlite
-from tests.bench.hits import spread
-from tests.bench.serving import get
+from tests.bench.filling import Filling, fill_postgres, fill_sqlite
+from tests.bench.growth import ON_DISK
+from tests.bench.paced import slowest, times
+from tests.bench.verdict import unmeasured
 from tests.e2e.mail import NEWSLETTER, paths
 from tests.harness import Installation, Reply, consent
+from tests.postgres import Cluster, programs
 from tracker.core.calendar import day_of, later
 from tracker.model import Day
+from tracker.store.partitions import ensure_partitions
+from tracker.store.postgres import PostgresDatabase
 
 EVENTS = 572_000
 """With their tracked copies and deliveries a million rows."""
@@ -41,6 +45,8 @@ PEOPLE = 1_000
 """Whose copies have a pixel and two links each, and so more than all turns need."""
 PACE = 0.004
 """Seconds between two hits."""
+LANES = 8
+"""Connections."""
 PATIENCE = 600
 """Seconds, on a machine that has much else to do."""
 
@@ -58,9 +64,39 @@ def table() -> list[tuple[str, ...]]:
                 _until_sweeping(sweeping)
                 during, alone = _turns(sweeping, _urls(sweeping), yards)
                 assert _overdue(sweeping), "the sweep was over before the hits were"
-    what = f"p99 of hits while a sweep deletes 1,000,000 rows on SQLite, {ROUNDS} turns of {PART}"
-    ratios = [one / other for one, other in zip(during, alone, strict=True)]
-    return [(what, spread(ratios), f"p99 without ({1000 * median(alone):.1f} ms)", "<= 2")]
+        rows = [_row(f"while a sweep deletes 1,000,000 rows on SQLite, {ROUNDS} turns of {PART}", during, alone)]
+        return [*rows, _on_postgres(Path(folder) / "postgresql", today)]
+
+
+def _row(what: str, during: Sequence[float], alone: Sequence[float]) -> tuple[str, ...]:
+    with_it, without = slowest(during), slowest(alone)
+    return f"p99 of hits {what}", f"{with_it / without:.2f}", f"p99 without ({1000 * without:.1f} ms)", "<= 2"
+
+
+def _on_postgres(folder: Path, today: Day) -> tuple[str, ...]:
+    """A server folds and drops a day of as many rows, as it does at night; afterwards it has as many hits without."""
+    what = "while a day of 1,000,000 rows is folded and dropped on PostgreSQL"
+    if programs() is None:
+        return f"p99 of hits {what}", unmeasured("no PostgreSQL"), "p99 without", "<= 2"
+    with Cluster(b"", b"", **ON_DISK) as cluster:
+        url = cluster.url(cluster.make())
+        tracker = Installation.made(folder, TRACKER_DATABASE_URL=url)
+        asyncio.run(_fill_postgres(url, later(today, -1)))
+        with tracker:
+            urls, during = cycle(_urls(tracker)), list[float]()
+            while not _has_run(tracker, "delete what has passed"):
+                during += times(list(islice(urls, PART)), PACE, LANES)
+            assert during, "the sweep was over before the hits were"
+            return _row(what, during, times(list(islice(urls, len(during))), PACE, LANES))
+
+
+async def _fill_postgres(url: str, day: Day) -> None:
+    database = PostgresDatabase(url)
+    try:
+        await ensure_partitions(database, day, day)
+    finally:
+        await database.close()
+    await fill_postgres(url, Filling(EVENTS, day, days=1))
 
 
 def _filled(folder: Path, first: Day) -> Installation:
@@ -71,12 +107,12 @@ def _filled(folder: Path, first: Day) -> Installation:
 
 
 def _turns(sweeping: Installation, urls: Sequence[str], yards: Sequence[str]) -> tuple[list[float], list[float]]:
-    """What `slowest` says of URLS during the sweep, and of YARDS meanwhile without it."""
+    """Seconds that URLS take during the sweep, and that YARDS take meanwhile without it."""
     during, alone = [], []
     for at in range(0, ROUNDS * PART, PART):
-        during.append(slowest(urls[at : at + PART]))
+        during += times(urls[at : at + PART], PACE, LANES)
         with _stopped(sweeping):
-            alone.append(slowest(yards[at : at + PART]))
+            alone += times(yards[at : at + PART], PACE, LANES)
     return during, alone
 
 
@@ -88,34 +124,6 @@ def _stopped(tracker: Installation) -> Iterator[None]:
         yield
     finally:
         os.kill(tracker.pid, signal.SIGCONT)
-
-
-def slowest(urls: Sequence[str]) -> float:
-    """The time in seconds that 99 of 100 answers to URLS, one after the other, take at most."""
-    times = sorted(asyncio.run(_paced(urls)))
-    return times[len(times) * 99 // 100]
-
-
-async def _paced(urls: Sequence[str]) -> list[float]:
-    """A new connection for each would measure that; one that waits for a slow answer would hide it: so eight."""
-    begun = perf_counter()
-
-    async def lane(number: int) -> list[float]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(urls[0]).port)
-        times = []
-        for at in range(number, len(urls), LANES):
-            await asyncio.sleep(begun + at * PACE - perf_counter())
-            start = perf_counter()
-            writer.write(get(urls[at])[1])
-            await answer(reader)
-            times.append(perf_counter() - start)
-        writer.close()
-        return times
-
-    return [each for times in await asyncio.gather(*map(lane, range(LANES))) for each in times]
-
-
-LANES = 8
 
 
 def _urls(tracker: Installation) -> list[str]:
@@ -141,11 +149,16 @@ def _until_vacuumed(tracker: Installation) -> None:
 
     On a machine that is very busy this can fail; then it is not tried again before all is measured.
     """
-    tried = re.compile(rb'tracker_job_runs_total\{job="overwrite what index pages[^"]*",result="(done|failed)"\} 1\.0')
     end = monotonic() + PATIENCE
-    while not tried.search(tracker.api("GET", "/metrics").body):
+    while not _has_run(tracker, "overwrite what index pages"):
         assert monotonic() < end
         sleep(0.1)
+
+
+def _has_run(tracker: Installation, job: str) -> bool:
+    """Whether the background work that begins with JOB was done, or failed."""
+    tried = re.compile(rb'tracker_job_runs_total\{job="%b[^"]*",result="(done|failed)"\} 1\.0' % job.encode())
+    return tried.search(tracker.api("GET", "/metrics").body) is not None
 
 
 def _until_sweeping(tracker: Installation) -> None:

@@ -25,13 +25,18 @@ def adapted(name: str, changes: Mapping[str, str]) -> str:
     return text
 
 
+def found(name: str) -> str | None:
+    """The path of the program NAME; None where it is missing."""
+    places = f"{EXTRACTED}/usr/bin:{EXTRACTED}/usr/sbin:{os.environ.get('PATH', '')}:/usr/sbin"
+    return shutil.which(name, path=places)
+
+
 def program(name: str, *, root: bool = False) -> str:
     """The path of the program NAME; where it is missing, or we are not ROOT, the test is skipped, and fails in CI."""
-    places = f"{EXTRACTED}/usr/bin:{EXTRACTED}/usr/sbin:{os.environ.get('PATH', '')}:/usr/sbin"
-    found = shutil.which(name, path=places)
-    if found is None or (root and os.geteuid() != 0):
+    path = found(name)
+    if path is None or (root and os.geteuid() != 0):
         pytest.skip(f"needs {name}{', and root' if root else ''}; `make tools` installs it")
-    return found
+    return path
 
 
 def checked(*command: str | Path, timeout: float = 60, **more: object) -> str:

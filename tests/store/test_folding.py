@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
@@ -258,8 +258,8 @@ async def test_a_sweep_that_was_killed_goes_on_where_it_stopped(
     before = await figures_on(few, RETENTION)
 
     class Killed(Pace):
-        def __init__(self, least: int = 3, most: int = 3) -> None:
-            super().__init__(3, 3)
+        def __init__(self, *, others_write: Callable[[], bool]) -> None:
+            super().__init__(3, 3, others_write=others_write)
             self.turns = 0
 
         async def rest(self) -> None:

@@ -349,6 +349,7 @@ class QuietRunner(web.AppRunner):
             await site.stop()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
+                await asyncio.sleep(LOOK)  # what was taken a moment ago is no connection yet
                 while self._quiet.connections:
                     await asyncio.sleep(LOOK)
 

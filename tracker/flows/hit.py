@@ -94,18 +94,17 @@ class Hits:
     ) -> None:
         """Call THEN when the hit is recorded, is not to be, or has waited long enough."""
         at = hit.at.timestamp()
-        agent, recorded = self._classify(hit, purpose, at - delivery.issued)
+        agent, recorded, like_a_person = self._classify(hit, purpose, at - delivery.issued)
         hour = hour_at(at)
         today = day_of_hour(hour)
         if agent is None or not recorded or delivery.retired or delivery.last_day < today:
             self._counter.hit(purpose, agent, "uncounted")
             then()
             return
-        if agent is _HUMAN:
-            if purpose is _CLICK:
-                self._bursts.followed(delivery.delivery, link, at)
-            if self._bursts.struck(delivery.delivery, hour):
-                agent = _MACHINE  # and the store moves what was written before that was known
+        if like_a_person and purpose is _CLICK:
+            self._bursts.followed(delivery.delivery, link, at, soon=agent is _MACHINE)
+        if agent is _HUMAN and self._bursts.struck(delivery.delivery, hour):
+            agent = _MACHINE  # and the store moves what was written before that was known
         event = Event(delivery.last_day, delivery.delivery, purpose, link, hour, agent)
         waiting = _Waiting(self._counter, purpose, agent, then)
         self._patience.watch(waiting)

@@ -66,6 +66,10 @@ class Database(ABC):
         """What a task may wait for before it knows what it will write; then its `write` does not wait any more."""
         return nullcontext()
 
+    def others_write(self) -> bool:
+        """Whether somebody lately wrote, or waited to write, to whom a long transaction is in the way."""
+        return False
+
     @abstractmethod
     def alone(self, name: str) -> AbstractAsyncContextManager[None]:
         """Do the work NAME while the block runs, and no other process, on any server, does. Raises AnotherSweep."""

@@ -86,7 +86,7 @@ async def end_grants(
     The rows of grants, tracked and events that went, by table. Raises StoreUnavailable.
     """
     ended: Counter[str] = Counter()
-    pace = Pace(least=5, most=GRANTS)
+    pace = Pace(least=5, most=GRANTS, others_write=database.others_write)
     while True:
         taken = pace.rows
         async with database.write() as connection:
@@ -202,7 +202,7 @@ async def _delete(database: Database, table: Table, today: Day, minimum_group: i
     if table is messages:  # a copy may be there still when its day could not be taken away
         due = due.where(~exists().where(deliveries.c.message == messages.c.id))
     deleted: Counter[str] = Counter()
-    pace = Pace()
+    pace = Pace(others_write=database.others_write)
     while True:
         taken = pace.rows
         async with database.write(sweep_day=today) as connection:
@@ -243,7 +243,7 @@ async def _drop_small(database: Database, minimum_group: int) -> None:
     """Delete what is folded of messages that have fewer people than MINIMUM_GROUP by now."""
     async with database.read() as connection:
         pairs = await small_pairs(connection, minimum_group)
-    pace, at = Pace(), 0
+    pace, at = Pace(others_write=database.others_write), 0
     while at < len(pairs):
         taken = pairs[at : at + pace.rows]
         async with database.write() as connection:

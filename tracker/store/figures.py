@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, FromClause, Table, case, func, literal, select
+from sqlalchemy import ColumnElement, FromClause, Result, Select, Table, case, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.model import (
@@ -79,17 +79,24 @@ def whose(owners: Owners, today: Day) -> tuple[ColumnElement[bool], ...]:
 
 async def touches(connection: AsyncConnection, copy: FromClause, part: ColumnElement[Any]) -> Touches:
     """Of COPY, what was touched, by message and PART (a column of `events`)."""
+    return touched_by(await connection.execute(touching(copy, part)))
+
+
+def touching(copy: FromClause, part: ColumnElement[Any]) -> Select[Any]:
+    """The question that `touches` asks."""
     each = (
         select(copy.c.message, part.label("part"), func.max(events.c.agent).label("agent"))
         .join_from(copy, events, hangs_on(copy))
         .group_by(copy.c.message, copy.c.last_day, copy.c.delivery, part)
     ).subquery()
     person = case((each.c.agent >= Agent.PROXY, 1), else_=0)
-    rows = await connection.execute(
-        select(each.c.message, each.c.part, func.sum(person), func.sum(1 - person)).group_by(
-            each.c.message, each.c.part
-        )
+    return select(each.c.message, each.c.part, func.sum(person), func.sum(1 - person)).group_by(
+        each.c.message, each.c.part
     )
+
+
+def touched_by(rows: Result[bytes, Any, int, int]) -> Touches:
+    """What ROWS, the answer to the question, say."""
     return {(message, at): (people, machines) for message, at, people, machines in rows}
 
 

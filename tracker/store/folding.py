@@ -9,47 +9,35 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import (
-    ColumnElement,
-    FromClause,
     Row,
-    Select,
     and_,
     delete,
     exists,
     func,
     insert,
-    literal,
-    or_,
     select,
-    true,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracker.core.calendar import date_of, later
 from tracker.core.rounding import STEP, part_of, rounded
-from tracker.model import Day, Hour, Purpose
-from tracker.store.figures import touches
+from tracker.model import MAIL_PURPOSES, Day, Hour, Purpose
+from tracker.store import folding_statements as statements
+from tracker.store.figures import touched_by
 from tracker.store.schema import (
-    deliveries,
-    events,
     folded,
     folded_copies,
     folded_links,
     message_untouched,
     messages,
     totals,
-    tracked,
 )
-from tracker.store.totals import folded_already, is_group, people_measured
-from tracker.store.upsert import upsert
-
-ENOUGH: Final = 1_000
-"""People that are counted at once at most; more change no decision."""
+from tracker.store.totals import is_group, people_measured
 
 TOGETHER: Final = 1_000
 """Messages that one statement names at most: drivers take only so many."""
@@ -61,12 +49,9 @@ Pair = tuple[bytes, Purpose]
 class Batch:
     """Tracked copies that go in this transaction."""
 
-    copy: Select[Any]
-    """message, recipient, sent_hour, last_day, delivery and purpose of each."""
-    stays: Callable[[ColumnElement[int], ColumnElement[bytes]], ColumnElement[bool]] | None
-    """Whether a last day and an id are those of none of them; None: nobody has other copies for the purpose."""
-    wholly: ColumnElement[bool]
-    """Whether nothing of a copy stays: it goes for every purpose that it was measured for."""
+    kind: statements.Kind
+    values: Mapping[str, Any]
+    """What the parameters of its statements stand for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,24 +65,14 @@ class _Here:
 
 def of_day(day: Day, upto: bytes | None = None) -> Batch:
     """The copies whose last day is DAY, in the order of their ids as far as UPTO (None: all)."""
-    here = deliveries.c.last_day == day if upto is None else _upto(day, upto)
-
-    def stays(last_day: ColumnElement[int], delivery: ColumnElement[bytes]) -> ColumnElement[bool]:
-        return last_day != day if upto is None else or_(last_day != day, delivery > upto)
-
-    return Batch(_copies().where(here), stays, true())
+    if upto is None:
+        return Batch(statements.WHOLE_DAY, {"day": day})
+    return Batch(statements.PART_OF_DAY, {"day": day, "upto": upto})
 
 
 def of_grants(purposes: Collection[Purpose], people: Collection[int]) -> Batch:
     """The copies that are measured for one of PURPOSES by grants of PEOPLE: all of theirs."""
-    here = and_(tracked.c.recipient.in_(people), tracked.c.purpose.in_(purposes))
-    others = tracked.alias("others")
-    left = exists().where(
-        others.c.last_day == tracked.c.last_day,
-        others.c.delivery == tracked.c.delivery,
-        others.c.purpose.not_in(purposes),
-    )
-    return Batch(_copies().where(here), None, ~left)
+    return Batch(statements.GRANTS, {"purposes": list(purposes), "people": list(people)})
 
 
 async def hold_folding(connection: AsyncConnection) -> None:
@@ -119,29 +94,16 @@ async def fold(connection: AsyncConnection, batch: Batch, hour: Hour, minimum_gr
 async def _fold_messages(
     connection: AsyncConnection, batch: Batch, large: Sequence[bytes], hour: Hour, minimum_group: int
 ) -> None:
-    copy = batch.copy.where(deliveries.c.message.in_(large)).subquery()
-    people = func.count(copy.c.recipient.distinct())
-    counted = select(copy.c.message, copy.c.purpose, func.count(), people).group_by(copy.c.message, copy.c.purpose)
-    here = {
-        (message, Purpose(purpose)): _Here(copies, different)
-        for message, purpose, copies, different in await connection.execute(counted)
-    }
+    counted = await connection.execute(statements.counted(batch.kind), {**batch.values, "keys": large})
+    here = {(message, Purpose(purpose)): _Here(copies, different) for message, purpose, copies, different in counted}
     groups = await _groups(connection, batch, here, hour, minimum_group)
     if not groups:
         return
-    of = {purpose: [message for message, each in groups if each is purpose] for _, purpose in groups}
-    enough = batch.copy.where(
-        or_(*(and_(tracked.c.purpose == purpose, deliveries.c.message.in_(keys)) for purpose, keys in of.items()))
-    )
-    touched = await touches(connection, enough.subquery(), events.c.purpose)
-    add = upsert(folded)
+    of = {purpose: [message for message, each in groups if each is purpose] for purpose in MAIL_PURPOSES}
+    values = {**batch.values, **{statements.keys_of(purpose): keys for purpose, keys in of.items()}}
+    touched = touched_by(await connection.execute(statements.touched(batch.kind), values))
     await connection.execute(
-        add.on_conflict_do_update(
-            index_elements=["message", "purpose"],
-            set_={
-                name: folded.c[name] + add.excluded[name] for name in ("people", "measured", "by_people", "by_machines")
-            },
-        ),
+        statements.ADD,
         [
             {
                 "message": message,
@@ -154,25 +116,14 @@ async def _fold_messages(
             for (message, purpose), more in groups.items()
         ],
     )
-    await _fold_any(connection, enough.where(batch.wholly).subquery(), {message for message, _ in groups})
-    await _fold_links(connection, batch, of.get(Purpose.CLICK, ()))
+    await _fold_any(connection, batch, values, {message for message, _ in groups})
+    await _fold_links(connection, batch, of[Purpose.CLICK])
 
 
 async def fold_copies(connection: AsyncConnection, day: Day, upto: bytes | None = None) -> None:
     """Go on counting that copies of DAY (as far as UPTO) went out, where the message has anything folded."""
-    here = deliveries.c.last_day == day if upto is None else _upto(day, upto)
-    counted = (
-        select(deliveries.c.message, func.count(), literal(0), literal(0), literal(0))
-        .where(here, exists().where(folded.c.message == deliveries.c.message))
-        .group_by(deliveries.c.message)
-    )
-    columns = ["message", "count", "measured", "by_people", "by_machines"]
-    add = upsert(folded_copies).from_select(columns, counted)
-    await connection.execute(
-        add.on_conflict_do_update(
-            index_elements=["message"], set_={"count": folded_copies.c.count + add.excluded.count}
-        )
-    )
+    batch = of_day(day, upto)
+    await connection.execute(statements.copies_going(batch.kind), batch.values)
 
 
 async def small_pairs(connection: AsyncConnection, minimum_group: int) -> Sequence[Pair]:
@@ -228,31 +179,15 @@ async def finish(connection: AsyncConnection, gone: Sequence[bytes], minimum_gro
     )
 
 
-def _upto(day: Day, upto: bytes) -> ColumnElement[bool]:
-    return and_(deliveries.c.last_day == day, deliveries.c.id <= upto)
-
-
-def _copies() -> Select[Any]:
-    copy = (tracked.c.last_day == deliveries.c.last_day) & (tracked.c.delivery == deliveries.c.id)
-    columns = (deliveries.c.message, deliveries.c.recipient, deliveries.c.sent_hour)
-    return (
-        select(*columns, tracked.c.last_day, tracked.c.delivery, tracked.c.purpose)
-        .join_from(deliveries, tracked, copy)
-        .where(deliveries.c.last_day.not_in(folded_already()))
-    )
-
-
 def _by(touched: tuple[int, int]) -> dict[str, int]:
     return {"by_people": touched[0], "by_machines": touched[1]}
 
 
 async def _large(connection: AsyncConnection, batch: Batch, minimum_group: int) -> Sequence[bytes]:
     """The messages in BATCH that went to many, or did so before: a first look that is cheap for one-to-one mail."""
-    each = batch.copy.with_only_columns(deliveries.c.message).distinct().subquery()
-    copies = deliveries.alias("copies")
-    many = select(literal(1)).where(copies.c.message == each.c.message).limit(1).offset(minimum_group - 1).exists()
-    before = exists().where(folded.c.message == each.c.message)
-    return (await connection.execute(select(each.c.message).where(or_(before, many)))).scalars().all()
+    found = await connection.execute(statements.of_many(batch.kind), {**batch.values, "others": minimum_group - 1})
+    large: Sequence[bytes] = found.scalars().all()
+    return large
 
 
 async def _groups(
@@ -285,51 +220,27 @@ async def _are_there(connection: AsyncConnection, pair: Pair, row: Any | None, m
 
 async def _also_elsewhere(connection: AsyncConnection, batch: Batch, keys: Collection[bytes]) -> Collection[bytes]:
     """Those of the messages KEYS of which copies stay when BATCH is gone."""
-    if batch.stays is None:
+    if batch.kind.stays is None:
         return set()
-    copies = deliveries.alias("copies")
-    staying = exists().where(
-        copies.c.message == messages.c.id,
-        batch.stays(copies.c.last_day, copies.c.id),
-        copies.c.last_day.not_in(folded_already()),
-    )
-    return set((await connection.execute(select(messages.c.id).where(messages.c.id.in_(keys), staying))).scalars())
+    found = await connection.execute(statements.staying(batch.kind), {**batch.values, "keys": list(keys)})
+    return set(found.scalars())
 
 
 async def _leaving(connection: AsyncConnection, batch: Batch, message: bytes, purpose: Purpose, since: int) -> int:
     """How many people have no copy of MESSAGE, of those sent before SINCE, left when BATCH is gone."""
-    copy = batch.copy.where(deliveries.c.message == message, tracked.c.purpose == purpose).subquery()
-    leaving = select(copy.c.recipient).where(copy.c.sent_hour < since)
-    if batch.stays is not None:
-        others, sent = tracked.alias("others"), deliveries.alias("sent")
-        left = exists().where(
-            others.c.recipient == copy.c.recipient,
-            others.c.purpose == purpose,
-            batch.stays(others.c.last_day, others.c.delivery),
-            sent.c.last_day == others.c.last_day,
-            sent.c.id == others.c.delivery,
-            sent.c.message == message,
-            sent.c.sent_hour < since,
-            sent.c.last_day.not_in(folded_already()),
-        )
-        leaving = leaving.where(~left)
-    people = leaving.distinct().limit(ENOUGH).subquery()
-    return int((await connection.execute(select(func.count()).select_from(people))).scalar_one())
+    values = {**batch.values, "message": message, "purpose": purpose, "since": since}
+    return int((await connection.execute(statements.people_leaving(batch.kind), values)).scalar_one())
 
 
-async def _fold_any(connection: AsyncConnection, copy: FromClause, keys: Collection[bytes]) -> None:
-    """Count COPY, which is of the messages KEYS, once for each delivery."""
-    distinct = select(copy.c.message, func.count(copy.c.delivery.distinct())).group_by(copy.c.message)
-    measured = {message: count for message, count in await connection.execute(distinct)}  # noqa: C416 - rows are no mapping
-    touched = await touches(connection, copy, literal(0))
-    add = upsert(folded_copies)
+async def _fold_any(
+    connection: AsyncConnection, batch: Batch, values: Mapping[str, Any], keys: Collection[bytes]
+) -> None:
+    """Count what goes wholly of BATCH, of the messages KEYS that VALUES name, once for each delivery."""
+    counted = await connection.execute(statements.deliveries_going(batch.kind), values)
+    measured = {message: count for message, count in counted}  # noqa: C416 - rows are no mapping
+    touched = touched_by(await connection.execute(statements.touched_at_all(batch.kind), values))
     await connection.execute(
-        add.on_conflict_do_update(
-            index_elements=["message"],
-            set_={
-                name: folded_copies.c[name] + add.excluded[name] for name in ("measured", "by_people", "by_machines")
-            },
-        ),
+        statements.ADD_OF_ANY,
         [
             {
                 "message": message,
@@ -345,16 +256,13 @@ async def _fold_any(connection: AsyncConnection, copy: FromClause, keys: Collect
 async def _fold_links(connection: AsyncConnection, batch: Batch, of_messages: Sequence[bytes]) -> None:
     if not of_messages:
         return
-    copy = batch.copy.where(deliveries.c.message.in_(of_messages), tracked.c.purpose == Purpose.CLICK).subquery()
-    followed = await touches(connection, copy, events.c.link)
+    followed = touched_by(
+        await connection.execute(statements.followed(batch.kind), {**batch.values, "keys": list(of_messages)})
+    )
     if not followed:
         return
-    add = upsert(folded_links)
     await connection.execute(
-        add.on_conflict_do_update(
-            index_elements=["message", "number"],
-            set_={name: folded_links.c[name] + add.excluded[name] for name in ("by_people", "by_machines")},
-        ),
+        statements.ADD_OF_LINKS,
         [{"message": message, "number": number, **_by(by)} for (message, number), by in followed.items()],
     )
 

@@ -47,7 +47,7 @@ async def _delete_days(database: Database, today: Day, hour: Hour, minimum_group
     """Day by day, in the order of their ids."""
     deleted: Counter[str] = Counter()
     first = select(deliveries.c.last_day).where(deliveries.c.last_day < today).order_by(deliveries.c.last_day).limit(1)
-    pace = Pace()
+    pace = Pace(others_write=database.others_write)
     while True:
         async with database.write() as connection:
             with pace.measured():

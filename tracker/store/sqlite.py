@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any, ClassVar, Final, TypeVar
 from urllib.parse import quote
 
@@ -29,6 +30,8 @@ from tracker.store.writer_lock import WriterLock
 Answer = TypeVar("Answer")
 
 READERS: Final = 3
+CALM: Final = 60.0
+"""Seconds without anybody who writes, after which nobody is expected to."""
 PRAGMAS: Final = (
     "journal_mode=WAL",
     "synchronous=FULL",
@@ -55,6 +58,8 @@ class SqliteDatabase(Database):
         """Of the writer's connection, once there was one."""
         self._epoch = self.file.epoch
         """That of the file to which `write_at_once` wrote last."""
+        self._noted = -CALM
+        """When many requests were last seen to wait for the writer, or somebody for a transaction of another's."""
         self._writer = _engine(self.file, 1, busy_seconds, "BEGIN IMMEDIATE", self._prepare_writer)
         self._readers = _engine(self.file, READERS, busy_seconds, "BEGIN", _prepare_reader)
 
@@ -88,6 +93,8 @@ class SqliteDatabase(Database):
                 yield connection
             finally:
                 self._sweep_day = None
+                if self._lock.is_wanted():
+                    self._noted = monotonic()
 
     async def write_at_once(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
         """What WORK returns, run in the writer's own thread. Each of its statements is a transaction of its own.
@@ -95,6 +102,7 @@ class SqliteDatabase(Database):
         One step to that thread and back, and past the pool, where `write` takes a step for each statement. Raises
         StoreUnavailable.
         """
+        self._noted = monotonic()
         async with self._lock.turn(), self._steady():
             if not self._is_at_hand():
                 async with self._writer.connect() as connection:
@@ -104,6 +112,10 @@ class SqliteDatabase(Database):
             driver: Any = self._entry.driver_connection
             answer: Answer = await driver._execute(work, driver._conn)
             return answer
+
+    def others_write(self) -> bool:
+        """Whether hits or mail came in within the last minute, or somebody waited for the end of a transaction."""
+        return monotonic() - self._noted < CALM
 
     def may_keep_turn(self) -> bool:
         """Whether what `write_at_once` wrote is in the file that stands at the path, and nobody else waits to write.
