@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import smtplib
 import subprocess
 import threading
@@ -16,7 +18,7 @@ from typing import Self
 import pytest
 
 from tests.e2e import crowds
-from tests.e2e.crew import Pinned, workers
+from tests.e2e.crew import Pinned, alive, until, workers
 from tests.e2e.hop import Hop
 from tests.e2e.mail import OFFER, link, pixel
 from tests.e2e.outage import check_log
@@ -198,6 +200,21 @@ async def test_beyond_the_budget_mail_comes_back_as_it_was_and_nobody_is_turned_
     assert came["tracked"] + came["too-large"] == 40, came
     fresh.stop()
     check_log(fresh)
+
+
+async def test_what_a_worker_held_that_was_killed_is_free_for_the_others(fresh: Installation) -> None:
+    fresh.environment |= {"TRACKER_MAX_MESSAGE": str(SMALL), "TRACKER_BODIES_IN_FLIGHT": str(10 * SMALL)}
+    fresh.start(workers=2)
+    fresh.grant(ANNA)
+    large, before = giant(SMALL - 100, 1), workers(fresh)
+    async with crowds.connected(fresh.private_url, 1) as ((_, writer),):
+        writer.write(request_of(fresh, b"Subject: slow", SMALL))
+        until(lambda: fresh.rewrite(large, ANNA).headers["Tracker-Outcome"] == "untouched", "nothing is held")
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+    until(lambda: len(set(workers(fresh)) - set(before)) == 2 and not any(map(alive, before)), "nobody takes over")
+    fresh.until_ready()
+    assert fresh.rewrite(large, ANNA).headers["Tracker-Outcome"] == "tracked"
 
 
 async def test_mail_by_smtp_and_by_http_at_once_takes_no_more_than_their_common_budget(fresh: Installation) -> None:
