@@ -90,6 +90,7 @@ async def test_a_hit_within_seconds_of_the_mail_is_a_programs(flows: Flows) -> N
     assert [agent for _, agent, _ in flows.counted.hits] == [Agent.MACHINE, Agent.HUMAN]
 
 
+@pytest.mark.usefixtures("patient")
 async def test_links_followed_at_once_are_a_programs_and_still_lead_on(flows: Flows) -> None:
     """R36: the hit before the burst was known is moved as well; an hour later the person counts."""
     await flows.grant(ANNA)

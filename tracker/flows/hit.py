@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -23,6 +24,7 @@ _OPEN, _CLICK, _HUMAN, _MACHINE = Purpose.OPEN, Purpose.CLICK, Agent.HUMAN, Agen
 """Python 3.11 takes a tenth of a microsecond to look one up, each time."""
 KNOWN_TARGETS: Final = 1_000
 """How many targets are remembered, with what is made of them: the links of a campaign are followed by many."""
+log = logging.getLogger(__name__)
 
 
 class HitCounter(Protocol):
@@ -168,6 +170,9 @@ class _Patience:
             if not first.is_over and first.until > now:
                 self._timer = asyncio.get_running_loop().call_later(first.until - now, self._look)
                 return
-            first.give_up()
             self._waiting.popleft()
+            try:
+                first.give_up()
+            except Exception as error:  # the others are to be answered, too
+                log.error("who waited for the store could not be told: %s", type(error).__name__)
         self._timer = None
