@@ -440,3 +440,12 @@ def test_a_new_file_never_replaces_one_and_holds_nothing_impossible(folder: Path
     assert not (folder / "new.toml").exists()
     with pytest.raises(SetupError, match="No such file"):
         write_default(folder / "missing" / "new.toml", **given)
+
+
+def test_the_largest_message_always_fits_into_the_memory_for_messages() -> None:
+    """By default it is as much as that takes; who sets too little is told so, at the start."""
+    assert from_environment().bodies_in_flight == 256 * 2**20
+    assert from_environment(max_message="40 MiB").bodies_in_flight == 400 * 2**20
+    assert from_environment(max_message="1 MiB", bodies_in_flight="10 MiB").bodies_in_flight == 10 * 2**20
+    with pytest.raises(BadSetting, match=r"bodies_in_flight: must be 250 MiB at least, 10 times max_message, .*lower"):
+        from_environment(bodies_in_flight="249 MiB")

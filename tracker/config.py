@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 
 from tracker.config_values import Listen, beside, masked, sized
 from tracker.model import BadSetting, Language, SetupError
-from tracker.settings import MAY_HOLD_SECRETS, PATHS, SECRETS, Settings
+from tracker.settings import MAY_HOLD_SECRETS, PATHS, SECRETS, SIZES, Settings
 
 __all__ = ["Listen", "Settings", "effective", "found_config", "load", "write_default"]
 
@@ -186,7 +186,7 @@ def _shown(name: str, value: object) -> str:
         return "" if value is None else "***"
     if name in MAY_HOLD_SECRETS:
         return "" if value is None else masked(str(value))
-    if name == "max_message" and isinstance(value, int):
+    if name in SIZES and isinstance(value, int):
         return sized(value)
     if isinstance(value, bool):
         return str(value).lower()
@@ -203,7 +203,7 @@ def _explained(name: str, given: Mapping[str, str]) -> str:
 
 
 def _toml(name: str, value: object) -> str:
-    if isinstance(value, bool) or (isinstance(value, int) and name != "max_message"):
+    if isinstance(value, bool) or (isinstance(value, int) and name not in SIZES):
         return str(value).lower()
     if isinstance(value, tuple) and not isinstance(value, Listen):
         return json.dumps([str(item) for item in value], ensure_ascii=False)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from tracker.bodies_memory import forget_bodies
 from tracker.config import Settings
 from tracker.listeners import Sockets
 from tracker.metrics import forget_present
@@ -68,6 +69,8 @@ class Common:
     places: int
     tries: int | None
     """The descriptor of memory in which they count who tries passwords."""
+    bodies: int | None
+    """The descriptor of memory in which they count what bodies take."""
     numbers: Numbers = field(default_factory=Numbers)
 
 
@@ -214,7 +217,15 @@ class Crew:
         number = common.numbers.take()
         sockets = {name: tuple(one.fileno() for one in several) for name, several in self._sockets.items()}
         orders = Orders(
-            self._settings, number, common.folder, theirs.fileno(), common.bursts, common.places, common.tries, sockets
+            settings=self._settings,
+            number=number,
+            folder=common.folder,
+            line=theirs.fileno(),
+            bursts=common.bursts,
+            places=common.places,
+            tries=common.tries,
+            bodies=common.bodies,
+            sockets=sockets,
         )
         try:
             with theirs:
@@ -247,5 +258,6 @@ class Crew:
             self._members.remove(worker)
             worker.line.close()
             forget_present(worker.number, self._common.folder)
+            forget_bodies(self._common.bodies, worker.number)
             self._common.numbers.give_back(worker.number)
         return status

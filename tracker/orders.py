@@ -31,11 +31,13 @@ class Orders:
     """For so many workers there is room in it."""
     tries: int | None
     """The memory in which all workers count who tries passwords; None as above."""
+    bodies: int | None
+    """The memory in which all workers count what bodies take; None as above."""
     sockets: Mapping[str, tuple[int, ...]]
     """Listening sockets by the setting that names their address."""
 
     @property
     def inherited(self) -> tuple[int, ...]:
         """All the descriptors."""
-        memory = (one for one in (self.bursts, self.tries) if one is not None)
+        memory = (one for one in (self.bursts, self.tries, self.bodies) if one is not None)
         return (self.line, *memory, *(one for several in self.sockets.values() for one in several))

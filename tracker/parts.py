@@ -17,6 +17,7 @@ from tracker.blockfile import BlockFile, BlockSource
 from tracker.config import Settings
 from tracker.core.tries import Tries
 from tracker.core.webhook import secret_octets
+from tracker.doors.budget import Budget
 from tracker.doors.courier import Courier
 from tracker.doors.next_hop import NextHop
 from tracker.doors.webhook_client import WebhookClient
@@ -91,6 +92,8 @@ class Parts:
     answers: Answers
     tries: Tries
     """Where it is counted who tries passwords."""
+    budget: Budget
+    """The memory for bodies, whichever door they come through."""
     webhooks: Webhooks | None
     """None: nobody is to be told of anything."""
 
@@ -176,6 +179,7 @@ async def built(settings: Settings, clock: Clock = utc_now, post: Post | None = 
             asking=asking,
             answers=Answers(store, keys, policy, in_step, settings.public_url),
             tries=post.tries,
+            budget=Budget(settings.bodies_in_flight, post.bodies),
             webhooks=webhooks(settings, store, stack, metrics),
         )
 

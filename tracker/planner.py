@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final, TypeVar
 
+from tracker.allocator import give_back_large
 from tracker.core.quotation import quoted_tokens
 from tracker.core.survey import Refused, Survey, SurveyPolicy, survey
 from tracker.flows.surveys import LARGE
@@ -75,6 +76,7 @@ def _without_message(message: bytes, policy: SurveyPolicy) -> Survey | Refused:
 def _leave_with_the_server() -> None:
     """Ctrl-C is the server's to handle; a server that is killed takes this process along."""
     configure(sys.stderr)
+    give_back_large()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

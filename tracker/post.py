@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tracker.core.bursts import Bursts
 from tracker.core.tries import Tries
+from tracker.doors.budget import Tally
 from tracker.tries_memory import tries_alone
 
 
@@ -54,5 +55,7 @@ class Post:
     """What this process sees of bursts, if need be in memory that all share."""
     tries: Tries = field(default_factory=tries_alone)
     """Where this process counts who tries passwords, if need be in memory that all share."""
+    bodies: Tally = field(default_factory=Tally.alone)
+    """Where this process counts what bodies take, if need be in memory that all share."""
     hand_over: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when others serve the same sockets: take nothing new, finish, and leave."""

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from tracker.allocator import give_back_large
 from tracker.config import Settings
 from tracker.core.calendar import day_of
 from tracker.dashboard import Dashboard
@@ -122,8 +123,10 @@ def _tuned() -> None:
     """Keep what the interpreter does beside the work from holding up hits.
 
     What the start made stays for good, and out of every later collection of garbage. The thread of the database asks
-    for the interpreter's lock a few times for each group of events: it is let in at once, not after 5 ms.
+    for the interpreter's lock a few times for each group of events: it is let in at once, not after 5 ms. What large
+    messages took goes back to the system.
     """
+    give_back_large()
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE)
@@ -153,7 +156,7 @@ def applications(parts: Parts, clock: Clock) -> tuple[web.Application, web.Appli
         ready=partial(readiness, parts),
         clock=clock,
         max_message=settings.max_message,
-        bodies_in_flight=settings.bodies_in_flight,
+        budget=parts.budget,
         public_url=settings.public_url,
         language=settings.language,
     )

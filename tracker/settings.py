@@ -29,6 +29,10 @@ OptionalFile = Annotated[Path | None, PlainValidator(values.optional(values.path
 
 MAY_HOLD_SECRETS: Final = ("database_url", "smtp_next_hop")
 SECRETS: Final = ("oidc_client_secret", "webhook_secret")
+SIZES: Final = ("max_message", "bodies_in_flight")
+TIMES_MESSAGE: Final = 10
+"""What bodies_in_flight is at least, in the octets of max_message: the largest message that is looked into takes eight
+times as many, and a fifth is kept for messages that only have to be given back."""
 PATHS: Final = ("key_file", "journal", "blocked_hosts", "smtp_certificate", "smtp_private_key")
 
 
@@ -173,7 +177,8 @@ class Settings(BaseSettings):
     )
     bodies_in_flight: Annotated[int, PlainValidator(values.size(2**20, 2**40))] = Field(
         default=256 * 2**20,
-        description="The memory that messages may take at a time in one process; beyond it mail goes out untracked.",
+        description="The memory that messages may take at a time, in all processes of this server together; beyond it "
+        "mail goes out untracked. At least ten times max_message, which moves the default where that is larger.",
     )
     plan_cache: Annotated[bool, PlainValidator(values.flag)] = Field(
         default=True,
@@ -258,6 +263,14 @@ class Settings(BaseSettings):
         return (init_settings,)
 
     @model_validator(mode="after")
+    def _has_room(self) -> Self:
+        """Without a word of the operator's there is the memory that the largest message takes."""
+        if "bodies_in_flight" not in self.model_fields_set:
+            room = max(self.bodies_in_flight, TIMES_MESSAGE * self.max_message)
+            object.__setattr__(self, "bodies_in_flight", room)  # frozen, as everybody else sees it
+        return self
+
+    @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.smtp_listen is not None:
             for name in ("sender_domains", "smtp_next_hop"):
@@ -276,6 +289,12 @@ class Settings(BaseSettings):
             raise ValueError("smtp_certificate, smtp_private_key: one is of no use without the other")
         if self.smtps_listen is not None and (self.smtp_certificate is None or self.smtp_listen is None):
             raise ValueError("smtps_listen: needs smtp_listen and smtp_certificate")
+        if self.bodies_in_flight < TIMES_MESSAGE * self.max_message:
+            least = values.sized(TIMES_MESSAGE * self.max_message)
+            raise ValueError(
+                f"bodies_in_flight: must be {least} at least, {TIMES_MESSAGE} times max_message, or there would never "
+                "be the memory to track the largest messages; raise it, or lower max_message"
+            )
         taken = [
             self.public_listen, self.private_listen, self.dashboard_listen, self.smtp_listen, self.smtps_listen,
         ]  # fmt: skip

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 from tracker.config import Settings
 from tracker.core.control import ControlNames
 from tracker.doors.api_rewrite import HARD_LIMIT
-from tracker.doors.budget import Budget
 from tracker.doors.next_hop import NextHop
 from tracker.doors.smtp.door import SmtpDoor
 from tracker.doors.smtp.hops import Hops
@@ -51,7 +50,7 @@ def smtp_door(parts: Parts, clock: Clock) -> SmtpDoor:
         Relay(parts.sender, parts.store, parts.metrics, clock),
         Hops(NextHop.of(settings.smtp_next_hop), policy.name),
         parts.access,
-        Budget(settings.bodies_in_flight),
+        parts.budget,
         clock,
     )
     return SmtpDoor(office)
@@ -62,6 +61,7 @@ def smtp_policy(settings: Settings) -> SmtpPolicy:
     return SmtpPolicy(
         name=urlsplit(settings.public_url).hostname or "localhost",
         largest=HARD_LIMIT * settings.max_message,
+        max_message=settings.max_message,
         networks=settings.smtp_networks,
         control_networks=settings.control_networks,
         names=ControlNames(

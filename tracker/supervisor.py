@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from tracker.bodies_memory import shared_bodies
 from tracker.burst_memory import shared_memory
 from tracker.config import Settings
 from tracker.crew import Common, Crew, CrewFailed
@@ -33,12 +34,12 @@ async def supervise(size: int, load: Callable[[], Settings], ready: Callable[[Se
     SetupError for settings that do not do.
     """
     places = 2 * size  # old and new workers serve together while they are exchanged
-    bursts, tries = shared_memory(places), shared_tries()
+    bursts, tries, bodies = shared_memory(places), shared_tries(), shared_bodies()
     try:
         with tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX, ignore_cleanup_errors=True) as folder:
-            return await Supervisor(size, load, ready, Common(Path(folder), bursts, places, tries)).run()
+            return await Supervisor(size, load, ready, Common(Path(folder), bursts, places, tries, bodies)).run()
     finally:
-        for memory in (bursts, tries):
+        for memory in (bursts, tries, bodies):
             if memory is not None:
                 os.close(memory)
 
@@ -102,9 +103,9 @@ class Supervisor:
         return 1 if crew.gave_up.is_set() else 0
 
     def _crew(self, settings: Settings, sockets: Sockets) -> Crew:
-        # What the machine has room for they have to share.
-        share = {"bodies_in_flight": settings.bodies_in_flight // self._size}
-        return Crew(self._size, settings.model_copy(update=share), sockets, self._common)
+        if self._common.bodies is None:  # each counts alone: then everybody has a fixed share of what they are to share
+            settings = settings.model_copy(update={"bodies_in_flight": settings.bodies_in_flight // self._size})
+        return Crew(self._size, settings, sockets, self._common)
 
     async def _started(self, crew: Crew) -> bool:
         """Whether CREW could be started before somebody said stop."""

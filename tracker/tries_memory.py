@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from secrets import token_bytes
 
 from tracker.core.tries import KEY_SIZE, SIZE, Tries
-from tracker.shared_memory import new_memory
+from tracker.shared_memory import locking, new_memory
 
 
 def tries_alone() -> Tries:
@@ -30,18 +27,4 @@ def tries_in(descriptor: int | None) -> Tries:
     """What all count in the memory with DESCRIPTOR; without one a worker counts its own alone."""
     if descriptor is None:
         return tries_alone()
-    return Tries(mmap.mmap(descriptor, SIZE), _locking(descriptor))
-
-
-def _locking(descriptor: int) -> Callable[[], AbstractContextManager[None]]:
-    # The system's own lock of a process on a file: it ends with the process, however that ends. What is done under it
-    # takes microseconds, so that nobody notices the wait.
-    @contextmanager
-    def locked() -> Iterator[None]:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.lockf(descriptor, fcntl.LOCK_UN)
-
-    return locked
+    return Tries(mmap.mmap(descriptor, SIZE), locking(descriptor))

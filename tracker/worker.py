@@ -21,6 +21,7 @@ from typing import Final
 
 import uvloop
 
+from tracker.bodies_memory import bodies_in
 from tracker.burst_memory import bursts_in
 from tracker.logs import configure
 from tracker.metrics import count_in_common
@@ -44,7 +45,14 @@ async def work(orders: Orders) -> None:
     bursts = bursts_in(orders.bursts, orders.number, orders.places)
     stop, post = (
         asyncio.Event(),
-        Post(orders.number, Leadership(orders.folder), orders.folder, bursts, tries_in(orders.tries)),
+        Post(
+            orders.number,
+            Leadership(orders.folder),
+            orders.folder,
+            bursts,
+            tries_in(orders.tries),
+            bodies_in(orders.bodies, orders.number),
+        ),
     )
     loop = asyncio.get_running_loop()
     listener = threading.Thread(target=_listen_to_parent, args=(line, loop, post.hand_over, stop, orders.folder))

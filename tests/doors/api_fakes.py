@@ -17,6 +17,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from tracker.core.held import Held
 from tracker.doors.api import build
+from tracker.doors.budget import Budget
 from tracker.doors.operations import Readiness
 from tracker.flows.access import Access
 from tracker.flows.asking import Asking, Invitation
@@ -285,6 +286,7 @@ class Api:
         self.bulk, self.changes = FakeBulk(), FakeChanges()
         self.meter = FakeMeter()
         self.readiness: Readiness | Exception = Readiness()
+        self.budget = Budget(bodies_in_flight)
         self.log = Lines()
         self.app: Application = build(
             sender=self.sender,
@@ -300,7 +302,7 @@ class Api:
             ready=self._ready,
             clock=lambda: NOW,
             max_message=MAX_MESSAGE,
-            bodies_in_flight=bodies_in_flight,
+            budget=self.budget,
             public_url=PUBLIC_URL,
         )
         self.client: TestClient[Request, Application]

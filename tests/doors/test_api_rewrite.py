@@ -11,7 +11,7 @@ import pytest
 from tests.doors.api_fakes import CANARY, MAX_MESSAGE, NOW, Api
 from tracker.doors.api_access import Gate
 from tracker.doors.api_rewrite import RewriteDoor, said_of
-from tracker.doors.budget import Budgets
+from tracker.doors.budget import Budget
 from tracker.flows.send import Answer
 from tracker.flows.surveys import LARGE
 from tracker.model import (
@@ -154,7 +154,7 @@ async def test_a_flow_that_hangs_gives_the_message_back_before_the_caller_stops_
 ) -> None:
     api.sender.wait = asyncio.Event().wait
     gate = Gate(api.access, lambda: NOW)
-    door = RewriteDoor(api.sender, gate, api.meter, lambda: NOW, MAX_MESSAGE, Budgets.of(), patience=0.0)
+    door = RewriteDoor(api.sender, gate, api.meter, lambda: NOW, MAX_MESSAGE, Budget(), patience=0.0)
     answer = await door._answer(Envelope(CANARY, "crm"), message)
     assert answer == Answer(message, reason)
 

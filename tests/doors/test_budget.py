@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
 import pytest
 
 from tests.doors.api_fakes import CANARY, MAX_MESSAGE, Api
-from tracker.doors.budget import Budget
+from tracker.doors.budget import Budget, Tally
 from tracker.model import NoRoom
 
 HEAD = (
@@ -31,7 +31,7 @@ async def api(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Api]:
         ("api_bodies", "SLOWEST", 0.2),
     ):
         monkeypatch.setattr(f"tracker.doors.{module}.{name}", seconds)
-    async with Api(bodies_in_flight=10 * MAX_MESSAGE) as api:
+    async with Api(bodies_in_flight=12 * MAX_MESSAGE) as api:
         yield api
 
 
@@ -90,8 +90,8 @@ async def test_beyond_the_budget_mail_comes_back_as_it_is(api: Api, chunked: boo
 
 async def test_where_it_cannot_even_be_given_back_the_caller_is_told_at_once_to_send_it(api: Api) -> None:
     go_on, first = await busy(api)
-    slow = [await connect(api) for _ in range(5)]
-    for _, writer in slow:  # take the other half
+    slow = [await connect(api) for _ in range(4)]
+    for _, writer in slow:  # take what is left
         writer.write(head(LENGTH.format(MAX_MESSAGE)) + b"x")
     await asyncio.sleep(0.05)
     reply = await api.rewrite(b"z" * MAX_MESSAGE)
@@ -102,6 +102,31 @@ async def test_where_it_cannot_even_be_given_back_the_caller_is_told_at_once_to_
     go_on.set()
     await first
     assert (await api.rewrite(b"z" * MAX_MESSAGE)).headers["Tracker-Reason"] == "no-grant"
+    assert api.budget.held == 0
+
+
+async def test_what_came_of_a_message_is_counted_when_there_is_no_room_for_the_rest(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its length is not said: it is let in for little, and goes back as it came when it is more."""
+    monkeypatch.setattr("tracker.doors.api_bodies.FIRST", 100)
+    connection = await connect(api)
+    connection[1].write(head(CHUNKED) + b"1\r\nx\r\n")
+    await until(lambda: api.budget.held > 0)
+    with api.budget.to_pass_on() as others:
+        await others.resize(api.budget.octets - api.budget.held, 0)
+        connection[1].write(b"%x\r\n%b\r\n" % (299, b"y" * 299))
+        await until(lambda: api.budget.held < api.budget.octets)
+        assert api.budget.held - others.held == 300
+        connection[1].write(b"0\r\n\r\n")
+        answer = await connection[0].readuntil(b"yyy")
+    assert b"Tracker-Reason: too-large" in answer
+    connection[1].close()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    while not holds():
+        await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize(
@@ -128,20 +153,20 @@ async def test_a_batch_waits_for_room_and_is_told_when_there_is_none(api: Api) -
 
 async def test_who_leaves_or_fails_gives_back_what_was_taken() -> None:
     budget = Budget(100)
-    with suppress(ValueError), budget.room() as room:
+    with suppress(ValueError), budget.to_pass_on() as room:
         await room.resize(80, 0)
         raise ValueError
     assert budget.held == 0
-    with budget.room() as room:
+    with budget.to_pass_on() as room:
         await room.resize(100, 0)
-        waiting = asyncio.create_task(budget.take(50, 10))
+        waiting = asyncio.create_task(budget.take(50, budget.alone, 10))
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
     assert budget.held == 0
-    with budget.room() as room:
+    with budget.to_pass_on() as room:
         await room.resize(100, 0)
-        waiting = asyncio.create_task(budget.take(50, 10))
+        waiting = asyncio.create_task(budget.take(50, budget.alone, 10))
         await asyncio.sleep(0)
         await room.resize(20, 0)
         assert budget.held == 70, "the turn has come"
@@ -150,20 +175,89 @@ async def test_who_leaves_or_fails_gives_back_what_was_taken() -> None:
         assert budget.held == 20
 
 
-async def test_a_body_larger_than_the_budget_is_let_in_alone_and_small_ones_pass_by_large_ones_that_wait() -> None:
+async def test_small_bodies_pass_by_large_ones_that_wait() -> None:
     budget = Budget(100)
-    with budget.room() as large:
-        await large.resize(1_000, 0)
+    with budget.to_pass_on() as first, budget.to_pass_on() as waiting, budget.to_pass_on() as small:
+        await first.resize(60, 0)
+        turn = asyncio.create_task(waiting.resize(70, 10))
+        await asyncio.sleep(0)
+        await small.resize(20, 0)
+        assert not turn.done()
+        await first.resize(0, 0)
+        await small.resize(0, 0)
+        await turn
+        assert budget.held == 70
+
+
+async def test_a_body_is_never_let_in_for_less_than_it_needs() -> None:
+    """Where it can be given back it is not worked on at all, and nobody waits for what cannot be."""
+    budget = Budget(100)
+    with budget.to_work() as room:
+        with pytest.raises(NoRoom):
+            await room.resize(81, 1_000)
+        assert budget.held == 0
+        room.widen()
+        await room.resize(81, 0)
+        assert budget.held == 81
+
+
+async def test_a_fifth_is_left_for_what_only_has_to_be_given_back() -> None:
+    budget = Budget(100)
+    with budget.to_work() as one, budget.to_pass_on() as other, budget.to_work() as returned:
+        await one.resize(50, 0)
+        await other.resize(30, 0)
+        for full in (one, other):
+            with pytest.raises(NoRoom):
+                await full.resize(full.held + 1, 0.01)
+        returned.widen()
+        await returned.resize(14, 0)
+        with pytest.raises(NoRoom):
+            await returned.resize(15, 0.01)
+        assert budget.held == 94
+
+
+async def test_what_is_given_back_takes_all_that_nobody_works_with_but_leaves_some_for_small_bodies() -> None:
+    budget = Budget(100)
+    with budget.to_work() as returned, budget.to_work() as small, budget.to_work() as waiting:
+        await returned.resize(50, 0)
+        returned.widen()
+        await returned.resize(94, 0)
+        await small.resize(6, 0)
+        assert budget.held == 100
+        turn = asyncio.create_task(waiting.resize(60, 10))
+        await asyncio.sleep(0)
+        await returned.resize(34, 0)
+        await turn
+        assert budget.held == 100
+
+
+async def test_what_must_be_passed_on_and_needs_more_than_there_is_waits_until_it_is_alone() -> None:
+    budget = Budget(100)
+    with budget.to_work() as small, budget.to_pass_on() as large:
+        await small.resize(1, 0)
+        with pytest.raises(NoRoom):
+            await large.resize(1_000, 0.01)
+        turn = asyncio.create_task(large.resize(1_000, 10))
+        await asyncio.sleep(0)
+        await small.resize(0, 0)
+        await turn
         assert (large.held, budget.held) == (100, 100)
-        with budget.room() as other, pytest.raises(NoRoom):
-            await other.resize(1, 0.01)
-        await large.resize(60, 0)
-        with budget.room() as waiting, budget.room() as small:
-            turn = asyncio.create_task(waiting.resize(90, 10))
-            await asyncio.sleep(0)
-            await small.resize(40, 0)
-            assert not turn.done()
-            await large.resize(0, 0)
-            await small.resize(0, 0)
-            await turn
-            assert budget.held == 90
+        with pytest.raises(NoRoom):
+            await small.resize(1, 0.01)
+
+
+async def test_the_processes_of_a_server_share_what_there_is() -> None:
+    """And whoever waits in one finds out when another gives something back."""
+    places = [0] * 4
+    one, other = (Budget(100, Tally(places, place)) for place in (0, 1))
+    with one.to_work() as first, other.to_work() as second:
+        await first.resize(60, 0)
+        assert (one.held, other.held) == (60, 60)
+        with pytest.raises(NoRoom):
+            await second.resize(21, 0.01)
+        turn = asyncio.create_task(second.resize(40, 10))
+        await asyncio.sleep(0)
+        await first.resize(10, 0)
+        await turn
+        assert places == [10, 0, 40, 0]
+    assert places == [0, 0, 0, 0]

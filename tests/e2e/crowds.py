@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Self
 from urllib.parse import urlsplit
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -22,6 +24,44 @@ def peak_of(pid: int) -> int:
     """The most octets that the process PID held in memory so far."""
     (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1]) * 1024
+
+
+class Watch:
+    """Looks again and again how much several processes hold in memory at the same time."""
+
+    def __init__(self, processes: Callable[[], Sequence[int]]) -> None:
+        """PROCESSES: those that there are, children included."""
+        self._processes = processes
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.rest = self._look()
+        """Octets at the beginning."""
+        self.peak = self.rest
+        """The most octets so far."""
+
+    @property
+    def rise(self) -> int:
+        """Octets that came on top of those at the beginning."""
+        return self.peak - self.rest
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.01):
+            self.peak = max(self.peak, self._look())
+
+    def _look(self) -> int:
+        total = 0
+        for pid in self._processes():
+            with suppress(OSError, ValueError):  # it has ended meanwhile
+                total += memory_of(pid)
+        return total
 
 
 def allow_files(wanted: int) -> int:

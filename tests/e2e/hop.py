@@ -72,7 +72,7 @@ class Hop:
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(
-            self.sink.session, "127.0.0.1", self.sink.port, limit=2**24, backlog=2_000
+            self.sink.session, "127.0.0.1", self.sink.port, limit=2**28, backlog=2_000
         )
         self.sink.port = self._server.sockets[0].getsockname()[1]
 

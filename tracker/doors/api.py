@@ -20,7 +20,7 @@ from tracker.doors.api_problems import problems
 from tracker.doors.api_rewrite import CopyCounter, RewriteDoor
 from tracker.doors.api_stats import StatsDoor
 from tracker.doors.api_subjects import SubjectsDoor
-from tracker.doors.budget import DEFAULT, Budgets
+from tracker.doors.budget import Budget
 from tracker.doors.middlewares import access_log
 from tracker.doors.operations import Exposition, OperationsDoor, Readiness
 from tracker.flows.access import Access
@@ -63,19 +63,18 @@ def build(
     clock: Callable[[], datetime],
     max_message: int,
     public_url: str,
-    bodies_in_flight: int = DEFAULT,
+    budget: Budget,
     language: Language = Language.EN,
 ) -> web.Application:
     """The application.
 
     ABOUT: what an export says beside the data; MAX_MESSAGE: octets up to which a message is planned; PUBLIC_URL: where
-    people find `/ask`; BODIES_IN_FLIGHT: octets of memory for messages and batches; LANGUAGE: of invitations, where a
+    people find `/ask`; BUDGET: the memory for messages and batches; LANGUAGE: of invitations, where a
     call names none.
     """
     gate = Gate(access, clock)
-    budgets = Budgets.of(bodies_in_flight)
-    rewriting = RewriteDoor(sender, gate, metrics, clock, max_message, budgets)
-    batches = BatchDoor(sender, gate, metrics, clock, max_message, budgets.working)
+    rewriting = RewriteDoor(sender, gate, metrics, clock, max_message, budget)
+    batches = BatchDoor(sender, gate, metrics, clock, max_message, budget)
     consent = ConsentsDoor(consents, asking, gate, clock)
     invitations = InvitationsDoor(asking, gate, clock, language)
     many = ConsentsBatchDoor(bulk, gate, clock)

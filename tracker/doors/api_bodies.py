@@ -51,13 +51,14 @@ class Incoming:
         self.chunks: list[bytes] = []
         """What has come."""
 
-    async def arrive(self, room: Room, times: int, patience: float, seconds: float) -> None:
-        """Read to the end what has not come yet, holding TIMES its octets in ROOM.
+    async def arrive(self, room: Room, need: Callable[[int], int], patience: float, seconds: float) -> None:
+        """Read to the end what has not come yet, holding in ROOM the memory that it NEEDs, by its octets.
 
-        Raises NoRoom after PATIENCE seconds: then one may go on in another room. BodyTooSlow after SECONDS in all,
+        Raises NoRoom after PATIENCE seconds: then one may go on with less need. BodyTooSlow after SECONDS in all,
         Problem with BodyTooLarge.
         """
-        await self._expect(room, max(self._size, self._request.content_length or FIRST), times, patience)
+        first = self._request.content_length or min(FIRST, self._limit)
+        await self._expect(room, max(self._size, first), need, patience)
         try:
             async with asyncio.timeout(seconds):
                 if not self._asked_for:
@@ -69,7 +70,7 @@ class Incoming:
                     if self._size > self._limit:
                         raise _too_large(self._media_type, self._limit)
                     if self._size > self._expected:
-                        await self._expect(room, 2 * self._size, times, patience)
+                        await self._expect(room, min(2 * self._size, self._limit), need, patience)
         except TimeoutError:
             raise BodyTooSlow from None
 
@@ -79,16 +80,16 @@ class Incoming:
         self.chunks.clear()
         return body
 
-    async def _expect(self, room: Room, octets: int, times: int, patience: float) -> None:
-        await room.resize(times * octets, patience)
+    async def _expect(self, room: Room, octets: int, need: Callable[[int], int], patience: float) -> None:
+        await room.resize(need(octets), patience)
         self._expected = octets
 
 
 async def read_body(request: web.Request, media_type: str, limit: int) -> bytes:
     """The body of REQUEST, a small one, which `check_body` let through. Raises as `Incoming`, but for NoRoom."""
-    with Budget(limit).room() as room:
+    with Budget(limit).to_pass_on() as room:
         body = Incoming(request, media_type, limit)
-        await body.arrive(room, 1, 0, SLOWEST)
+        await body.arrive(room, int, 0, SLOWEST)
         return body.whole()
 
 

@@ -18,7 +18,7 @@ from tracker.doors.api_access import Gate
 from tracker.doors.api_bodies import Incoming, check_body
 from tracker.doors.api_headers import envelope_of
 from tracker.doors.api_problems import Problem
-from tracker.doors.budget import Budgets
+from tracker.doors.budget import TIMES_MESSAGE, Budget, Room
 from tracker.doors.server import cut, place
 from tracker.flows.send import Answer, Sender
 from tracker.flows.surveys import LARGE
@@ -37,10 +37,10 @@ PATIENCE_FOR_RETURN: Final = 3.5
 """Seconds for there to be the memory to give it back."""
 SLOWEST_MESSAGE: Final = 10.0
 """Seconds for a message to arrive, or to be taken back; what takes longer than 5 the caller does not wait for."""
-TIMES_MESSAGE: Final = 5
-"""The octets that rewriting takes, in those of the message: as it came, surveyed, and rewritten."""
-TIMES_TOO_LARGE: Final = 2
-"""The same of one that is only looked at."""
+TIMES_LOOKED_AT: Final = 4
+"""The octets that it takes to look at a message, or at the part of a larger one that is looked at, beside it."""
+TIMES_ANSWER: Final = 2
+"""The octets that an answer takes, in its own, when all that led to it is gone."""
 AT_ONCE: Final = 2**16
 """Octets up to which an answer is written at once, whether or not the caller reads it."""
 _log = logging.getLogger("tracker.http")
@@ -69,7 +69,7 @@ class RewriteDoor:
         counter: CopyCounter,
         clock: Callable[[], datetime],
         max_message: int,
-        budgets: Budgets,
+        budget: Budget,
         patience: float = PATIENCE,
     ) -> None:
         self._sender = sender
@@ -78,7 +78,7 @@ class RewriteDoor:
         self._clock = clock
         self._limit = HARD_LIMIT * max_message
         self._max_message = max_message
-        self._budgets = budgets
+        self._budget = budget
         self._patience = patience
 
     async def rewrite(self, request: web.Request) -> web.StreamResponse:
@@ -90,33 +90,40 @@ class RewriteDoor:
         envelope = await self._envelope(request)
         check_body(request, MESSAGE, self._limit)
         body = Incoming(request, MESSAGE, self._limit)
-        try:
-            return await self._worked_on(request, envelope, body)
-        except NoRoom:
-            return await self._returned(request, body)
-
-    async def _worked_on(self, request: web.Request, envelope: Envelope | Reason, body: Incoming) -> web.StreamResponse:
-        times = TIMES_MESSAGE if (request.content_length or 0) <= self._max_message else TIMES_TOO_LARGE
-        with self._budgets.working.room() as room:
-            await body.arrive(room, times, PATIENCE_FOR_ROOM, SLOWEST_MESSAGE)
-            began = perf_counter()
-            answer = await self._answer(envelope, body.whole())
-            self._counter.rewrote(answer.reason, answer.left, perf_counter() - began)
-            self._counter.foreign(answer.foreign, answer.pixels_removed)
-            self._counter.unsigned(answer.signatures_removed)
-            if len(answer.message) <= AT_ONCE:
-                return web.Response(body=answer.message, content_type=MESSAGE, headers=said_of(answer))
-            return await sent_in_pieces(request, said_of(answer), [answer.message])
-
-    async def _returned(self, request: web.Request, body: Incoming) -> web.StreamResponse:
-        """BODY as it came, which takes no more memory than itself."""
-        with self._budgets.returning.room() as room:
+        with self._budget.to_work() as room:
             try:
-                await body.arrive(room, 1, PATIENCE_FOR_RETURN, SLOWEST_MESSAGE)
-            except NoRoom as error:
-                raise Problem(error, {"Retry-After": "1"}) from None
-            self._counter.rewrote(Reason.TOO_LARGE, {}, 0.0)
-            return await sent_in_pieces(request, said_of(Answer(b"", Reason.TOO_LARGE)), body.chunks)
+                await body.arrive(room, self._need, PATIENCE_FOR_ROOM, SLOWEST_MESSAGE)
+            except NoRoom:
+                room.widen()
+                return await self._returned(request, body, room)
+            return await self._worked_on(request, envelope, body, room)
+
+    async def _worked_on(
+        self, request: web.Request, envelope: Envelope | Reason, body: Incoming, room: Room
+    ) -> web.StreamResponse:
+        began = perf_counter()
+        answer = await self._answer(envelope, body.whole())
+        self._counter.rewrote(answer.reason, answer.left, perf_counter() - began)
+        self._counter.foreign(answer.foreign, answer.pixels_removed)
+        self._counter.unsigned(answer.signatures_removed)
+        if len(answer.message) <= AT_ONCE:
+            return web.Response(body=answer.message, content_type=MESSAGE, headers=said_of(answer))
+        await room.resize(min(room.held, TIMES_ANSWER * len(answer.message)), 0)  # the caller may take its time
+        return await sent_in_pieces(request, said_of(answer), [answer.message])
+
+    async def _returned(self, request: web.Request, body: Incoming, room: Room) -> web.StreamResponse:
+        """BODY as it came, which takes no more memory than itself."""
+        try:
+            await body.arrive(room, int, PATIENCE_FOR_RETURN, SLOWEST_MESSAGE)
+        except NoRoom as error:
+            raise Problem(error, {"Retry-After": "1"}) from None
+        self._counter.rewrote(Reason.TOO_LARGE, {}, 0.0)
+        return await sent_in_pieces(request, said_of(Answer(b"", Reason.TOO_LARGE)), body.chunks)
+
+    def _need(self, octets: int) -> int:
+        """The memory that it takes to work on a message of no more than OCTETS."""
+        looked_at = min(octets, self._max_message)
+        return max(TIMES_MESSAGE * looked_at, octets + TIMES_LOOKED_AT * looked_at)
 
     async def _envelope(self, request: web.Request) -> Envelope | Reason:
         """What the caller says about the copy; a reason when that cannot be told just now."""

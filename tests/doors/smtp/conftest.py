@@ -129,7 +129,7 @@ async def proxies(flows: Flows) -> AsyncIterator[Proxies]:  # noqa: F811
             hops = Hops(NextHop("127.0.0.1", next_hop.port, tls=False), "proxy.example")
             await Access(flows.store).create("app", frozenset({Scope.REWRITE}), None, 1, lambda: "k" * 43)  # type: ignore[arg-type]
             office = Office(
-                replace(SmtpPolicy(name="proxy.example", largest=2**20), **policy),
+                replace(SmtpPolicy(name="proxy.example", largest=2**20, max_message=2**20), **policy),
                 Relay(flows.sender, flows.store, counts, clock),
                 hops,
                 Access(flows.store),

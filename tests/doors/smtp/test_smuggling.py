@@ -116,7 +116,7 @@ async def test_a_line_beyond_the_limit_is_refused(proxy: Proxy) -> None:
 async def test_without_memory_a_message_waits_outside(proxies: Proxies, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tracker.doors.smtp.session.PATIENCE_FOR_ROOM", 0.05)
     proxy = await proxies(room=1_000_000)
-    with proxy.office.budget.room() as room:
+    with proxy.office.budget.to_pass_on() as room:
         await room.resize(1_000_000, 1)
         said = await proxy.dialog(*BEGIN)
         assert b"\r\n452 4.3.1 " in said

@@ -42,6 +42,8 @@ class SmtpPolicy:
     """The host that we say we are."""
     largest: int
     """Octets of a message that is still passed on."""
+    max_message: int
+    """Octets up to which one is rewritten."""
     networks: Sequence[Network] = LOOPBACK
     """Who may hand in mail without a login."""
     control_networks: Sequence[Network] = LOOPBACK
@@ -111,6 +113,7 @@ class Office:
         self._serving = Serving.ALL
         self.name = policy.name
         self.largest = policy.largest
+        self.max_message = policy.max_message
         self.names = policy.names
         self.certificate = policy.certificate
         self.idle_seconds = policy.idle_seconds

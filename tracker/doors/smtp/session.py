@@ -26,7 +26,7 @@ from tracker.core.smtp_lines import (
     read_path,
     unstuffed,
 )
-from tracker.doors.budget import Room
+from tracker.doors.budget import TIMES_MESSAGE, Room
 from tracker.doors.server import place
 from tracker.doors.smtp.hops import PASSED_ON, HopTransaction
 from tracker.doors.smtp.office import Office
@@ -37,10 +37,10 @@ log = logging.getLogger("tracker.smtp")
 
 PIECE: Final = 2**18
 """Octets of a message that are read at a time."""
-TIMES_MESSAGE: Final = 6
-"""The memory that a message takes, in its octets: as it came, surveyed, rewritten, and on its way out."""
-PATIENCE_FOR_ROOM: Final = 10.0
-"""Seconds for there to be memory for a message."""
+TIMES_TOO_LARGE: Final = 3
+"""The same of one that is too large to be tracked: as it came, without its hidden dots, and with them going out."""
+PATIENCE_FOR_ROOM: Final = 60.0
+"""Seconds for there to be memory for a message; a client waits two minutes (RFC 5321, section 4.5.3.2.4)."""
 LONGEST_COMMAND: Final = 2_048
 """Octets; SMTPUTF8, SIZE and DSN make them longer than the 512 of RFC 5321."""
 LOGINS: Final = 5
@@ -305,10 +305,10 @@ class SmtpSession(SMTP):
             await self._say(SYNTAX if arg else Reply(503 if going is None else 554, "5.5.1 RCPT first"))
             return
         with ExitStack() as stack:
-            room = stack.enter_context(self._office.budget.room())
+            room = stack.enter_context(self._office.budget.to_pass_on())
             size = (going.sender.parameters.get("SIZE") if going.sender is not None else None) or "0"
             try:
-                await room.resize(TIMES_MESSAGE * max(int(size), 2**16), PATIENCE_FOR_ROOM)
+                await room.resize(self._need(max(int(size), 2**16)), PATIENCE_FOR_ROOM)
             except NoRoom:
                 self._set_post_data_state()
                 await self._say(NO_ROOM)
@@ -336,6 +336,10 @@ class SmtpSession(SMTP):
                     self._set_post_data_state()
         await self._say(reply)
 
+    def _need(self, octets: int) -> int:
+        """The memory that a message of OCTETS takes."""
+        return max(TIMES_MESSAGE * min(octets, self._office.max_message), TIMES_TOO_LARGE * octets)
+
     async def _data(self, room: Room) -> bytes | None:
         """What comes until the end of data, that included; None where it is too large. Raises NoRoom."""
         octets = bytearray()
@@ -357,7 +361,7 @@ class SmtpSession(SMTP):
                 too_large = True  # the answer comes after the end; meanwhile nothing is kept but what may be its start
                 octets[:] = b"-" + octets[-4:]
             searched = len(octets)
-            await room.resize(max(room.held, TIMES_MESSAGE * len(octets)), PATIENCE_FOR_ROOM)
+            await room.resize(max(room.held, self._need(len(octets))), PATIENCE_FOR_ROOM)
             if loop.time() > until:
                 raise NoRoom
             self._reset_timeout()
