@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from timeit import repeat
 
+from tests.harness import BROWSER
 from tracker.core.agents import ORDINARY
 from tracker.core.bursts import Bursts
 from tracker.core.calendar import hour_of
@@ -72,7 +73,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Series:
-    """Hits on links of one copy by a browser, as (second, link)."""
+    """Hits on links of one copy by a browser, as (second after the token's issue, link)."""
 
     name: str
     truth: str
@@ -87,13 +88,16 @@ class Series:
         return self.verdict or self.truth
 
     def told(self, workers: int = 4) -> str:
-        """What becomes of the last hit's hour when WORKERS share the hits in turn."""
+        """What becomes of the last hit when WORKERS share the hits in turn."""
         all_bursts = Bursts.of_workers(workers)
         delivery = DeliveryId(b"d" * 16)
         for number, (second, link) in enumerate(self.hits):
-            all_bursts[number % workers].followed(delivery, LinkNumber(link), NOW.timestamp() + second)
-        last = NOW + timedelta(seconds=self.hits[-1][0])
-        return "machine" if all_bursts[0].struck(delivery, hour_of(last)) else "human"
+            hit = Hit("GET", {"user-agent": BROWSER}, "192.0.2.77", NOW + timedelta(seconds=second))
+            verdict = classify(hit, Purpose.CLICK, second)
+            assert verdict.like_a_person
+            soon = verdict.agent is Agent.MACHINE
+            all_bursts[number % workers].followed(delivery, LinkNumber(link), hit.at.timestamp(), soon=soon)
+        return "machine" if soon or all_bursts[0].struck(delivery, hour_of(hit.at)) else "human"
 
 
 def cases(folder: Path = FOLDER) -> Iterator[Case]:

@@ -58,6 +58,12 @@ def mail_server() -> Iterator[MailServer]:
         yield server
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here every hit waits for its result, however busy the machine is."""
+    monkeypatch.setattr("tracker.flows.hit.LONGEST_WAIT", 10.0)
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """A PostgreSQL server of our own, one for each process that runs tests; these carry the marker `postgres`."""

@@ -6,6 +6,7 @@ import atexit
 import http.client
 import json
 import os
+import pty
 import shutil
 import signal
 import socket
@@ -13,11 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import cycle
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -246,6 +248,23 @@ def ask(base: str, method: str, path: str, body: bytes | None, headers: Mapping[
         connection.close()
 
 
+def on_a_terminal(*words: str, environment: Mapping[str, str], folder: Path) -> tuple[bytes, bytes]:
+    """What `tracker WORDS` prints, and what it shows meanwhile where its standard error is a terminal."""
+    ours, theirs = pty.openpty()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "tracker", *words],
+            env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=theirs, timeout=PATIENCE, check=True,
+        )  # fmt: skip
+    finally:
+        os.close(theirs)
+    shown = b""
+    with suppress(OSError), open(ours, "rb", buffering=0) as terminal:  # an error when all of it was read
+        while some := terminal.read(65_536):
+            shown += some
+    return done.stdout, shown
+
+
 @cache
 def _first() -> Installation:
     folder = tempfile.mkdtemp(prefix="tracker-")
@@ -258,11 +277,38 @@ def _arguments(workers: int | None) -> list[str]:
 
 
 def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on just now, and that nobody is given before it is ours.
+
+    The system gives away, and connects from, the ephemeral ports alone; ours lie below, and each process of
+    pytest-xdist has its own. All are odd and above 26,000, so that none has 8080 in it or begins with 2525: pages name
+    these, and tests write ports in their place, one after the other.
+    """
+    return next(port for port in _own_ports() if _is_free(port))
+
+
+@cache
+def _own_ports() -> Iterator[int]:
+    """The ports of this process, over and over, from a place that is most likely nobody else's."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    own = range(26_001 + 2 * (worker % 8), _first_ephemeral(), 16)
+    start = os.getpid() * 97 % len(own)  # processes of one worker, and other runs, do not follow on each other's heels
+    return cycle([*own[start:], *own[:start]])
+
+
+def _first_ephemeral() -> int:
+    """Where the ports begin that the system gives away; where that leaves too few below, what it is by default."""
+    with suppress(OSError):
+        lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+        if lowest >= 30_000:
+            return lowest
+    return 32_768
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe, suppress(OSError):
+        probe.bind(("127.0.0.1", port))
+        return True
+    return False
 
 
 def _days_ago(days: int) -> str:

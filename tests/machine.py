@@ -1,8 +1,8 @@
 """A folder that stands for a machine: commands of deploy/ run there as they are printed, but for paths and ports.
 
 What belongs to the operating system has a stand-in: systemctl starts what the unit file names, runuser, chown and
-install know no other users, scp copies to another folder of this kind. The tracker, nginx, PostgreSQL's programs and
-curl are the real ones.
+install know no other users, scp copies to another folder of this kind, and date says the same day also after midnight.
+The tracker, nginx, PostgreSQL's programs and curl are the real ones.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import signal
 import subprocess
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,7 @@ FOLDERS: Final = (
     "etc/sysusers.d", "etc/cron.d", "usr/local/bin", "opt/tracker/bin", "root", "media/stick",
 )  # fmt: skip
 STAND_INS: Final = {
+    "date": 'exec /usr/bin/date --date="$TODAY" "$@"\n',
     "runuser": 'shift 3\nexec "$@"\n',  # runuser -u NAME -- …
     "chown": "exit 0\n",
     "install": """
@@ -70,6 +72,12 @@ def blocks(page: str, *kinds: str) -> list[str]:
     return [commands for mark, commands in BLOCK.findall(text) if not mark.strip() or mark.strip() in kinds]
 
 
+@cache
+def today() -> datetime:
+    """The day on all machines: what a command names after it the next one finds, on another machine, too."""
+    return datetime.now(UTC)
+
+
 @dataclass
 class Machine:
     """One machine, with the program installed from PROGRAM."""
@@ -95,7 +103,7 @@ class Machine:
             "127.0.0.1:8080": f"127.0.0.1:{self.public}",
             "127.0.0.1:8081": f"127.0.0.1:{self.private}",
             "127.0.0.1:2525": f"127.0.0.1:{self.smtp}",
-            "2026-11-01": (datetime.now(UTC) - timedelta(days=9)).strftime("%Y-%m-%d"),  # an example must not age
+            "2026-11-01": (today() - timedelta(days=9)).strftime("%Y-%m-%d"),  # an example must not age
         }
         for name in FOLDERS:
             (self.root / name).mkdir(parents=True)
@@ -107,6 +115,7 @@ class Machine:
             **{name: value for name, value in os.environ.items() if not name.startswith("TRACKER_")},
             "PATH": f"{self.root}/stand-ins:{self.root}/usr/local/bin:{os.environ['PATH']}:/usr/sbin",
             "HERE": str(self.root),
+            "TODAY": today().isoformat(timespec="seconds"),
             "REAL_NGINX": nginx,
             "SSL_CERT_FILE": str(self.root / "etc/letsencrypt/live" / HOST / "fullchain.pem"),
             "TRACKER_PUBLIC_LISTEN": f"127.0.0.1:{self.public}",

@@ -5,6 +5,10 @@ axe=4.14.1
 oidc=9.13.3
 nodemailer=10.6.1
 dclint=3.1.0
+updated=""
+apt() {  # what apt-get is to do; it waits for others who install, and tries again when a mirror does not answer
+    apt-get -qq -o Acquire::Retries=5 -o DPkg::Lock::Timeout=120 "$@" >/dev/null
+}
 missing=""
 command -v chromium >/dev/null 2>&1 || missing="chromium"
 command -v npm >/dev/null 2>&1 || missing="$missing npm"
@@ -23,9 +27,10 @@ if [ -n "$missing" ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
         echo "installing $missing for the tests"
         export DEBIAN_FRONTEND=noninteractive
-        apt-get -qq update >/dev/null
+        apt update
+        updated=yes
         # shellcheck disable=SC2086  # one word for each package
-        apt-get -qq install --yes --no-install-recommends $missing >/dev/null
+        apt install --yes --no-install-recommends $missing
     else
         echo "missing: $missing; the tests that need it are skipped (with CI=true they fail)" >&2
     fi
@@ -38,13 +43,13 @@ debian=.venv/debian
 if ! [ "$(cat "$debian/unpacked" 2>/dev/null)" = "$unpacked" ]; then
     if command -v apt-get >/dev/null 2>&1 && command -v dpkg-deb >/dev/null 2>&1; then
         echo "unpacking $unpacked for the tests"
-        if [ "$(id -u)" = 0 ]; then
-            apt-get -qq update >/dev/null
+        if [ "$(id -u)" = 0 ] && [ -z "$updated" ]; then
+            apt update
         fi
         rm -rf "$debian"
         mkdir -p "$debian/packages"
         # shellcheck disable=SC2086  # one word for each package
-        if (cd "$debian/packages" && apt-get -qq download $unpacked >/dev/null 2>&1); then
+        if (cd "$debian/packages" && apt download $unpacked 2>/dev/null); then
             for package in "$debian"/packages/*.deb; do
                 dpkg-deb --extract "$package" "$debian"
             done
@@ -65,7 +70,7 @@ fetch() {  # a package, its version, the folder for it, and what it is for
     if command -v npm >/dev/null 2>&1 && ! grep -qs "\"version\": \"$2\"" "$3/node_modules/$1/package.json"; then
         echo "fetching $1 $2 for $4"
         npm install --prefix "$3" --no-save --ignore-scripts --no-audit --no-fund --silent \
-            --fetch-retries 1 --fetch-timeout 60000 "$1@$2" ||
+            --fetch-retries 5 --fetch-retry-factor 2 --fetch-retry-mintimeout 1000 --fetch-timeout 60000 "$1@$2" ||
             echo "$1 could not be fetched; the test that needs it is skipped (with CI=true it fails)" >&2
     fi
 }

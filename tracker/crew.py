@@ -32,6 +32,8 @@ TRIES: Final = 5
 """After so many that died at once, with none left that serves, nothing more is tried."""
 PATIENCE: Final = 60.0
 """Seconds that workers have to finish what was begun."""
+PATIENCE_OF_OTHERS: Final = 600.0
+"""The same while others serve: longer than a next hop may take for a message, which must not be sent once more."""
 
 
 class CrewFailed(Exception):
@@ -144,13 +146,13 @@ class Crew:
 
     async def stop(self) -> None:
         """Let all finish what was begun, and leave."""
-        await self._leave(signal.SIGTERM)
+        await self._leave(signal.SIGTERM, PATIENCE)
 
     async def hand_over(self) -> None:
         """The same, and gently: others serve the same sockets."""
-        await self._leave(None)
+        await self._leave(None, PATIENCE_OF_OTHERS)
 
-    async def _leave(self, how: signal.Signals | None) -> None:
+    async def _leave(self, how: signal.Signals | None, patience: float) -> None:
         self._leaving = True
         for worker in self._members:
             if how is None and worker.serves:
@@ -158,7 +160,7 @@ class Crew:
             else:
                 worker.signal(how or signal.SIGTERM)
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(patience):
                 await self._gone()
         except TimeoutError:
             log.error("%d workers did not finish in time and are killed", len(self._members))

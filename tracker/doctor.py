@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from shutil import which
 
 from tracker.config import Settings
 from tracker.core.calendar import day_of
@@ -43,6 +44,7 @@ async def examine(settings: Callable[[], Settings], now: datetime) -> tuple[Find
     try:
         found += [Finding("database", fine=True), *await _ledger(store, day_of(now))]
         found.append(await _durable(store))
+        found += _dumped(effective)
         found += [await _journal(store, Journal(effective.journal, ring.journal_key))]
         found += [_apart(effective.key_file, await store.backup_folder())]
         found += told(await store.notices(), effective)
@@ -79,6 +81,15 @@ async def _durable(store: Store) -> Finding:
     kept = await store.keeps_commits()
     why = "" if kept else "the server's synchronous_commit is off: hits and withdrawals can be lost"
     return Finding("what is acknowledged stays, whatever ends", fine=kept, why=why)
+
+
+def _dumped(settings: Settings) -> list[Finding]:
+    """Whether the program is there with which a database on a server is copied."""
+    if database_file(settings.database_url) is not None:
+        return []
+    there = which("pg_dump") is not None
+    why = "" if there else "pg_dump is missing, and `tracker backup` needs it: install postgresql-client"
+    return [Finding("a backup can be made", fine=True, note=not there, why=why)]
 
 
 async def _journal(store: Store, journal: Journal) -> Finding:

@@ -855,7 +855,10 @@ class MissingEvidence(BadRequest):
     slug = "missing-evidence"
     title = "The consent comes without evidence."
     meaning = "No grant was made."
-    remedy = "Say in `evidence` where the consent was given, and when and how it was confirmed."
+    remedy = (
+        "Say in `evidence` where the consent was given, and when and how it was confirmed"
+        " (on the command line: --source, --confirmed-at, --confirmed-by)."
+    )
 
 
 class UnknownNotice(BadRequest):
@@ -1390,4 +1393,7 @@ class SampleUntracked(TrackerError):
     slug = "sample-untracked"
     title = "The sample is not tracked."
     meaning = "Such mail leaves as it comes: it arrives, and nothing of it is measured."
-    remedy = "Change what is named, or try another sender with --from; `Tracker-Reason` in README.md explains reasons."
+    remedy = (
+        "Change what is named, or try another sender with --from;"
+        " deploy/README.md explains each reason (Why a copy left untouched)."
+    )

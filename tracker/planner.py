@@ -16,10 +16,9 @@ from typing import Final, TypeVar
 
 from tracker.core.quotation import quoted_tokens
 from tracker.core.survey import Refused, Survey, SurveyPolicy, survey
+from tracker.flows.surveys import LARGE
 from tracker.logs import configure
 
-LARGE: Final = 100_000
-"""Octets above which a message is surveyed in another process; a thread would hold the interpreter lock."""
 PATIENCE: Final = 4.0
 """Seconds: senders wait 5 s before they send what they have."""
 _PR_SET_PDEATHSIG: Final = 1

@@ -54,7 +54,7 @@ TAKE_OVER: Final = timedelta(seconds=1)
 LIVE_LOOK: Final = timedelta(seconds=0.5)
 """How often a process looks for whoever watches at it: what happens is to show within two seconds."""
 HAND_OVER_SECONDS: Final = 10.0
-"""How long a connection may be idle before a process that hands over to others closes it."""
+"""How long a connection may be idle, or a message take to come in, before a process that hands over ends it."""
 
 
 async def serve(
@@ -98,7 +98,7 @@ async def serve(
             runner = await listen(application, sockets[name], malformed=counted, most=limit)
             stack.push_async_callback(runner.cleanup)
             runners.append(runner)
-        await stack.enter_async_context(smtp_listening(parts, clock, sockets))
+        smtp = await stack.enter_async_context(smtp_listening(parts, clock, sockets))
         work = [asyncio.create_task(_repeat(job, parts.metrics, clock)) for job in everywhere(parts)]
         work += [asyncio.create_task(_repeat(job, parts.metrics, clock, post.leads)) for job in once(parts)]
         stack.push_async_callback(_cancel, work)
@@ -111,8 +111,10 @@ async def serve(
         parts.live.end()
         if handing_over:
             log.info("handing over: finishing what was begun")
-            over = asyncio.gather(*(runner.hand_over(HAND_OVER_SECONDS) for runner in runners))
-            await _until(over, stopping)
+            over = [runner.hand_over(HAND_OVER_SECONDS) for runner in runners]
+            if smtp is not None:
+                over.append(smtp.hand_over(HAND_OVER_SECONDS))
+            await _until(asyncio.gather(*over), stopping)
         log.info("stopping: finishing what was begun")
 
 

@@ -235,7 +235,8 @@ class Settings(BaseSettings):
         default=None, description="A header of your mail system that holds its own id for the person."
     )
     label_from: Annotated[Literal["subject", "header"], PlainValidator(values.one_of(("subject", "header")))] = Field(
-        default="subject", description="What reps see as a message's name over SMTP: its subject, or Tracker-Label."
+        default="subject",
+        description="What reps see as a message's name over SMTP: its subject, or the header X-Tracker-Label.",
     )
     resign_domains: Domains = Field(
         default=(), description="Domains whose DKIM signature comes out because the next hop signs again."

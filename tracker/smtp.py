@@ -23,17 +23,20 @@ from tracker.parts import Clock, Parts
 
 
 @asynccontextmanager
-async def smtp_listening(parts: Parts, clock: Clock, sockets: Sockets) -> AsyncIterator[None]:
-    """Listen on those of SOCKETS that are bound for mail; at the end finish what was begun. Raises BadSetting."""
+async def smtp_listening(parts: Parts, clock: Clock, sockets: Sockets) -> AsyncIterator[SmtpDoor | None]:
+    """Listen on those of SOCKETS that are bound for mail, if any; at the end finish what was begun.
+
+    Raises BadSetting.
+    """
     bound = [(name, one) for name in SMTP for one in sockets.get(name, ())]
     if not bound:
-        yield
+        yield None
         return
     door = smtp_door(parts, clock)
     try:
         for name, one in bound:
             await door.listen(sock=one, tls=name == "smtps_listen")
-        yield
+        yield door
     finally:
         await door.close()
 

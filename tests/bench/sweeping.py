@@ -1,12 +1,14 @@
-"""Sweeping: how much longer the slowest hits take while a sweep deletes a million rows on SQLite.
+"""Sweeping: how much longer the slowest hits take while a sweep deletes a million rows.
 
-A server that sweeps, and one that has as many rows and nothing to sweep, have their turns; the first is stopped during
-the second's, so that both suffer alike what else goes on. The hits of all turns count together: while hits come in the
-sweep rests for seconds after each of its transactions, so most turns see none or one, which a few hits come upon.
+On SQLite a server that sweeps, and one that has as many rows and nothing to sweep, have their turns; the first is
+stopped during the second's, so that both suffer alike what else goes on. The hits of all turns count together: while
+hits come in the sweep rests for seconds after each transaction, so most turns see none or one, which a few come upon.
+On PostgreSQL a server has hits while it folds and drops a day, and as many afterwards.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -17,15 +19,21 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from itertools import cycle, islice
 from pathlib import Path
 from time import monotonic, sleep
 
-from tests.bench.filling import Filling, fill_sqlite
+from tests.bench.filling import Filling, fill_postgres, fill_sqlite
+from tests.bench.growth import ON_DISK
 from tests.bench.paced import slowest, times
+from tests.bench.verdict import unmeasured
 from tests.e2e.mail import NEWSLETTER, paths
 from tests.harness import Installation, Reply, consent
+from tests.postgres import Cluster, programs
 from tracker.core.calendar import day_of, later
 from tracker.model import Day
+from tracker.store.partitions import ensure_partitions
+from tracker.store.postgres import PostgresDatabase
 
 EVENTS = 572_000
 """With their tracked copies and deliveries a million rows."""
@@ -56,9 +64,39 @@ def table() -> list[tuple[str, ...]]:
                 _until_sweeping(sweeping)
                 during, alone = _turns(sweeping, _urls(sweeping), yards)
                 assert _overdue(sweeping), "the sweep was over before the hits were"
-    what = f"p99 of hits while a sweep deletes 1,000,000 rows on SQLite, {ROUNDS} turns of {PART}"
+        rows = [_row(f"while a sweep deletes 1,000,000 rows on SQLite, {ROUNDS} turns of {PART}", during, alone)]
+        return [*rows, _on_postgres(Path(folder) / "postgresql", today)]
+
+
+def _row(what: str, during: Sequence[float], alone: Sequence[float]) -> tuple[str, ...]:
     with_it, without = slowest(during), slowest(alone)
-    return [(what, f"{with_it / without:.2f}", f"p99 without ({1000 * without:.1f} ms)", "<= 2")]
+    return f"p99 of hits {what}", f"{with_it / without:.2f}", f"p99 without ({1000 * without:.1f} ms)", "<= 2"
+
+
+def _on_postgres(folder: Path, today: Day) -> tuple[str, ...]:
+    """A server folds and drops a day of as many rows, as it does at night; afterwards it has as many hits without."""
+    what = "while a day of 1,000,000 rows is folded and dropped on PostgreSQL"
+    if programs() is None:
+        return f"p99 of hits {what}", unmeasured("no PostgreSQL"), "p99 without", "<= 2"
+    with Cluster(b"", b"", **ON_DISK) as cluster:
+        url = cluster.url(cluster.make())
+        tracker = Installation.made(folder, TRACKER_DATABASE_URL=url)
+        asyncio.run(_fill_postgres(url, later(today, -1)))
+        with tracker:
+            urls, during = cycle(_urls(tracker)), list[float]()
+            while not _has_run(tracker, "delete what has passed"):
+                during += times(list(islice(urls, PART)), PACE, LANES)
+            assert during, "the sweep was over before the hits were"
+            return _row(what, during, times(list(islice(urls, len(during))), PACE, LANES))
+
+
+async def _fill_postgres(url: str, day: Day) -> None:
+    database = PostgresDatabase(url)
+    try:
+        await ensure_partitions(database, day, day)
+    finally:
+        await database.close()
+    await fill_postgres(url, Filling(EVENTS, day, days=1))
 
 
 def _filled(folder: Path, first: Day) -> Installation:
@@ -111,11 +149,16 @@ def _until_vacuumed(tracker: Installation) -> None:
 
     On a machine that is very busy this can fail; then it is not tried again before all is measured.
     """
-    tried = re.compile(rb'tracker_job_runs_total\{job="overwrite what index pages[^"]*",result="(done|failed)"\} 1\.0')
     end = monotonic() + PATIENCE
-    while not tried.search(tracker.api("GET", "/metrics").body):
+    while not _has_run(tracker, "overwrite what index pages"):
         assert monotonic() < end
         sleep(0.1)
+
+
+def _has_run(tracker: Installation, job: str) -> bool:
+    """Whether the background work that begins with JOB was done, or failed."""
+    tried = re.compile(rb'tracker_job_runs_total\{job="%b[^"]*",result="(done|failed)"\} 1\.0' % job.encode())
+    return tried.search(tracker.api("GET", "/metrics").body) is not None
 
 
 def _until_sweeping(tracker: Installation) -> None:

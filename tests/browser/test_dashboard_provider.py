@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,6 +47,7 @@ def tracker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     assert provider.stdout is not None
     try:
         assert provider.stdout.readline() == "listening\n"
+        warm_up(port)
         with installation:
             yield installation
     finally:
@@ -53,6 +55,13 @@ def tracker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
         provider.terminate()
         provider.wait(PATIENCE)
         provider.stdout.close()
+
+
+def warm_up(port: int) -> None:
+    """Ask once what the tracker asks first: a Node that has just begun may take longer than the tracker waits."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/.well-known/openid-configuration", timeout=PATIENCE) as told:
+        keys = json.load(told)["jwks_uri"]
+    urllib.request.urlopen(keys, timeout=PATIENCE).close()
 
 
 @pytest.fixture

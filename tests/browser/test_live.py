@@ -7,7 +7,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -32,6 +32,8 @@ PLAIN = "2026-2"
 """A notice as the default one is: nobody may watch as it happens."""
 SOON = 2.0
 """Seconds within which a click appears."""
+ROUNDS = 3
+"""How often that is measured at most: a machine may be busy with something else for a while."""
 
 
 def installed(folder: Path) -> Installation:
@@ -58,21 +60,20 @@ def sent(tracker: Installation, address: str, label: str) -> Reply:
 @contextmanager
 def watching(browser: Browser, tracker: Installation, axe: str = "") -> Iterator[Page]:
     """Rita's browser, with the list open and kept as it is now."""
-    context = browser.new_context(locale="de")
-    context.add_init_script(axe)
-    page = context.new_page()
-    said: list[str] = []
-    page.on("console", lambda one: said.append(one.text))
-    page.goto(f"{tracker.dashboard_url}/sign-in")
-    page.fill("#login", RITA)
-    page.fill("#password", PASSWORD)
-    with page.expect_response("**/feed/live") as began, page.expect_navigation():
-        page.click("main button")
-    assert began.value.status == 200
-    page.locator("#feed[data-kept]").wait_for()
-    yield page
-    assert said == [], "the page broke its own policy"
-    context.close()
+    with closing(browser.new_context(locale="de")) as context:
+        context.add_init_script(axe)
+        page = context.new_page()
+        said: list[str] = []
+        page.on("console", lambda one: said.append(one.text))
+        page.goto(f"{tracker.dashboard_url}/sign-in")
+        page.fill("#login", RITA)
+        page.fill("#password", PASSWORD)
+        with page.expect_response("**/feed/live") as began, page.expect_navigation():
+            page.click("main button")
+        assert began.value.status == 200
+        page.locator("#feed[data-kept]").wait_for()
+        yield page
+        assert said == [], "the page broke its own policy"
 
 
 def state(page: Page, label: str) -> str:
@@ -90,30 +91,42 @@ def seconds_to_appear(page: Page, tracker: Installation, copy: Reply, label: str
 
 
 def test_a_click_appears_within_two_seconds_across_workers(browser: Browser, tmp_path: Path, axe: str) -> None:
-    tracker = installed(tmp_path / "tracker")
+    """Told once more when the hour turned meanwhile: then everything shows, and what is of the hour before goes."""
+    for name in ("first", "again"):
+        hour = utc_now().hour
+        try:
+            a_click_appears_and_goes_with_the_consent(browser, tmp_path / name, axe)
+        except Exception:
+            if name == "again" or hour == utc_now().hour:
+                raise
+        else:
+            return
+
+
+def a_click_appears_and_goes_with_the_consent(browser: Browser, folder: Path, axe: str) -> None:
+    folder.mkdir()
+    tracker = installed(folder / "tracker")
     tracker.start(workers=2)
     try:
         tracker.grant(ANNA)
         tracker.grant(BERT, notice_version=PLAIN)
-        copies = {f"Angebot-{number}": sent(tracker, ANNA, f"Angebot-{number}") for number in range(5)}
-        for number in range(2):  # the hour may turn in the middle of the first time
-            label, hour = f"Still-{number}", utc_now().hour
-            plain = sent(tracker, BERT, label)
-            with watching(browser, tracker, axe) as page:
-                assert tracker.public("GET", link(plain), **FIREFOX).status == 302
-                if number == 0:
-                    times = [seconds_to_appear(page, tracker, copies[each], each) for each in copies]
-                quiet = "Nicht geklickt" in state(page, label) and label not in page.inner_text("#news")
-                if hour == utc_now().hour:
-                    break
-        assert quiet, "who did not agree to be watched is seen when the hour has turned"
-        assert statistics.median(times) < SOON, times
+        plain = sent(tracker, BERT, "Still")
+        with watching(browser, tracker, axe) as page:
+            assert tracker.public("GET", link(plain), **FIREFOX).status == 302
+            medians = [median_to_appear(page, tracker, "Angebot-0")]
+            while medians[-1] >= SOON and len(medians) < ROUNDS:
+                medians.append(median_to_appear(page, tracker, f"Angebot-{len(medians)}"))
+            assert "Nicht geklickt" in state(page, "Still"), "who did not agree to be watched is seen later"
+            assert "Still" not in page.inner_text("#news")
+        assert medians[-1] < SOON, medians
         with watching(browser, tracker, axe) as page:
             assert page.get_attribute("#news", "aria-live") == "polite"
             assert page.locator("#news p").count() == 0, "what the page shows already is no news"
-            page.locator(".feed h2 a >> text=Angebot-0").focus()
+            page.locator(".feed h2 a >> text=Angebot-0-0").focus()
             seconds_to_appear(page, tracker, sent(tracker, ANNA, "Zuletzt"), "Zuletzt")
-            assert page.evaluate("document.activeElement.textContent") == "Angebot-0", "whoever stands on a link stays"
+            assert page.evaluate("document.activeElement.textContent") == "Angebot-0-0", (
+                "whoever stands on a link stays"
+            )
             assert broken(page) == []
             page.emulate_media(reduced_motion="reduce")
             assert page.evaluate("getComputedStyle(document.querySelector('#news p')).animationName") == "none"
@@ -124,6 +137,12 @@ def test_a_click_appears_within_two_seconds_across_workers(browser: Browser, tmp
             assert "Geklickt" not in state(page, "Zuletzt")
     finally:
         tracker.kill()
+
+
+def median_to_appear(page: Page, tracker: Installation, label: str) -> float:
+    """Of the clicks on five new copies, whose names begin with LABEL."""
+    copies = {name: sent(tracker, ANNA, name) for name in (f"{label}-{number}" for number in range(5))}
+    return statistics.median(seconds_to_appear(page, tracker, copy, name) for name, copy in copies.items())
 
 
 def test_everybody_elses_click_appears_when_the_hour_turns(browser: Browser, tmp_path: Path) -> None:

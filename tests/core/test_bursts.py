@@ -65,6 +65,33 @@ def test_the_limits_are_met_exactly(links: int, span: float) -> None:
     assert not seen([(0, number, number * step) for number in range(links)])[1].struck(ANNA, hour_at(NOON))
 
 
+@given(
+    st.lists(
+        st.tuples(st.integers(0, WORKERS - 1), st.floats(0, HASTE[0][1] - GIVE_WAY), st.booleans()),
+        min_size=2,
+        max_size=6,  # of more a worker alone forgets the first
+    )
+)
+def test_a_sweep_of_which_a_part_came_too_soon_is_seen_and_one_that_came_too_soon_altogether_strikes_nobody(
+    sweep: list[tuple[int, float, bool]],
+) -> None:
+    """In whatever order its hits come in; what came too soon is a program's by itself."""
+    workers = Bursts.of_workers(WORKERS)
+    for number, (worker, second, soon) in enumerate(sweep):
+        workers[worker].followed(ANNA, link(number), at(second), soon=soon)
+    expected = not all(soon for _, _, soon in sweep)
+    assert [worker.struck(ANNA, hour_at(NOON)) for worker in workers] == [expected] * WORKERS
+
+
+def test_a_link_that_came_too_soon_and_again_is_one() -> None:
+    workers = Bursts.of_workers(2)
+    workers[0].followed(ANNA, link(1), at(0), soon=True)
+    workers[1].followed(ANNA, link(1), at(0.1))
+    assert not workers[0].struck(ANNA, hour_at(NOON))
+    workers[0].followed(ANNA, link(2), at(0.04), soon=True)
+    assert workers[1].struck(ANNA, hour_at(NOON)), "the first link's second hit is a part, however near its first is"
+
+
 def test_one_link_again_and_again_is_no_burst() -> None:
     assert not seen([(number % WORKERS, 7, number / 100) for number in range(50)])[0].struck(ANNA, hour_at(NOON))
 

@@ -85,7 +85,9 @@ def test_every_file_is_a_rules_or_says_that_none_knows_it() -> None:
 @given(st.permutations(RULES))
 def test_shuffling_the_table_changes_no_verdict(rules: list[Rule]) -> None:
     for case in CASES:
-        assert NAMES[classify(*case.situation, rules=rules).agent] == case.expected
+        verdict = classify(*case.situation, rules=rules)
+        assert NAMES[verdict.agent] == case.expected
+        assert verdict == classify(*case.situation)
 
 
 @given(
@@ -113,11 +115,11 @@ def test_the_confusion_table_is_as_printed() -> None:
     """`python -m tests.agents` prints it. Whoever changes a rule reads here what that did."""
     assert confusion() == Counter(
         {
-            ("human", "human"): 32,
+            ("human", "human"): 33,
             ("human", "machine"): 3,
             ("proxy", "proxy"): 7,
             ("proxy", "human"): 1,
-            ("machine", "machine"): 59,
+            ("machine", "machine"): 61,
             ("machine", "human"): 5,
             ("none", "none"): 2,
         }
@@ -180,6 +182,16 @@ def test_all_that_is_shown_to_somebody_is_recorded() -> None:
 @pytest.mark.parametrize("age", [0, 1, MACHINE_SECONDS - 0.001, -SKEW])
 def test_within_seconds_of_the_token_everybody_is_a_machine(age: float) -> None:
     assert classify(hit(user_agent=BROWSER), Purpose.OPEN, age).agent is Agent.MACHINE
+
+
+@pytest.mark.parametrize("age", [MACHINE_SECONDS - 0.001, HOUR])
+def test_like_a_person_is_whoever_the_time_alone_speaks_against(age: float) -> None:
+    """Their haste over links tells; that of crawlers and link previews would cost the person beside them their hour."""
+    for case in CASES:
+        one, purpose, _ = case.situation
+        others = [rule for rule in RULES if rule.name != "too soon" and rule.matches(Sight(one, purpose, age))]
+        assert classify(one, purpose, age).like_a_person is not bool(others), case.name
+    assert [rule.name for rule in RULES if rule.of_time] == ["too soon"]
 
 
 @pytest.mark.parametrize("age", [MACHINE_SECONDS, 60, 10**7, -SKEW - 1])
@@ -260,7 +272,7 @@ def test_who_remembers_verdicts_gives_the_same_and_remembers_no_user_agent() -> 
             one, purpose, age = case.situation
             assert remembering(one, purpose, age) == classify(one, purpose, age), case.name
     assert all(type(key) is int for key in remembering._known)
-    assert {agent for agent, _ in remembering._known.values()} <= {*Agent, None}
+    assert {verdict.agent for verdict in remembering._known.values()} <= {*Agent, None}
 
 
 @given(st.text(max_size=2 * LONGEST), st.sampled_from(Purpose), st.sampled_from([0, 5, 3_600]))

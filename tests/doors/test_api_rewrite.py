@@ -13,6 +13,7 @@ from tracker.doors.api_access import Gate
 from tracker.doors.api_rewrite import RewriteDoor, said_of
 from tracker.doors.budget import Budgets
 from tracker.flows.send import Answer
+from tracker.flows.surveys import LARGE
 from tracker.model import (
     AddressInValue,
     Envelope,
@@ -143,12 +144,19 @@ async def test_mail_flows_while_keys_cannot_be_looked_up(api: Api, error: Except
     assert not api.sender.asked
 
 
-async def test_a_flow_that_hangs_gives_the_message_back_before_the_caller_stops_waiting(api: Api) -> None:
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [(MESSAGE, Reason.STORE_UNAVAILABLE), (MESSAGE + bytes(LARGE), Reason.ERROR)],
+    ids=["small, which waits for the store alone", "large"],
+)
+async def test_a_flow_that_hangs_gives_the_message_back_before_the_caller_stops_waiting(
+    api: Api, message: bytes, reason: Reason
+) -> None:
     api.sender.wait = asyncio.Event().wait
     gate = Gate(api.access, lambda: NOW)
     door = RewriteDoor(api.sender, gate, api.meter, lambda: NOW, MAX_MESSAGE, Budgets.of(), patience=0.0)
-    answer = await door._answer(Envelope(CANARY, "crm"), MESSAGE)
-    assert answer == Answer(MESSAGE, Reason.ERROR)
+    answer = await door._answer(Envelope(CANARY, "crm"), message)
+    assert answer == Answer(message, reason)
 
 
 async def test_a_store_that_hangs_while_the_key_is_looked_up_holds_no_mail_up(

@@ -86,7 +86,7 @@ async def test_the_texts_are_those_of_the_language(mail_server: MailServer) -> N
     mails = await mail_server.arrived(12)
     assert len({mail.message["Subject"] for mail in mails}) == 12
     assert len({mail.text for mail in mails}) == 12
-    assert [("15 Minuten" in mail.text, "30 Tage" in mail.text) for mail in mails if "Er funk" in mail.text] == [
+    assert [("15 Minuten" in mail.text, "30 Tage" in mail.text) for mail in mails if "Er gilt" in mail.text] == [
         (False, True), (False, True), (True, False),
     ]  # fmt: skip
 

@@ -21,6 +21,7 @@ from tracker.core.access import Stage
 from tracker.core.calendar import day_of, hour_of
 from tracker.model import Role
 
+pytestmark = pytest.mark.usefixtures("patient")
 NORA = "nora@werkstatt-nord.example"
 CUSTOMER = "noras.kundin@recipients.example"
 HOST = "noras-ziel.example"

@@ -19,6 +19,7 @@ from tracker.doors.dashboard.live_page import BEAT, OVER, RETRY
 from tracker.flows import live
 from tracker.model import Feature, Language, Notice, Role, StoreUnavailable
 
+pytestmark = pytest.mark.usefixtures("patient")
 WATCHED = "2026-live"
 
 

@@ -20,6 +20,7 @@ from tracker.core.next_steps import STEPS
 from tracker.flows.send import Answer
 from tracker.model import Left, Purpose, Reason, Role
 
+pytestmark = pytest.mark.usefixtures("patient")
 ANNA, BERT = "anna@recipients.example", "bert@recipients.example"
 SETTINGS = {
     "TRACKER_CRM_URL": "https://crm.example.com/contact/{reference}",

@@ -59,7 +59,7 @@ class Pinned:
         self.worker = worker
         self._tracker = tracker
         self._connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=PATIENCE)
-        with _only(worker, workers(tracker)):
+        with only(worker, workers(tracker)):
             self._connection.request("GET", "/robots.txt" if url == tracker.public_url else "/health/live")
             self._connection.getresponse().read()
 
@@ -92,7 +92,7 @@ class Pinned:
 
 
 @contextmanager
-def _only(worker: int, all_of_them: list[int]) -> Iterator[None]:
+def only(worker: int, all_of_them: list[int]) -> Iterator[None]:
     """Let nobody but WORKER run, so that it is the one who takes the next connection."""
     others = [pid for pid in all_of_them if pid != worker]
     for pid in others:

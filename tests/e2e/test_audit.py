@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import os
-import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.flows.test_audit import PLAIN, TRACKING
+from tests.harness import on_a_terminal
 
 
 @pytest.fixture
@@ -72,15 +72,6 @@ def test_no_messages_and_no_such_path(tmp_path: Path) -> None:
 
 
 def test_a_terminal_sees_how_far_it_is(sent: Path) -> None:
-    ours, theirs = pty.openpty()
-    told = subprocess.run(
-        [sys.executable, "-m", "tracker", "audit", str(sent)],
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-        timeout=60,
-        check=True,
-    )
-    os.close(theirs)
-    assert b"100%" in os.read(ours, 65_536)
-    os.close(ours)
-    assert told.stdout.startswith(b"2 of 3 messages track people.\n")
+    told, shown = on_a_terminal("audit", str(sent), environment=os.environ, folder=sent.parent)
+    assert b"100%" in shown
+    assert told.startswith(b"2 of 3 messages track people.\n")

@@ -42,6 +42,7 @@ def test_copies_of_a_batch_are_tracked_each_for_its_own_person(tracker: Installa
     tracker.public("GET", pixel(told[0][2]), **FIREFOX)
     moved = tracker.public("GET", link(told[2][2]), **FIREFOX)
     assert moved.headers["Location"].startswith("https://files.werkstatt-nord.example/")
+    tracker.until_written()
     (figures,) = tracker.api("GET", "/v1/stats/messages", Tracker_Owner="batch").json["messages"]
     assert (figures["sent"], figures["opened"], figures["clicked"], figures["label"]) == (3, 1, 1, "Batch")
 
@@ -96,9 +97,11 @@ def test_somebody_in_cc_of_the_reply_loads_the_quoted_pixel_and_nothing_is_recor
     assert to_anna.headers["Tracker-Outcome"] == "tracked"
     assert tracker.public("GET", pixel(first), **FIREFOX).body.startswith(b"GIF8")
     assert tracker.public("GET", link(first), **FIREFOX).status == 302
+    tracker.until_written()
     told = tracker.api("GET", f"/v1/stats/messages/{first.headers['Tracker-Message']}").json
     assert (told["opened"], told["clicked"]) == (0, 0)
     assert (told["opened_by_machines_only"], told["clicked_by_machines_only"]) == (0, 0)
     own = [path for path in paths(to_anna, "o") if path != pixel(first)]
     tracker.public("GET", own[0], **FIREFOX)
+    tracker.until_written()
     assert tracker.api("GET", f"/v1/stats/messages/{to_anna.headers['Tracker-Message']}").json["opened"] == 1

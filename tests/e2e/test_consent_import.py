@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import pty
 import resource
 import sqlite3
 import subprocess
@@ -20,7 +18,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message
 
 from tests.e2e.mail import OFFER
-from tests.harness import PATIENCE, Installation, free_port
+from tests.harness import PATIENCE, Installation, free_port, on_a_terminal
 
 DAY = (datetime.now(UTC) - timedelta(days=9)).strftime("%Y-%m-%d")
 HEAD = "address;purposes;method;given_at;notice_version;language;source;confirmed_at;confirmed_by;reference"
@@ -188,21 +186,15 @@ def test_the_references_of_a_list_serve_the_key_that_it_names(fresh: Installatio
 
 def test_a_bar_shows_on_a_terminal_how_far_it_got(fresh: Installation) -> None:
     path = write(fresh, *(line(f"c{number}") for number in range(300)))
-    ours, theirs = pty.openpty()
-    done = subprocess.run(
-        [sys.executable, "-m", "tracker", "consent", "import", str(path)],
-        env={**fresh.environment, "TERM": "xterm"}, cwd=fresh.folder, stdout=subprocess.PIPE, stderr=theirs,
-        timeout=PATIENCE, check=True,
-    )  # fmt: skip
-    os.close(theirs)
-    shown = os.read(ours, 65_536).decode()
-    os.close(ours)
-    assert "Importing" in shown
-    assert "100%" in shown
-    assert done.stdout.startswith(b"300 lines: 300 live")
+    environment = {**fresh.environment, "TERM": "xterm"}
+    told, shown = on_a_terminal("consent", "import", str(path), environment=environment, folder=fresh.folder)
+    assert b"Importing" in shown
+    assert b"100%" in shown
+    assert told.startswith(b"300 lines: 300 live")
 
 
 def test_a_revoked_key_opens_nothing_and_what_it_reported_ends(fresh: Installation) -> None:
+    today = datetime.now(UTC).strftime("%Y-%m-%d")  # or yesterday by the time that it is given
     liar = fresh.run("key", "create", "liar", "--scope", "consent").strip()
     with fresh:
         assert fresh.grant("honest@example.org").status == 201
@@ -217,7 +209,6 @@ def test_a_revoked_key_opens_nothing_and_what_it_reported_ends(fresh: Installati
             == 202
         )
         assert fresh.rewrite(OFFER, "made-up@example.org").headers["Tracker-Outcome"] == "tracked"
-        today = datetime.now(UTC).strftime("%Y-%m-%d")
         told = fresh.run("key", "revoke", "liar", "--grants-since", today)
         assert told == "revoked\nended 2 grants and 2 pending ones, of 2 people\n"
         assert fresh.api("POST", "/v1/consents", body, key=liar).status == 401

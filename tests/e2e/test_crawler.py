@@ -88,6 +88,7 @@ def world(tmp_path: Path, mail_server: MailServer) -> Iterator[World]:
         urls = {"confirm": confirm.links[0], "ask": ask.links[0], "invitation": invited.json["url"]}
         (urls["mailbox"],) = [url for url in mailbox.links if "/me/" in url]
         told = {name: url.removeprefix(tracker.public_url) for name, url in urls.items()}
+        tracker.until_written()
         yield World(tracker, mail_server, sent, told)
     tracker.kill()
 

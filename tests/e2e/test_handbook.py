@@ -209,7 +209,9 @@ def test_a_second_machine_on_postgresql_restores_and_the_next_release(
     this, following = programs
     database, role = "handbook", "handbook_role"
     written = {
-        "@db:5432/tracker?sslmode=verify-full": f"@127.0.0.1:{cluster.port}/{database}",
+        "@db:5432/tracker?sslmode=verify-full&sslrootcert=/etc/tracker/db-ca.pem": (
+            f"@127.0.0.1:{cluster.port}/{database}"
+        ),
         "asyncpg://tracker:": f"asyncpg://{role}:",
         "ROLE tracker LOGIN": f"ROLE {role} LOGIN",
         "DATABASE tracker OWNER tracker": f"DATABASE {database} OWNER {role}",

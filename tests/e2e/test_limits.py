@@ -14,7 +14,7 @@ import pytest
 from tests.e2e import crowds
 from tests.e2e.mail import OFFER, link, pixel
 from tests.e2e.outage import check_log
-from tests.harness import Installation
+from tests.harness import PATIENCE, Installation
 
 ANNA = "anna@example.org"
 MIB = 2**20
@@ -94,6 +94,10 @@ async def test_forty_messages_of_25_mib_at_once_come_back_and_take_no_more_than_
     with fresh:
         fresh.grant(ANNA)
         messages = [giant(25 * MIB - 100, number) for number in range(40)]
+        end = time.monotonic() + PATIENCE
+        while (await send(fresh, giant(MIB, 99), patient=False))[1] == "error":
+            assert time.monotonic() < end  # a busy machine takes long to start the process that looks into them
+        fresh.log_file.write_bytes(b"")
         with Bystander(fresh) as bystander:
             came = await asyncio.gather(
                 *(send(fresh, message, patient=bool(number % 2)) for number, message in enumerate(messages))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -120,16 +121,19 @@ def test_metrics_tell_what_the_operator_needs(fresh: Installation) -> None:
         reply = fresh.rewrite(OFFER, "anna@example.org")
         fresh.public("GET", pixel(reply))
         fresh.rewrite(OFFER, "bert@example.org")
+        fresh.until_written()
         metrics = fresh.api("GET", "/metrics").body.decode()
+    (early,) = re.findall(r'^tracker_events_answered_before_commit_total{kind="pixel"} (.+)$', metrics, re.MULTILINE)
+    assert early in ("0.0", "1.0"), "on a busy machine the commit takes longer than a reader waits"
+    result = "recorded" if early == "0.0" else "early"
     for line in (
         'tracker_copies_total{outcome="tracked",reason=""} 1.0',
         'tracker_copies_total{outcome="untouched",reason="no-grant"} 1.0',
-        'tracker_hits_total{agent="human",kind="pixel",result="recorded"} 1.0',
+        f'tracker_hits_total{{agent="human",kind="pixel",result="{result}"}} 1.0',
         "tracker_events_written_total 1.0",
         "tracker_events_dropped_total 0.0",
         "tracker_oldest_event_age_seconds",
         "tracker_rows_expired_total",
-        'tracker_events_answered_before_commit_total{kind="pixel"} 0.0',
     ):
         assert line in metrics, line
     assert "example.org" not in metrics

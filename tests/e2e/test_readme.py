@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 import signal
+import socket
 import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.harness import free_port
 from tests.warm import warm_tracker
+from tracker.model import Reason
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
@@ -94,12 +98,53 @@ def run_all(tmp_path: Path, bin_folder: Path, public: str, private: str, dashboa
     assert '"state": "live"' in output.read_text() or '"state":"live"' in output.read_text()
 
 
-def test_the_python_example_compiles_and_lets_mail_flow() -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    names = {node.id for node in ast.walk(ast.parse(example)) if isinstance(node, ast.Name)}
-    assert {"message", "recipient", "KEY"} <= names
-    scope: dict[str, object] = {"KEY": "trk_none"}
-    exec(f"import urllib.request\n{example}".replace("8081", str(free_port())), scope)
-    tracked = scope["tracked"]
-    assert callable(tracked)
-    assert tracked(b"message", "anna@example.org") == b"message"
+def test_every_reason_is_explained() -> None:
+    page = (ROOT / "deploy" / "README.md").read_text()
+    table = page.partition("\n## Why a copy left untouched\n")[2].partition("\n## ")[0]
+    explained = [
+        name for line in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall("`(.*?)`", line)
+    ]
+    assert sorted(explained) == sorted(Reason)
+
+
+def example(base: str) -> Callable[[bytes, str], bytes]:
+    """The function of the README's example, which asks the server at BASE."""
+    (text,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    scope: dict[str, Any] = {"KEY": "trk_none"}
+    exec(text.replace("http://127.0.0.1:8081", base), scope)
+    tracked: Callable[[bytes, str], bytes] = scope["tracked"]
+    return tracked
+
+
+def test_the_python_example_lets_mail_flow_when_nobody_answers() -> None:
+    assert example(f"http://127.0.0.1:{free_port()}")(b"message", "anna@example.org") == b"message"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 500 Fault\r\nContent-Length: 2\r\n\r\nno",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\nThe beginning of a cop",
+    ],
+    ids=["closed", "no HTTP", "fault", "broken off"],
+)
+def test_the_python_example_lets_mail_flow_whatever_answers(answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def once() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(answer)
+
+        with ThreadPoolExecutor(1) as thread:
+            answered = thread.submit(once)
+            ask = example(f"http://127.0.0.1:{server.getsockname()[1]}")
+            assert ask(b"message", "anna@example.org") == b"message"
+            answered.result(30)
+
+
+def test_the_python_example_lets_mail_flow_to_addresses_that_no_header_holds() -> None:
+    assert example(f"http://127.0.0.1:{free_port()}")(b"message", "анна@example.org") == b"message"

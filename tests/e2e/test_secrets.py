@@ -31,6 +31,7 @@ def test_a_retired_keys_links_show_their_destination_and_its_stop_links_stop(fre
         tracker.grant(ANNA)
         copy = tracker.rewrite(OFFER, ANNA)
         target = tracker.public("GET", link(copy)).headers["Location"]
+        tracker.until_written()
         before = events(tracker)
     assert b"no other key signs yet" in tracker.process("secret", "retire", "A", status=1).stderr
     tracker.run("secret", "rotate")
@@ -47,6 +48,7 @@ def test_a_retired_keys_links_show_their_destination_and_its_stop_links_stop(fre
         assert "Location" not in page.headers
         assert target.split("?")[0] in page.body.decode()
         assert tracker.public("GET", pixel(copy)).body.startswith(b"GIF8")
+        tracker.until_written()
         assert events(tracker) == before, "what a leaked key signed is not counted"
         new = tracker.rewrite(OFFER.replace(b"Message-ID: <", b"Message-ID: <2"), ANNA)
         assert link(new).startswith("/c/B")
@@ -74,6 +76,7 @@ def test_after_a_rekey_everybody_is_found_and_old_links_work(fresh: Installation
         assert tracker.grant(CARA).status == 409
         assert tracker.public("GET", link(copies[ANNA])).status == 302
         assert tracker.public("GET", pixel(copies[ANNA])).status == 200
+        tracker.until_written()
         assert events(tracker) == 2
         assert tracker.public("POST", f"{stop(copies[ANNA])}/withdraw").status == 200
         assert outcome(tracker, ANNA) == "no-grant"

@@ -51,6 +51,7 @@ def test_a_message_of_plain_text_is_tracked_and_its_links_lead_where_they_led(tr
     (stop,) = re.findall(r"(?m)^http://127\.0\.0\.1:\d+(/privacy/\S+)$", told)
     assert tracker.public("GET", stop, **FIREFOX).status == 200
     assert "/o/" not in told
+    tracker.until_written()
     figures = tracker.api("GET", f"/v1/stats/messages/{reply.headers['Tracker-Message']}").json
     assert (figures["sent"], figures["clicked"], figures["measurable"]) == (1, 1, {"open": 0, "click": 1})
 

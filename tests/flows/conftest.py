@@ -151,9 +151,3 @@ async def flows(tmp_path: Path) -> AsyncIterator[Flows]:
         in_step=in_step,
     )
     await store.close()
-
-
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here every hit waits for its result, however busy the machine is."""
-    monkeypatch.setattr("tracker.flows.hit.LONGEST_WAIT", 10.0)

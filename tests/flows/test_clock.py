@@ -57,6 +57,7 @@ def fresh(address: str, now: datetime, **more: object) -> ReportedConsent:
     return reported(address, given_at=now, evidence=evidence, **more)
 
 
+@pytest.mark.usefixtures("patient")
 async def test_events_go_ninety_days_after_sending(clock: Clock) -> None:
     """R42, R43: events and deliveries live for `retention_days`."""
     flows = clock.flows
@@ -75,6 +76,7 @@ async def test_events_go_ninety_days_after_sending(clock: Clock) -> None:
     assert clock.count("grants") == 2, "the grant stays"
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_grant_ends_after_two_years_and_its_proof_three_years_later(clock: Clock) -> None:
     """R14, R43: `consent_days` after it was given, and `proof_days` after it ended."""
     flows = clock.flows

@@ -90,6 +90,7 @@ async def test_a_hit_within_seconds_of_the_mail_is_a_programs(flows: Flows) -> N
     assert [agent for _, agent, _ in flows.counted.hits] == [Agent.MACHINE, Agent.HUMAN]
 
 
+@pytest.mark.usefixtures("patient")
 async def test_links_followed_at_once_are_a_programs_and_still_lead_on(flows: Flows) -> None:
     """R36: the hit before the burst was known is moved as well; an hour later the person counts."""
     await flows.grant(ANNA)
@@ -110,6 +111,61 @@ async def test_links_followed_at_once_are_a_programs_and_still_lead_on(flows: Fl
     await flows.hits.clicked(token, part, host, hit(later))
     (read,) = (await flows.figures.messages(Listing(None), later + timedelta(hours=1))).messages
     assert (read.clicked, read.clicked_by_machines_only) == (1, 0)
+
+
+async def swept_at(flows: Flows, *hits: tuple[float, dict[str, str]]) -> list[Agent | None]:
+    """Who is said to have followed each link of a copy, each so many seconds after the mail; what is stored says so."""
+    await flows.grant(ANNA)
+    body = "".join(f'<a href="https://shop.example/{number}">this</a>' for number in range(len(hits)))
+    answer = await flows.sender.rewrite(envelope(), mail(body), NOW)
+    links = [url.split('"')[0].split("/") for url in answer.message.decode().split("/c/")[1:]]
+    bursts = Bursts.alone()
+    flows.store.heed_bursts(bursts.struck)
+    at_ten = AwaitedHits(Hits(flows.store, lambda: TOKENS, flows.counted, bursts))
+    for (seconds, headers), (token, part, host, _) in zip(hits, links, strict=True):
+        assert await at_ten.clicked(token, part, host, hit(NOW + timedelta(seconds=seconds), **headers))
+    return [agent for _, agent, _ in flows.counted.hits]
+
+
+async def test_a_sweep_of_which_the_last_link_is_no_longer_too_soon_is_a_programs_whole(flows: Flows) -> None:
+    """R36: one by one the last would be a person's."""
+    assert await swept_at(flows, (9.95, {}), (10.05, {})) == [Agent.MACHINE, Agent.MACHINE]
+    (swept,) = (await flows.figures.messages(Listing(None), NOW + timedelta(hours=1))).messages
+    assert (swept.clicked, swept.clicked_by_machines_only) == (0, 1)
+
+
+async def test_so_it_is_when_that_link_comes_in_first(flows: Flows) -> None:
+    """Another worker was quicker: what it wrote is moved with the event that gives the sweep away."""
+    assert await swept_at(flows, (10.05, {}), (9.95, {})) == [Agent.HUMAN, Agent.MACHINE]
+    (swept,) = (await flows.figures.messages(Listing(None), NOW + timedelta(hours=1))).messages
+    assert (swept.clicked, swept.clicked_by_machines_only) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "headers", [{"user_agent": "WhatsApp/2.23.20.0"}, {"user_agent": ""}, {"user_agent": "curl/8.0"}]
+)
+async def test_a_link_preview_beside_a_persons_click_costs_them_nothing(flows: Flows, headers: dict[str, str]) -> None:
+    """Nor one that came too soon: by its name, not by its haste, it is a program."""
+    assert await swept_at(flows, (9.95, headers), (10.05, {}), (10.1, headers)) == [
+        Agent.MACHINE, Agent.HUMAN, Agent.MACHINE,
+    ]  # fmt: skip
+    (message,) = (await flows.figures.messages(Listing(None), NOW + timedelta(hours=1))).messages
+    assert (message.clicked, message.clicked_by_machines_only) == (1, 0)
+
+
+async def test_who_follows_a_link_after_a_sweep_that_came_too_soon_is_a_person(flows: Flows) -> None:
+    """PAINS 17: what came too soon is told one by one, and costs nobody their hour."""
+    assert await swept_at(flows, (3.0, {}), (3.05, {}), (60.0, {})) == [Agent.MACHINE, Agent.MACHINE, Agent.HUMAN]
+    (message,) = (await flows.figures.messages(Listing(None), NOW + timedelta(hours=1))).messages
+    assert (message.clicked, message.clicked_by_machines_only) == (1, 0)
+
+
+async def test_a_sweep_over_the_end_of_an_hour_is_a_programs_in_both(flows: Flows) -> None:
+    """R36: also where the part before was written when nobody knew yet."""
+    edge = 3_600.0 - NOW.timestamp() % 3_600
+    assert await swept_at(flows, (edge - 0.05, {}), (edge + 0.05, {})) == [Agent.HUMAN, Agent.MACHINE]
+    (swept,) = (await flows.figures.messages(Listing(None), NOW + timedelta(hours=3))).messages
+    assert (swept.clicked, swept.clicked_by_machines_only) == (0, 1)
 
 
 async def test_a_link_of_a_retired_key_asks_and_records_nothing(flows: Flows) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import pytest
+
 from tests.flows.conftest import NOW, Flows, hit
 from tests.flows.test_send import ANNA, envelope, mail, tokens_in
 from tracker.flows.report import Listing, Logins
@@ -11,6 +13,7 @@ from tracker.flows.report import Listing, Logins
 JONAS = frozenset({"jonas"})
 
 
+@pytest.mark.usefixtures("patient")
 async def test_an_open_shows_at_once_to_a_system_and_with_its_hour_to_a_rep(flows: Flows) -> None:
     """Nobody who knows the customer learns the minute by looking again and again."""
     await flows.grant(ANNA)

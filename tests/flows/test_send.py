@@ -259,10 +259,12 @@ async def quoted_by(flows: Flows, recipient: str) -> Sequence[str]:
     return [result for _, _, result in flows.counted.hits]
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_quoted_delivery_is_closed_for_opens(flows: Flows) -> None:
     assert await quoted_by(flows, ANNA) == ["refused", "recorded"]
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_delivery_quoted_to_somebody_else_is_closed_altogether(flows: Flows) -> None:
     await flows.grant(BERT)
     assert await quoted_by(flows, BERT) == ["refused", "refused"]

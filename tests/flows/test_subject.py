@@ -99,6 +99,7 @@ async def test_r51_a_sync_after_an_erasure_brings_nobody_back(flows: Flows) -> N
             await flows.consents.report(reported(ANNA, given_at=NOW), NOW + timedelta(days=days))
 
 
+@pytest.mark.usefixtures("patient")
 async def test_r44_withdrawing_one_purpose_takes_its_events_and_leaves_the_other(flows: Flows) -> None:
     """R9, R44: one step, at once."""
     await flows.grant(ANNA)

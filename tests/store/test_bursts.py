@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import sqlite3
-import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import closing
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.store.world import ANNA, BERT, BLOG, FINGERPRINT, LEDGER_KEY, NOW, OFFER, RETENTION, SHOP, TODAY, World
+from tests.store.world import (
+    ANNA,
+    BERT,
+    BLOG,
+    FINGERPRINT,
+    LEDGER_KEY,
+    NOW,
+    OFFER,
+    RETENTION,
+    SHOP,
+    TODAY,
+    World,
+    person,
+)
 from tests.store.world import clicked as click
 from tests.store.world import copy as copy_of
 from tests.store.world import opened as open_
@@ -37,16 +47,8 @@ def rows(found: list[tuple[bytes, str, int, int, int]], sent: Registration | Non
     return {tuple(rest) for delivery, *rest in found if sent is None or delivery == sent.delivery}  # type: ignore[misc]
 
 
-def rows_in(path: Path, sent: Registration | None = None) -> set[Row]:
-    """The same of a file."""
-    with closing(sqlite3.connect(path)) as plain:
-        return rows(plain.execute(EVENTS).fetchall(), sent)
-
-
-async def opened_store(path: Path, struck: Struck = nothing_struck) -> Store:
-    store = await Store.open(
-        f"sqlite+aiosqlite:///{path}", ledger_key=LEDGER_KEY, fingerprint=FINGERPRINT, retention_days=RETENTION
-    )
+async def opened_store(url: str, struck: Struck = nothing_struck) -> Store:
+    store = await Store.open(url, ledger_key=LEDGER_KEY, fingerprint=FINGERPRINT, retention_days=RETENTION)
     store.heed_bursts(struck)
     return store
 
@@ -164,70 +166,115 @@ def test_an_ordinary_group_has_nothing_to_move() -> None:
 # --- four workers ----------------------------------------------------------------------------------
 
 
+@pytest.fixture
+async def stores(world: World) -> AsyncIterator[list[Store]]:
+    """One for each worker, on one database."""
+    stores = [await opened_store(world.url) for _ in range(WORKERS)]
+    yield stores
+    for store in stores:
+        await store.close()
+
+
+def heeded_by(stores: list[Store]) -> list[Bursts]:
+    """What each worker knows of bursts, and its store heeds: nothing yet."""
+    found = Bursts.of_workers(len(stores))
+    for store, bursts in zip(stores, found, strict=True):
+        store.heed_bursts(bursts.struck)
+    return found
+
+
+async def sent_to_somebody(world: World) -> Registration:
+    """A copy with eight links for somebody who got nothing yet."""
+    links = tuple(Link(LinkNumber(number + 1), "shop.example.com", f"/{number}") for number in range(8))
+    return await world.send(person(world.count("deliveries")), links=links)
+
+
 @st.composite
-def spread(draw: st.DrawFn) -> tuple[list[tuple[int, int, float]], list[int]]:
+def spread(draw: st.DrawFn, steps: int = 2, most: int = 7) -> tuple[list[tuple[int, int, float]], list[int]]:
     """A sweep as (worker, link, second), and an order of its hits and writes: each number first hits, then is written.
 
     Between a hit and its write other hits and writes may come: groups collect, wait and are tried again.
     """
-    workers = draw(st.lists(st.integers(0, WORKERS - 1), min_size=2, max_size=7))
+    workers = draw(st.lists(st.integers(0, WORKERS - 1), min_size=2, max_size=most))
     seconds = [draw(st.floats(0, HASTE[0][1] - 0.01)) for _ in workers]
     hits = [(worker, link, second) for link, (worker, second) in enumerate(zip(workers, seconds, strict=True))]
-    order = draw(st.permutations([number for number in range(len(hits)) for _ in range(2)]))
+    order = draw(st.permutations([number for number in range(len(hits)) for _ in range(steps)]))
     return hits, list(order)
 
 
-Play = Callable[[list[Store], list[Bursts], Registration], Awaitable[None]]
+def follow(bursts: Bursts, sent: Registration, link: int, second: float) -> Event:
+    """A worker sees that a link is followed, and judges as `flows/hit` does; what it is to write."""
+    at = NOW + timedelta(seconds=second)
+    bursts.followed(sent.delivery, LinkNumber(link + 1), at.timestamp())
+    agent = Agent.MACHINE if bursts.struck(sent.delivery, hour_of(at)) else Agent.HUMAN
+    return click(sent, Link(LinkNumber(link + 1), "", ""), hour=hour_of(at), agent=agent)
 
 
-def simulated(fresh: Path, play: Play) -> set[Agent]:
-    """The agents of that hour's events after PLAY with four workers on one database."""
-
-    async def run(path: Path) -> None:
-        bursts = Bursts.of_workers(WORKERS)
-        stores = [await opened_store(path, one.struck) for one in bursts]
-        links = tuple(Link(LinkNumber(number + 1), "shop.example.com", f"/{number}") for number in range(8))
-        await play(stores, bursts, await World(stores[0], f"sqlite+aiosqlite:///{path}").send(links=links))
-        for store in stores:
-            await store.close()
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "tracker.db"
-        shutil.copy2(fresh, path)
-        asyncio.run(run(path))
-        return {Agent(agent) for _, _, hour, agent in rows_in(path) if hour == HOUR}
+NOT_ANEW = [HealthCheck.function_scoped_fixture]
+"""Each example has a copy of its own."""
 
 
-def event_of(sent: Registration, link: int, second: float) -> Event:
-    return click(sent, Link(LinkNumber(link + 1), "", ""), hour=hour_of(NOW + timedelta(seconds=second)))
-
-
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=NOT_ANEW)
 @given(spread())
-def test_a_sweep_over_four_workers_ends_as_a_programs_whatever_commits_first(
-    fresh: Path, case: tuple[list[tuple[int, int, float]], list[int]]
+async def test_a_sweep_over_four_workers_ends_as_a_programs_whatever_commits_first(
+    world: World, stores: list[Store], case: tuple[list[tuple[int, int, float]], list[int]]
 ) -> None:
     """R36: bursts over all links of a delivery, spread over workers that each see a few hits of it or one."""
     hits, order = case
-
-    async def play(stores: list[Store], bursts: list[Bursts], sent: Registration) -> None:
-        begun: set[int] = set()
-        for number in order:
-            worker, link, second = hits[number]
-            if number not in begun:
-                begun.add(number)
-                bursts[worker].followed(sent.delivery, LinkNumber(link + 1), NOW.timestamp() + second)
-            else:
-                assert await stores[worker].record(event_of(sent, link, second), TODAY)
-
-    assert simulated(fresh, play) == {Agent.MACHINE}
+    workers, sent = heeded_by(stores), await sent_to_somebody(world)
+    begun: dict[int, Event] = {}
+    for number in order:
+        worker, link, second = hits[number]
+        if number not in begun:
+            begun[number] = follow(workers[worker], sent, link, second)
+        else:
+            assert await stores[worker].record(begun[number], TODAY)
+    assert rows(world.rows(EVENTS), sent) == {("c", link + 1, HOUR, Agent.MACHINE) for _, link, _ in hits}
 
 
-def test_a_person_who_reads_for_an_hour_over_four_workers_is_left_alone(fresh: Path) -> None:
-    async def play(stores: list[Store], bursts: list[Bursts], sent: Registration) -> None:
-        for link, second in enumerate((0.0, 1.1, 2.5, 60.0, 900.0, 901.0, 3_000.0)):
-            worker = link % WORKERS
-            bursts[worker].followed(sent.delivery, LinkNumber(link + 1), NOW.timestamp() + second)
-            assert await stores[worker].record(event_of(sent, link, second), TODAY)
+async def test_a_person_who_reads_for_an_hour_over_four_workers_is_left_alone(
+    world: World, stores: list[Store]
+) -> None:
+    workers, sent = heeded_by(stores), await sent_to_somebody(world)
+    seconds = (0.0, 1.1, 2.5, 60.0, 900.0, 901.0, 3_000.0)
+    events = [follow(workers[link % WORKERS], sent, link, second) for link, second in enumerate(seconds)]
+    writes = (stores[link % WORKERS].record(event, TODAY) for link, event in enumerate(events))
+    assert all(await asyncio.gather(*writes))
+    assert rows(world.rows(EVENTS), sent) == {("c", link + 1, HOUR, Agent.HUMAN) for link in range(len(seconds))}
 
-    assert simulated(fresh, play) == {Agent.HUMAN}
+
+async def test_sweeps_and_people_whose_hits_four_workers_write_at_once_are_told_apart(
+    world: World, stores: list[Store]
+) -> None:
+    """Each worker writes as fast as it can, one hit after the other: their commits fall between each other's."""
+    workers = heeded_by(stores)
+    swept = [await sent_to_somebody(world) for _ in range(25)]
+    read = [await sent_to_somebody(world) for _ in range(25)]
+
+    async def work(number: int) -> list[bool]:
+        answers = []
+        for turn, (sweep, other) in enumerate(zip(swept, read, strict=True)):
+            answers.append(await stores[number].record(follow(workers[number], sweep, number, number / 100), TODAY))
+            if turn % WORKERS == number:
+                answers.append(await stores[number].record(follow(workers[number], other, 0, number), TODAY))
+        return answers
+
+    answers = await asyncio.gather(*(work(number) for number in range(WORKERS)))
+    assert all(all(each) for each in answers)
+    found = world.rows(EVENTS)
+    for sent in swept:
+        assert rows(found, sent) == {("c", number + 1, HOUR, Agent.MACHINE) for number in range(WORKERS)}
+    for sent in read:
+        assert rows(found, sent) == {("c", 1, HOUR, Agent.HUMAN)}
+
+
+async def test_a_sweep_over_the_end_of_an_hour_is_a_programs_in_both(world: World, stores: list[Store]) -> None:
+    """Whichever part was written first, when nobody knew yet."""
+    workers = heeded_by(stores)
+    for seconds in ((3_599.95, 3_600.05), (3_600.05, 3_599.95)):
+        sent = await sent_to_somebody(world)
+        for number, second in enumerate(seconds):
+            assert await stores[number].record(follow(workers[number], sent, number, second), TODAY)
+        assert {(hour, agent) for _, _, hour, agent in rows(world.rows(EVENTS), sent)} == {
+            (HOUR, Agent.MACHINE), (LATER, Agent.MACHINE),
+        }  # fmt: skip

@@ -5,71 +5,53 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from tests.store.test_bursts import HOUR, opened_store, rows_in
-from tests.store.world import NOW, TODAY, World, clicked, copy, on, person
+from tests.store.test_bursts import EVENTS, HOUR, follow, opened_store, rows
+from tests.store.world import NOW, TODAY, World, copy, on, person
 from tracker.burst_memory import bursts_in, shared_memory
-from tracker.model import Agent, DeliveryId, Link, LinkNumber, Registration
+from tracker.model import Agent, DeliveryId, Link, LinkNumber
 
 WORKERS = 4
 LINKS = tuple(Link(LinkNumber(number + 1), "shop.example.com", f"/{number}") for number in range(12))
-SWEEPS = (2, 3, 4, 12)
+SWEEPS = 10 * (2, 3, 4, 12)
 """Links of each sweep: of the shorter ones hardly any process sees two."""
+SLOW = """
+    CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN PERFORM pg_sleep(random() * 0.02); RETURN NULL; END'
+"""
+"""Commits take as long as on a busy disk, so that others' fall between."""
 
 
-async def work(path: Path, memory: int, worker: int) -> None:
+async def work(url: str, memory: int, worker: int) -> None:
     """What a worker does: it reads who followed which link, one in each line, and writes each down."""
     bursts = bursts_in(memory, worker, 2 * WORKERS)
-    store = await opened_store(path, bursts.struck)
+    store = await opened_store(url, bursts.struck)
     print("ready", flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
         name, number = line.split()
-        delivery, link = DeliveryId(bytes.fromhex(name)), Link(LinkNumber(int(number)), "", "")
-        bursts.followed(delivery, link.number, NOW.timestamp())
-        assert await store.record(clicked(replace(copy(), delivery=delivery), link), TODAY)
+        sent = replace(copy(), delivery=DeliveryId(bytes.fromhex(name)))
+        assert await store.record(follow(bursts, sent, int(number), 0.0), TODAY)
     await store.close()
 
 
-async def prepared(path: Path) -> list[Registration]:
-    """One copy for each sweep, and one for a person who follows a single link."""
-    store = await opened_store(path)
-    world = World(store, f"sqlite+aiosqlite:///{path}")
-    sent = [await world.send(person(number), links=LINKS, last_day=on(90)) for number in range(len(SWEEPS) + 1)]
-    await store.close()
-    return sent
-
-
-def test_a_sweep_over_four_processes_ends_as_a_programs(fresh: Path, tmp_path: Path) -> None:
-    """R36: bursts over links, with what was written before the burst was known."""
-    path = tmp_path / "tracker.db"
-    shutil.copy2(fresh, path)
-    sent = asyncio.run(prepared(path))
-    memory = shared_memory(2 * WORKERS)
-    assert memory is not None
+def worked(url: str, memory: int, lines: list[list[str]]) -> None:
+    """Have a process for each list of LINES work on them, all at once."""
     workers = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.store.test_bursts_across_processes", str(path), str(memory), str(number)],
+            [sys.executable, "-m", "tests.store.test_bursts_across_processes", url, str(memory), str(number)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, pass_fds=(memory,),
         )
-        for number in range(WORKERS)
+        for number in range(len(lines))
     ]  # fmt: skip
     try:
         for worker in workers:
             assert worker.stdout is not None
             assert worker.stdout.readline() == "ready\n"
-        chance = random.Random(6)
-        lines: list[list[str]] = [[] for _ in workers]
-        for registration, links in zip(sent, (*SWEEPS, 1), strict=True):
-            seen_by = chance.sample(range(WORKERS), WORKERS)
-            for number, link in enumerate(LINKS[:links]):
-                lines[seen_by[number % WORKERS]].append(f"{registration.delivery.hex()} {link.number}\n")
         for worker, its in zip(workers, lines, strict=True):
             assert worker.stdin is not None
             worker.stdin.write("".join(its))
@@ -81,10 +63,34 @@ def test_a_sweep_over_four_processes_ends_as_a_programs(fresh: Path, tmp_path: P
         for worker in workers:
             worker.kill()
             worker.wait()
+
+
+async def test_a_sweep_over_four_processes_ends_as_a_programs(world: World) -> None:
+    """R36: bursts over links, with what was written before the burst was known; one person follows a single link."""
+    sent = [await world.send(person(number), links=LINKS, last_day=on(90)) for number in range(len(SWEEPS) + 1)]
+    if world.on_postgres:
+        with world.connected() as plain:
+            plain.execute(SLOW)
+            plain.execute(
+                f"CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON events_{on(90)} DEFERRABLE INITIALLY DEFERRED"
+                " FOR EACH ROW EXECUTE FUNCTION slow()"
+            )
+    chance = random.Random(6)
+    lines: list[list[str]] = [[] for _ in range(WORKERS)]
+    for registration, links in zip(sent, (*SWEEPS, 1), strict=True):
+        seen_by = chance.sample(range(WORKERS), WORKERS)
+        for number in range(links):
+            lines[seen_by[number % WORKERS]].append(f"{registration.delivery.hex()} {number}\n")
+    memory = shared_memory(2 * WORKERS)
+    assert memory is not None
+    try:
+        await asyncio.to_thread(worked, world.url, memory, lines)
+    finally:
         os.close(memory)
+    found = world.rows(EVENTS)
     for registration, links in zip(sent, SWEEPS, strict=False):
-        assert rows_in(path, registration) == {("c", link.number, HOUR, Agent.MACHINE) for link in LINKS[:links]}
-    assert rows_in(path, sent[-1]) == {("c", LINKS[0].number, HOUR, Agent.HUMAN)}
+        assert rows(found, registration) == {("c", link.number, HOUR, Agent.MACHINE) for link in LINKS[:links]}
+    assert rows(found, sent[-1]) == {("c", LINKS[0].number, HOUR, Agent.HUMAN)}
 
 
 def test_where_there_is_no_such_memory_each_process_sees_its_own_hits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,4 +116,4 @@ def test_a_worker_beyond_the_places_shares_one() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(work(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
+    asyncio.run(work(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))

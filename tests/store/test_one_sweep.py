@@ -37,11 +37,12 @@ async def test_a_second_sweep_waits_for_the_first(world: World, monkeypatch: pyt
 
 
 async def test_who_waits_too_long_is_told_and_deleted_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(until_alone, "__defaults__", (0.01,))
     other = database_of(world.url)
     async with other.alone(SWEEP):
-        with pytest.raises(AnotherSweep):
-            await world.store.sweep(on(1), at(1), PROOF)
+        with monkeypatch.context() as hasty:
+            hasty.setattr(until_alone, "__defaults__", (0.01,))
+            with pytest.raises(AnotherSweep):
+                await world.store.sweep(on(1), at(1), PROOF)
     await world.store.sweep(on(1), at(1), PROOF)
     async with other.alone(SWEEP):
         pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from tests.store.world import ANNA, TODAY, World, opened
 from tracker.model import StoreUnavailable
 from tracker.store import notes
 from tracker.store.sqlite import SqliteDatabase
+from tracker.store.sqlite_file import DatabaseFile
 
 
 def copy_of(path: Path) -> Path:
@@ -144,3 +146,22 @@ async def test_the_driver_leaves_no_thread_behind_when_there_is_no_file(tmp_path
     assert not await database.is_there()
     await database.close()
     shutil.rmtree(tmp_path)
+
+
+def test_a_file_that_is_put_in_place_while_a_connection_is_opened_is_noticed(
+    sqlite_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, file = copy_of(sqlite_world.path), DatabaseFile(sqlite_world.path)
+    look = os.access
+
+    def replaced_meanwhile(path: Path, mode: int) -> bool:
+        if copy.exists():
+            copy.replace(path)
+        return look(path, mode)
+
+    monkeypatch.setattr("tracker.store.sqlite_file.os.access", replaced_meanwhile)
+    file.about_to_open()
+    epoch = file.opened()
+    file.notice()
+    assert file.replaced == 1
+    assert file.epoch != epoch, "the connection may be to either of the two"

@@ -64,7 +64,7 @@ class Counts:
 @click.option(
     "--report",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where refused lines are named; default: FILE.report.csv.",
+    help="Where refused lines are named; default: FILE with .report.csv in place of its ending.",
 )
 @click.option("--references-of", metavar="KEY", help="Whose ids the references are: the name of an API key.")
 @click.option("--all-or-nothing", is_flag=True, help="Write nothing when a line is refused; others wait meanwhile.")

@@ -6,10 +6,15 @@ takes most of a second even to somebody who opens one tab after the other. So tw
 three within a second, are a burst: the copy's hits in that clock hour were a program's. One link several times is none,
 nor is an image with a link: people do both.
 
+Hits that came too soon after the mail are a program's one by one. They are part of a burst only together with what goes
+on at that pace when it is not too soon any more: a filter that was through by then costs nobody who comes later their
+hour.
+
 Workers see a share of the hits each. What they saw lies in one piece of memory that they share: for each hit the first
-octets of the delivery's id, the link's number and the time; no address, no device. Nothing of it is ever stored, and
-new hits overwrite those farthest in time. Each worker writes to places of its own alone, then reads those of all: of
-several that do so at once, the one that wrote last sees everything. Servers on several machines do not see each other.
+octets of the delivery's id, the link's number, the time and whether that was too soon; no address, no device. Nothing
+of it is ever stored, and new hits overwrite those farthest in time. Each worker writes to places of its own alone, then
+reads those of all: of several that do so at once, the one that wrote last sees everything. Servers on several machines
+do not see each other.
 """
 
 from __future__ import annotations
@@ -23,6 +28,7 @@ from tracker.model import DeliveryId, Hour, LinkNumber
 HASTE: Final = ((2, 0.2), (3, 1.0))
 """So many different links within so many seconds are a burst."""
 
+_LONGEST: Final = max(span for _, span in HASTE)
 _BUCKETS: Final = 4_096
 _DEPTH: Final = 4
 """Hits that a worker remembers in one bucket."""
@@ -80,14 +86,15 @@ class Bursts:
         memory = bytearray(memory_size(workers))
         return [cls(memory, worker, workers) for worker in range(workers)]
 
-    def followed(self, delivery: DeliveryId, link: LinkNumber, at: float) -> None:
+    def followed(self, delivery: DeliveryId, link: LinkNumber, at: float, *, soon: bool = False) -> None:
         """A LINK of DELIVERY was followed, by a person as it seems; afterwards `struck` knows of a burst.
 
         AT: seconds since 1970.
+        SOON: it came too soon after the mail to be a person's, and nothing else speaks against one.
         """
         tag = delivery[:_TAG]
         start = _bucket(tag) * self._seen_size
-        self._remember(start + self._own_seen, tag, link, at)
+        self._remember(start + self._own_seen, tag, link << 1 | soon, at)
         seen = self._memory[start : start + self._seen_size]
         if seen.count(tag) > 1:  # nearly always it is the only hit on its delivery that anybody remembers
             self._look_for_haste(tag, at, seen)
@@ -98,25 +105,27 @@ class Bursts:
         start = self._marks + _bucket(tag) * self._struck_size
         return self._memory.find(_MARK.pack(tag, hour), start, start + self._struck_size) >= 0
 
-    def _remember(self, start: int, tag: bytes, link: int, at: float) -> None:
+    def _remember(self, start: int, tag: bytes, what: int, at: float) -> None:
         """Put a hit in the place of the one farthest in time among this worker's own, which begin at START."""
         times = _TIMES.unpack_from(self._memory, start)
         first, last = min(times), max(times)
         farthest = first if at - first >= last - at else last  # the clock may be set back
         place = start + times.index(farthest) * _SEEN_SIZE
-        self._memory[place : place + _SEEN_SIZE] = _SEEN.pack(tag, link, at)
+        self._memory[place : place + _SEEN_SIZE] = _SEEN.pack(tag, what, at)
 
     def _look_for_haste(self, tag: bytes, at: float, hits: bytes | bytearray) -> None:
-        nearest: dict[int, float] = {}
-        for seen, link, when in _SEEN.iter_unpack(hits):
-            if seen == tag and abs(when - at) < abs(nearest.get(link, float("inf")) - at):
-                nearest[link] = when
-        times = sorted(nearest.values())
+        """Strike the hours of a burst in which the hit at AT may have a part, unless all of it came too soon."""
+        found = sorted(
+            (when, what >> 1, what & 1)
+            for seen, what, when in _SEEN.iter_unpack(hits)
+            if seen == tag and abs(when - at) <= _LONGEST
+        )
         for links, span in HASTE:
-            for first, last in zip(times, times[links - 1 :], strict=False):
-                if last - first <= span:
+            for number, (first, _, _) in enumerate(found):
+                within = [hit for hit in found[number:] if hit[0] - first <= span]
+                if len({link for _, link, _ in within}) >= links and not all(soon for _, _, soon in within):
                     self._strike(tag, hour_at(first))
-                    self._strike(tag, hour_at(last))
+                    self._strike(tag, hour_at(within[-1][0]))
 
     def _strike(self, tag: bytes, hour: int) -> None:
         start = self._marks + _bucket(tag) * self._struck_size + self._own_struck

@@ -63,6 +63,8 @@ class Rule(NamedTuple):
     """Whether it looks at nothing but the purpose, the method and FIELDS."""
     recorded: bool = True
     """Whether such a hit is kept. One that showed nothing to anybody is not: we keep the least."""
+    of_time: bool = False
+    """Whether it looks at nothing but the time: what it knows may go as a person does otherwise."""
 
 
 class Verdict(NamedTuple):
@@ -70,11 +72,13 @@ class Verdict(NamedTuple):
 
     agent: Agent | None
     recorded: bool
+    like_a_person: bool = False
+    """Whether nothing speaks against a person, but perhaps the time."""
 
     def and_of(self, rule: Rule) -> Verdict:
         """That of all rules so far and of RULE, in whatever order."""
         agent = None if self.agent is None or rule.verdict is None else min(self.agent, rule.verdict)
-        return Verdict(agent, self.recorded and rule.recorded)
+        return Verdict(agent, self.recorded and rule.recorded, self.like_a_person and rule.of_time)
 
 
 _PURPOSES: Final = frozenset({"sec-purpose", "purpose", "x-purpose", "x-moz"})
@@ -146,7 +150,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("Office's link check", Agent.MACHINE, lambda sight: _OFFICE.search(sight.unusual)),
     # Internet Explorer of Windows XP speaks no TLS that servers still accept; filters go by its name.
     Rule("browser of Windows XP", Agent.MACHINE, lambda sight: _XP.search(sight.unusual)),
-    Rule("too soon", Agent.MACHINE, lambda sight: -SKEW <= sight.age < sight.soon, of_head=False),
+    Rule("too soon", Agent.MACHINE, lambda sight: -SKEW <= sight.age < sight.soon, of_head=False, of_time=True),
     # Links only: opens come from Microsoft's addresses when people read mail at Outlook.com.
     Rule(
         "Microsoft's mail filter",
@@ -157,7 +161,7 @@ RULES: Final[tuple[Rule, ...]] = (
 )
 
 
-_PERSON: Final = Verdict(Agent.HUMAN, recorded=True)
+_PERSON: Final = Verdict(Agent.HUMAN, recorded=True, like_a_person=True)
 KNOWN: Final = 4_096
 """Verdicts on heads that a process remembers; of the browsers in use a few hundred make nearly all hits."""
 

@@ -19,7 +19,7 @@ from tracker.config import Settings, load
 from tracker.core.calendar import day_of
 from tracker.dashboard import accounts
 from tracker.demo.rep import Rep
-from tracker.demo.visitor import TrackedMail, Visitor, free_port
+from tracker.demo.visitor import TrackedMail, Visitor, free_ports
 from tracker.flows.access import Access
 from tracker.flows.sweep import sweep
 from tracker.logs import configure
@@ -240,7 +240,7 @@ class Story:
 async def _installed(folder: Path) -> tuple[Settings, str, str]:
     """A new installation in FOLDER on free ports, an API key for it, and the password of all who sign in."""
     click.secho("A tracker is set up in a temporary folder", bold=True)
-    public, private, dashboard = free_port(), free_port(), free_port()
+    public, private, dashboard = free_ports(3)
     config = await installation.create(
         folder,
         controller="Werkstatt Nord GmbH",
@@ -274,6 +274,7 @@ async def _invite(visitor: Visitor, settings: Settings, folder: Path, password: 
     offer = await visitor.rewrite(_sample("offer.eml"), CARA, {**OFFER, "Tracker-Reference": "4711"})
     await visitor.loads(offer.pixel)
     await visitor.follows(offer.tracked_links[0])
+    await visitor.until_written()
     page = folder / "newsletter-for-cara.html"
     page.write_text(mail.html, encoding="utf-8")
     private = f"http://{settings.private_listen}"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import email
 import email.policy
+import random
 import re
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice
 from typing import Any, Final
 
 import aiohttp
@@ -18,6 +22,10 @@ from tracker.config import Settings
 from tracker.parts import utc_now
 
 BROWSER: Final = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"}
+PATIENCE: Final = 30.0
+"""Seconds for what happened to be written."""
+PORTS: Final = range(20_000, 26_000)
+"""Below those that the system gives away by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +81,18 @@ class Visitor:
             return self._read(await answer.read(), answer.headers)
 
     async def messages(self) -> list[dict[str, Any]]:
-        """The figures of all messages."""
+        """The figures of all messages, once all that happened is in them."""
+        await self.until_written()
         async with self._session.get(f"{self._private}/v1/stats/messages", headers=self._authorization) as answer:
             told: list[dict[str, Any]] = (await answer.json())["messages"]
             return told
+
+    async def until_written(self) -> None:
+        """Ask until no event waits for the database: a hit is answered before its commit when that takes long."""
+        with suppress(TimeoutError):  # then the figures show what is missing
+            async with asyncio.timeout(PATIENCE):
+                while b"\ntracker_events_waiting 0.0\n" not in await self._metrics():
+                    pass
 
     async def loads(self, pixel: str) -> bool:
         """Load the image, as a mail program does; whether an image came."""
@@ -103,6 +119,10 @@ class Visitor:
         async with self._session.post(f"{notice}/withdraw", headers=BROWSER) as answer:
             return answer.status == 200
 
+    async def _metrics(self) -> bytes:
+        async with self._session.get(f"{self._private}/metrics", headers=self._authorization) as answer:
+            return await answer.read()
+
     def _read(self, message: bytes, headers: Mapping[str, str]) -> TrackedMail:
         html = _html_of(message)
         base = re.escape(self._public)
@@ -120,12 +140,19 @@ class Visitor:
         )
 
 
-def free_port() -> int:
-    """A port on loopback that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_ports(count: int) -> list[int]:
+    """So many ports on loopback that nobody listens on just now.
+
+    They are none of those that the system gives away, or connects from: it would not know that we want them.
+    """
+    return list(islice(filter(_is_free, random.sample(PORTS, len(PORTS))), count))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe, suppress(OSError):
+        probe.bind(("127.0.0.1", port))
+        return True
+    return False
 
 
 def _html_of(message: bytes) -> str:

@@ -21,6 +21,7 @@ from tracker.doors.api_problems import Problem
 from tracker.doors.budget import Budgets
 from tracker.doors.server import cut, place
 from tracker.flows.send import Answer, Sender
+from tracker.flows.surveys import LARGE
 from tracker.model import ApiKey, BadRequest, Envelope, Left, NoRoom, Reason, Scope, StoreUnavailable
 
 MESSAGE: Final = "message/rfc822"
@@ -137,13 +138,16 @@ class RewriteDoor:
     async def _answer(self, envelope: Envelope | Reason, message: bytes) -> Answer:
         if isinstance(envelope, Reason):
             return Answer(message, envelope)
+        patience = asyncio.timeout(self._patience)
         try:
-            async with asyncio.timeout(self._patience):
+            async with patience:
                 return await self._sender.rewrite(envelope, message, self._clock())
         except BadRequest:
             raise
         except Exception as error:
-            return Answer(message, _reason(error))
+            # A small message is surveyed here and at once: what it waits for is the store, each time not for too long.
+            away = patience.expired() and len(message) <= LARGE
+            return Answer(message, _reason(StoreUnavailable().with_traceback(error.__traceback__) if away else error))
 
 
 async def sent_in_pieces(request: web.Request, said: Mapping[str, str], parts: list[bytes]) -> web.StreamResponse:

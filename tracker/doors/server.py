@@ -2,25 +2,32 @@
 
 aiohttp logs the peer and the broken line of a malformed request, and quotes the line in its 400 answer and the
 `Expect` field in its 417 (promise 7). Here such a request gets a constant answer and leaves no line; of what fails
-inside, only the exception's type and the place in our code are logged.
+inside, only the exception's type and the place in our code are logged. And no connection is held for longer than its
+caller asks, sends or takes something.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import socket
-from collections.abc import Callable, Sequence
+import sys
+import termios
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, TypeAlias
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import RawRequestMessage
-from aiohttp.streams import EMPTY_PAYLOAD
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.web_protocol import RequestHandler, _ErrInfo, _RequestFactory
+from yarl import URL
 
 NAME: Final = "tracker"
 """What the Server field says, instead of the versions of Python and aiohttp."""
@@ -37,6 +44,12 @@ BACKLOG: Final = 1_024
 """Connections that wait to be accepted; the system may allow fewer."""
 LARGEST_HEAD: Final = 64 * 1024
 """Octets of all fields of a request; who sends more without coming to an end is cut off."""
+UNTAKEN: Final = 60.0
+"""Seconds for which a caller may take not one octet of what is sent; as long as it may keep silent."""
+LOOKS: Final = 12
+"""How often in that time it is looked whether one was taken."""
+TOLD_AGAIN: Final = 60.0
+"""Seconds for which the log does not say again that the listener is full."""
 LOOK: Final = 0.05
 """Seconds between two looks at whether every connection has ended."""
 _END: Final = b"\r\n\r\n"
@@ -93,15 +106,16 @@ async def listen(
     *,
     malformed: Malformed | None = None,
     most: int = MOST_CONNECTIONS,
+    untaken: float = UNTAKEN,
     shutdown_timeout: float = 10.0,
 ) -> QuietRunner:
     """Serve APP on SOCKETS, as `bind` makes them; `cleanup()` of the returned runner stops it and closes them.
 
     MALFORMED is told nothing of what came but the status it calls for. MOST: connections at a time; beyond that the
-    oldest of those that wait for nothing but their caller is closed for a new one.
-    SHUTDOWN_TIMEOUT: seconds that requests in progress have to finish then.
+    oldest of those that wait for nothing but their caller is closed for a new one. UNTAKEN: seconds for which a caller
+    may take nothing of its answer. SHUTDOWN_TIMEOUT: seconds that requests in progress have to finish then.
     """
-    runner = QuietRunner(app, malformed or plain, most, shutdown_timeout=shutdown_timeout)
+    runner = QuietRunner(app, malformed or plain, most, untaken, shutdown_timeout=shutdown_timeout)
     await runner.setup()
     try:
         for one in sockets:
@@ -138,9 +152,24 @@ class QuietHandler(RequestHandler):
     connection counts as busy, and what else comes in waits its turn.
     """
 
-    __slots__ = ("_asleep", "_head", "_lane", "_malformed", "_peer", "_server", "_unparsed")
+    __slots__ = (
+        "_asleep",
+        "_head",
+        "_lane",
+        "_left",
+        "_line",
+        "_look",
+        "_malformed",
+        "_peer",
+        "_server",
+        "_unparsed",
+        "_untaken",
+        "untaken_looks",
+    )
 
-    def __init__(self, manager: QuietServer, malformed: Malformed, lane: Lane | None, **kw: Any) -> None:
+    def __init__(
+        self, manager: QuietServer, malformed: Malformed, lane: Lane | None, untaken: float, **kw: Any
+    ) -> None:
         super().__init__(manager, **kw)
         self._server = manager
         self._malformed = malformed
@@ -151,6 +180,14 @@ class QuietHandler(RequestHandler):
         """Octets of a request whose fields have not come to their end."""
         self._unparsed = True
         """Whether the next octets begin a request, as far as the parser is concerned."""
+        self._line: asyncio.Transport | None = None
+        """The transport until the connection is lost; aiohttp forgets its own when it is to be closed."""
+        self._untaken = untaken
+        self._look: asyncio.TimerHandle | None = None
+        self._left = -1
+        """Octets that the caller had not taken at the last look."""
+        self.untaken_looks = 0
+        """At how many looks, one after the other, the caller had taken nothing of what waits for it."""
 
     @property
     def is_idle(self) -> bool:
@@ -163,6 +200,66 @@ class QuietHandler(RequestHandler):
         super().connection_made(transport)
         peer = self.peername
         self._peer = str(peer[0]) if isinstance(peer, tuple) else peer or ""
+        self._line = self.transport
+        assert self._task_handler is not None
+        self._task_handler.add_done_callback(self._end)
+        self._server.make_room(self)  # not sooner: the task is to see that it is closed
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The client has gone, or was sent away."""
+        self._line = None
+        self._look_no_more()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The client takes its answer more slowly than it is written."""
+        super().pause_writing()
+        self._begin_to_look()
+
+    def resume_writing(self) -> None:
+        """The client has taken some of its answer."""
+        self._left = -1  # what is written from now on may make up for it
+        super().resume_writing()
+
+    def cut_off(self) -> None:
+        """End the connection, and with it what has not been sent."""
+        self._look_no_more()
+        if self._line is not None:
+            self._line.abort()
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        """Close the connection, since nobody serves it any more, however TASK came to its end."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.log_exception(exc_info=error)
+        self.force_close()
+        if self._line is not None and self._line.get_write_buffer_size():
+            self._begin_to_look()  # closing waits until that has been taken
+
+    def _begin_to_look(self) -> None:
+        """See to it that the caller takes what waits for it.
+
+        A look comes seldom and counts octets: when writing may go on is told only after all of a large answer.
+        """
+        if self._look is None and self._line is not None:
+            self._look = self._loop.call_later(self._untaken / LOOKS, self._look_at_line)
+
+    def _look_at_line(self) -> None:
+        line, self._look = self._line, None
+        if line is None or not (self._paused or line.is_closing()):
+            self._look_no_more()
+            return
+        left = _left(line)
+        self.untaken_looks = self.untaken_looks + 1 if left == self._left else 0
+        self._left = left
+        if self.untaken_looks < LOOKS:
+            self._begin_to_look()
+        else:
+            self.cut_off()
+
+    def _look_no_more(self) -> None:
+        if self._look is not None:
+            self._look.cancel()
+        self._look, self._left, self.untaken_looks = None, -1, 0
 
     def data_received(self, data: bytes) -> None:
         """Parse DATA, unless the lane knows it as it is, or it goes on with fields that never end."""
@@ -210,10 +307,20 @@ class QuietHandler(RequestHandler):
     def _is_parsed_alone(self, data: bytes) -> bool:
         """Parse DATA; whether it was one GET request without a body and nothing else, so that the next begins anew."""
         unparsed, waiting, self._unparsed = self._unparsed, len(self._messages), False
-        super().data_received(data)
+        try:
+            super().data_received(data)
+        except Exception as error:  # the parser lets through what yarl raises, such as IndexError for //[v1.a]@/
+            self._refuse(error)
         if unparsed and len(self._messages) == waiting + 1 and self._messages[-1][1] is EMPTY_PAYLOAD:
             self._unparsed = data.startswith(b"GET ") and data.find(_END) == len(data) - len(_END)
         return self._unparsed
+
+    def _refuse(self, error: Exception) -> None:
+        """Have the task answer that the next request is malformed, as it does when the parser says so."""
+        self._request_count += 1
+        self._messages.append((_ErrInfo(HTTPStatus.BAD_REQUEST, error, ""), EMPTY_PAYLOAD))
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def _may_answer(self, waiter: asyncio.Future[None]) -> bool:
         """Whether the lane's answer can be sent at once, and need not say that it ends the connection."""
@@ -285,33 +392,82 @@ class QuietHandler(RequestHandler):
         """Nothing: debug lines of the library are no use to an operator."""
 
 
+class Unreadable(web.BaseRequest):
+    """A request with a target that nobody can make out; its path is none that was asked for."""
+
+
 class QuietServer(web.Server):
     """Makes quiet handlers for the requests that another server was made for."""
 
-    def __init__(self, server: web.Server, malformed: Malformed, lane: Lane | None, most: int) -> None:
+    def __init__(self, server: web.Server, malformed: Malformed, lane: Lane | None, most: int, untaken: float) -> None:
         self._malformed = malformed
         self._lane = lane
         self._most = most
+        self._untaken = untaken
         self._answer = server.request_handler
+        self._turned_away = 0
+        """Callers for whom there was no room, since the log last said so."""
+        self._told_at: float | None = None
         self.leaving = False
         """Whether each connection is to end with its next answer."""
-        super().__init__(self._guarded, request_factory=server.request_factory, **LIMITS)
+        super().__init__(self._guarded, request_factory=partial(self._made, server.request_factory), **LIMITS)
 
     def __call__(self) -> RequestHandler:
         """A handler for a new connection."""
-        return QuietHandler(self, self._malformed, self._lane, loop=self._loop, **self._kwargs)
+        return QuietHandler(self, self._malformed, self._lane, self._untaken, loop=self._loop, **self._kwargs)
 
-    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
-        """Keep account of a new connection, and make room for it where there are too many."""
-        super().connection_made(handler, transport)
-        if len(self._connections) > self._most:
-            idle = (one for one in self._connections if isinstance(one, QuietHandler) and one.is_idle)
-            next(idle, handler).force_close()
+    def make_room(self, newcomer: QuietHandler) -> None:
+        """Where there are too many connections, close the oldest of those that are idle for NEWCOMER.
+
+        Without one, that which has not been taking its answer for longest; without that, NEWCOMER.
+        """
+        if len(self._connections) <= self._most:
+            return
+        idle = next((one for one in self._quiet() if one.is_idle), newcomer)
+        if idle is not newcomer:
+            idle.force_close()
+            return
+        slowest = max(self._quiet(), key=lambda one: one.untaken_looks, default=newcomer)
+        if slowest.untaken_looks:
+            slowest.cut_off()
+        else:
+            self._turn_away(newcomer)
+
+    def _quiet(self) -> Iterator[QuietHandler]:
+        """The connections, the oldest first."""
+        return (one for one in self._connections if isinstance(one, QuietHandler))
+
+    def _turn_away(self, newcomer: QuietHandler) -> None:
+        """Close NEWCOMER, and say so at once, then once in TOLD_AGAIN seconds at most."""
+        newcomer.force_close()
+        self._turned_away += 1
+        now = self._loop.time()
+        if self._told_at is None or now - self._told_at >= TOLD_AGAIN:
+            _log.warning("all %d connections are busy; callers turned away: %d", self._most, self._turned_away)
+            self._turned_away, self._told_at = 0, now
+
+    def _made(
+        self,
+        make: _RequestFactory,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: RequestHandler,
+        writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> web.BaseRequest:
+        """What MAKE makes of MESSAGE. It raises UnicodeError for a host that is no name, such as `http://xn--a/`."""
+        try:
+            return make(message, payload, protocol, writer, task)
+        except Exception:  # nobody else catches it: the connection would be left without its task
+            return Unreadable(message._replace(url=URL("/")), payload, protocol, writer, task, self._loop)
 
     async def _guarded(self, request: web.BaseRequest) -> web.StreamResponse:
         answer: web.StreamResponse
         try:
-            answer = await self._answer(request)
+            if isinstance(request, Unreadable):
+                answer = self._malformed(HTTPStatus.BAD_REQUEST)
+            else:
+                answer = await self._answer(request)
         except web.HTTPException as error:  # raised before any middleware, such as 417
             answer = self._malformed(error.status)
         if not answer.prepared:
@@ -325,16 +481,23 @@ class QuietRunner(web.AppRunner):
     """Runs an application on a quiet server."""
 
     def __init__(
-        self, app: web.Application, malformed: Malformed = plain, most: int = MOST_CONNECTIONS, **kw: Any
+        self,
+        app: web.Application,
+        malformed: Malformed = plain,
+        most: int = MOST_CONNECTIONS,
+        untaken: float = UNTAKEN,
+        **kw: Any,
     ) -> None:
         super().__init__(app, **kw)
         self._malformed = malformed
         self._lane = app.get(LANE)
         self._most = most
+        self._untaken = untaken
         self._quiet: QuietServer | None = None
 
     async def _make_server(self) -> web.Server:
-        self._quiet = QuietServer(await super()._make_server(), self._malformed, self._lane, self._most)
+        server = await super()._make_server()
+        self._quiet = QuietServer(server, self._malformed, self._lane, self._most, self._untaken)
         return self._quiet
 
     async def hand_over(self, seconds: float) -> None:
@@ -349,8 +512,20 @@ class QuietRunner(web.AppRunner):
             await site.stop()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
+                await asyncio.sleep(LOOK)  # what was taken a moment ago is no connection yet
                 while self._quiet.connections:
                     await asyncio.sleep(LOOK)
+
+
+def _left(line: asyncio.Transport) -> int:
+    """Octets that wait in LINE, and that wait in the kernel for the peer's to acknowledge them (SIOCOUTQ, tcp(7)).
+
+    The kernel takes more only when a good part of what it has was acknowledged: on a slow line that takes minutes.
+    """
+    waiting = bytes(4)
+    with suppress(OSError):  # other systems than Linux do not tell
+        waiting = fcntl.ioctl(line.get_extra_info("socket").fileno(), termios.TIOCOUTQ, waiting)
+    return line.get_write_buffer_size() + int.from_bytes(waiting, sys.byteorder)
 
 
 def _addresses(host: str, port: int) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -23,6 +24,7 @@ _OPEN, _CLICK, _HUMAN, _MACHINE = Purpose.OPEN, Purpose.CLICK, Agent.HUMAN, Agen
 """Python 3.11 takes a tenth of a microsecond to look one up, each time."""
 KNOWN_TARGETS: Final = 1_000
 """How many targets are remembered, with what is made of them: the links of a campaign are followed by many."""
+log = logging.getLogger(__name__)
 
 
 class HitCounter(Protocol):
@@ -94,18 +96,17 @@ class Hits:
     ) -> None:
         """Call THEN when the hit is recorded, is not to be, or has waited long enough."""
         at = hit.at.timestamp()
-        agent, recorded = self._classify(hit, purpose, at - delivery.issued)
+        agent, recorded, like_a_person = self._classify(hit, purpose, at - delivery.issued)
         hour = hour_at(at)
         today = day_of_hour(hour)
         if agent is None or not recorded or delivery.retired or delivery.last_day < today:
             self._counter.hit(purpose, agent, "uncounted")
             then()
             return
-        if agent is _HUMAN:
-            if purpose is _CLICK:
-                self._bursts.followed(delivery.delivery, link, at)
-            if self._bursts.struck(delivery.delivery, hour):
-                agent = _MACHINE  # and the store moves what was written before that was known
+        if like_a_person and purpose is _CLICK:
+            self._bursts.followed(delivery.delivery, link, at, soon=agent is _MACHINE)
+        if agent is _HUMAN and self._bursts.struck(delivery.delivery, hour):
+            agent = _MACHINE  # and the store moves what was written before that was known
         event = Event(delivery.last_day, delivery.delivery, purpose, link, hour, agent)
         waiting = _Waiting(self._counter, purpose, agent, then)
         self._patience.watch(waiting)
@@ -169,6 +170,9 @@ class _Patience:
             if not first.is_over and first.until > now:
                 self._timer = asyncio.get_running_loop().call_later(first.until - now, self._look)
                 return
-            first.give_up()
             self._waiting.popleft()
+            try:
+                first.give_up()
+            except Exception as error:  # the others are to be answered, too
+                log.error("who waited for the store could not be told: %s", type(error).__name__)
         self._timer = None

@@ -17,7 +17,8 @@ from tracker.core.repeats import carried, shape, stripped
 from tracker.core.survey import Refused, Survey
 
 LARGE: Final = 100_000
-"""Octets above which a message is read through in a thread (hashing lets others run): hits wait for nobody's mail."""
+"""Octets above which a message is surveyed in another process, and read through in a thread (hashing lets others run):
+hits wait for nobody's mail."""
 KEPT: Final = timedelta(minutes=5)
 """After which a message is surveyed anew, however often it came."""
 MOST: Final = 64

@@ -25,8 +25,14 @@ def nothing_struck(_delivery: DeliveryId, _hour: Hour) -> bool:
 
 
 def struck_of(items: Iterable[Event], struck: Struck) -> set[BurstKey]:
-    """The hours of deliveries among ITEMS in which there was a burst."""
-    return {(item.last_day, item.delivery, item.hour) for item in items if struck(item.delivery, item.hour)}
+    """The hours of deliveries among ITEMS in which there was a burst; both, when it went over the end of one."""
+    return {
+        (item.last_day, item.delivery, hour)
+        for item in items
+        if struck(item.delivery, item.hour)
+        for hour in (Hour(item.hour - 1), item.hour, Hour(item.hour + 1))
+        if hour == item.hour or struck(item.delivery, hour)
+    }
 
 
 async def mark_bursts(connection: AsyncConnection, bursts: Iterable[BurstKey]) -> None:

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from tracker.model import Day, Event
-from tracker.store.bursts import Struck, mark_bursts, nothing_struck, struck_of
+from tracker.store.bursts import BurstKey, Struck, mark_bursts, nothing_struck, struck_of
 from tracker.store.engine import Database
+from tracker.store.postgres import passing_over
 
 _WRITE: Final = """
     WITH found AS (
@@ -86,13 +87,17 @@ async def record_events(
         [int(event.agent) for event in found],
         max(day for _, day in items),
     )
+    marked: set[BurstKey] = set()
     statement, values = (_WRITE_ALONE, columns) if told_to is None else (_WRITE_AND_TELL, (*columns, told_to))
     async with database.write(alone=False) as connection:
         accepted = set((await connection.exec_driver_sql(statement, values)).scalars())
-        known = struck_of(found, struck)
-        await mark_bursts(connection, known)
-    # Who marked a burst meanwhile did not see these rows before their commit.
-    if since := struck_of(found, struck) - known:
+        if known := struck_of(found, struck):
+            # Groups that have each written what the other is to move to would wait for each other.
+            async with passing_over(connection):
+                await mark_bursts(connection, known)
+                marked = known
+    # Who marked a burst meanwhile did not see these rows before their commit; what was passed over comes here as well.
+    if since := struck_of(found, struck) - marked:
         async with database.write(alone=False) as connection:
             await mark_bursts(connection, since)
     return [number in accepted for number in range(1, len(items) + 1)]

@@ -87,10 +87,15 @@ class PostgresDatabase(Database):
         """Nothing: a server that was away is noticed by the next connection to it, before a statement."""
 
     async def _connected(self, connection: asyncpg.Connection) -> None:
-        """A connection was made: after a restore from a backup, or to a standby, it finds an older database perhaps."""
+        """A connection was made: after a restore from a backup, or to a standby, it finds an older database perhaps.
+
+        Then those that were made before are cut off: they may lead to the other server, which perhaps lives on.
+        """
         server = str(await connection.fetchval(SERVER))
         if self._server not in ("", server):
             self._replaced += 1
+            self._readers.cut_off()
+            self._writers.cut_off()
         self._server = server
 
     @asynccontextmanager
@@ -281,8 +286,13 @@ class _Pool:
         except BaseException:
             connection.terminate()
             raise
-        self._open.add(connection)
+        self._open.add(connection)  # without a wait since it was found to lead where all others do
         return connection
+
+    def cut_off(self) -> None:
+        """End every connection at once, with what is under way on it."""
+        for connection in list(self._open):
+            connection.terminate()
 
     def _hang_up(self) -> None:
         """One gave no answer, not even that it took too long: those that nobody uses just now may be as dead."""

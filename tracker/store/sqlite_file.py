@@ -50,18 +50,18 @@ class DatabaseFile:
 
     def about_to_open(self) -> None:
         """A connection will be opened. Raises StoreUnavailable when no file is there."""
-        self.notice()
+        there = self.notice()
         if not os.access(self.path, os.R_OK | os.W_OK):
             raise StoreUnavailable("the database file cannot be opened")
-        self._opened = _identity(self.path)
+        self._opened = there  # not what stands there by now: another one is noticed by the next look
 
     def opened(self) -> int:
         """A connection is open, with its write-ahead log; the epoch that it belongs to."""
         self._log = _identity(self._beside("-wal"))
         return self.epoch
 
-    def notice(self) -> None:
-        """Look whether the file that is open is the one at the path.
+    def notice(self) -> Identity:
+        """Look whether the file that is open is the one at the path; which one is there.
 
         Raises StoreUnavailable when there is none: connections may be used again if it comes back. Where another one
         is, `epoch` and `replaced` say so.
@@ -73,6 +73,7 @@ class DatabaseFile:
             self._take_log_away()
             self._opened = self._log = self._damaged = None
             self._renew()
+        return there
 
     def check(self) -> None:
         """Raise StoreUnavailable unless the file that is open stands at the path, and is not known to be damaged."""

@@ -100,12 +100,13 @@ class Proxy:
         said = await reader.readline()
         for piece in pieces:
             writer.write(piece)
-            said += await asyncio.wait_for(_answer(reader), 10)
+            said += await asyncio.wait_for(answer_of(reader), 10)
         writer.close()
         return said
 
 
-async def _answer(reader: asyncio.StreamReader) -> bytes:
+async def answer_of(reader: asyncio.StreamReader) -> bytes:
+    """One whole answer, or what came of it before the end."""
     said = b""
     while line := await reader.readline():
         said += line

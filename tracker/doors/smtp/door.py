@@ -32,11 +32,19 @@ class SmtpDoor:
         port: int = server.sockets[0].getsockname()[1]
         return port
 
+    async def hand_over(self, seconds: float) -> None:
+        """Take no new connection, since others do, and let those there are end: `Office.hand_over`."""
+        self._stop_listening()
+        await self._office.hand_over(seconds)
+
     async def close(self) -> None:
-        """Take nothing more, finish what is on its way to the next hop, and hang up."""
+        """Take nothing more, finish what was begun, and hang up: `Office.finish`."""
+        self._stop_listening()
+        await self._office.finish()
+
+    def _stop_listening(self) -> None:
         for server in self._servers:
             server.close()
-        await self._office.finish()
 
 
 def _silence() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import IntEnum
 from ipaddress import ip_network
 from typing import Final, Protocol
 
@@ -23,6 +24,14 @@ from tracker.model import ApiKey, Reply, Scope, Unauthorized
 LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 GRACE: Final = 30.0
 """Seconds for messages that are on their way to the next hop when the server stops."""
+GRACE_OF_BEGUN: Final = 10.0
+"""Seconds of these for transactions that were begun, as HTTP requests have them."""
+ARRIVING: Final = 1.0
+"""Seconds in which a connection that was taken just before nobody listened becomes a session: TLS greets first."""
+PARTING: Final = 1.0
+"""Seconds for a client that was answered to say goodbye: told something else, it may take that for the answer."""
+LOOK: Final = 0.05
+"""Seconds between two looks at who is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +58,34 @@ class SmtpPolicy:
     """For it to hand over a message."""
 
 
+class Serving(IntEnum):
+    """Which transactions are still taken, from none to all."""
+
+    NONE = 0
+    BEGUN = 1
+    """Those that are under way."""
+    FIRST = 2
+    """And that of a client who has handed in nothing on its connection yet: it may know no way to come again."""
+    ALL = 3
+
+
 class Session(Protocol):
     """A connection of a client."""
 
-    async def hang_up_politely(self) -> None:
-        """Tell the client that this server stops, and end."""
+    @property
+    def has_begun(self) -> bool:
+        """Whether a transaction is under way: named, coming in, or on its way to the next hop."""
+
+    @property
+    def is_delivering(self) -> bool:
+        """Whether its message is on its way to the next hop."""
+
+    @property
+    def had_a_turn(self) -> bool:
+        """Whether a transaction has come to its end."""
+
+    def dismiss(self) -> None:
+        """Tell the client that it is to come again (421), and end."""
 
 
 class Office:
@@ -76,7 +108,7 @@ class Office:
         self.clock = clock
         self._sessions: set[Session] = set()
         self._deliveries: set[asyncio.Task[Reply]] = set()
-        self._stopping = False
+        self._serving = Serving.ALL
         self.name = policy.name
         self.largest = policy.largest
         self.names = policy.names
@@ -85,22 +117,54 @@ class Office:
         self.data_seconds = policy.data_seconds
         self.most_recipients = policy.most_recipients
 
-    async def finish(self) -> None:
-        """Let what is on its way to the next hop arrive, answer it, and hang up; whoever comes now is sent away."""
-        self._stopping = True
+    async def hand_over(self, seconds: float) -> None:
+        """Others serve where we did: let clients end what they began or came for, then have them come again.
+
+        Returns when all have gone. After SECONDS nothing is taken any more; what is on its way to the next hop by then
+        arrives, however long that takes, and is answered: a client that hears nothing would send it once more.
+        """
+        self._serving = Serving.FIRST
+        await asyncio.sleep(ARRIVING)
+        await self._until(lambda: not self._sessions, seconds - ARRIVING)
+        self._dismiss()
         if self._deliveries:
-            await asyncio.wait(self._deliveries, timeout=GRACE)
+            await asyncio.wait(self._deliveries)
+
+    async def finish(self) -> None:
+        """Let what was begun end, above all what is on its way to the next hop, answer it, and hang up."""
+        clock = asyncio.get_running_loop().time
+        end = clock() + GRACE - PARTING
+        self._serving = min(self._serving, Serving.BEGUN)
+        await self._until(lambda: not any(one.has_begun for one in self._sessions), GRACE_OF_BEGUN)
+        if not any(one.has_begun for one in self._sessions):
+            await self._until(lambda: not self._sessions, PARTING)
+        self._dismiss()
+        if self._deliveries:
+            await asyncio.wait(self._deliveries, timeout=end - clock())
         for task in self._deliveries:
             task.cancel()  # not answered: the client tries again
-        await asyncio.sleep(0)  # those that were answered just now say so
-        await asyncio.gather(*(session.hang_up_politely() for session in list(self._sessions)))
+        await self._until(lambda: not self._sessions, PARTING)
+        for one in list(self._sessions):
+            one.dismiss()
         self._hops.close()
+
+    def _dismiss(self) -> None:
+        """Take nothing any more, and tell so whoever has nothing on its way."""
+        self._serving = Serving.NONE
+        for one in [session for session in self._sessions if not session.is_delivering]:
+            one.dismiss()
+
+    async def _until(self, holds: Callable[[], bool], seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not holds():
+                    await asyncio.sleep(LOOK)
 
     # --- what a connection asks -----------------------------------------------------------------------
 
     def enter(self, session: Session) -> bool:
         """Whether there is room for SESSION."""
-        if self._stopping or len(self._sessions) >= self._policy.most:
+        if self._serving < Serving.FIRST or len(self._sessions) >= self._policy.most:
             return False
         self._sessions.add(session)
         return True
@@ -108,6 +172,12 @@ class Office:
     def leave(self, session: Session) -> None:
         """SESSION has ended."""
         self._sessions.discard(session)
+
+    def hears(self, session: Session) -> bool:
+        """Whether SESSION may go on, or begin; else it is to come again (RFC 5321, section 3.8)."""
+        if session.has_begun:
+            return self._serving > Serving.NONE
+        return self._serving is Serving.ALL or (self._serving is Serving.FIRST and not session.had_a_turn)
 
     def is_loopback(self, peer: str) -> bool:
         """Whether PEER is this machine itself."""

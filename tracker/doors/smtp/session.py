@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
-from typing import Any, Final
+from functools import wraps
+from typing import Any, Final, TypeAlias
 
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
@@ -57,6 +59,7 @@ NO_UTF8: Final = Reply(553, "5.6.7 An address with letters beyond ASCII needs SM
 FAULT: Final = Reply(451, "4.3.0 Something went wrong on our side; please try again later")
 STORE_AWAY: Final = Reply(454, "4.7.0 Logins cannot be checked just now")
 WRONG: Final = "535 5.7.8 Authentication credentials invalid"
+Command: TypeAlias = Callable[[str | None], Awaitable[None]]
 _MAIL_PARAMETERS: Final = frozenset({"BODY", "SIZE", "SMTPUTF8", "RET", "ENVID", "AUTH"})
 _RCPT_PARAMETERS: Final = frozenset({"NOTIFY", "ORCPT"})
 
@@ -73,6 +76,7 @@ class SmtpSession(SMTP):
         self._login: ApiKey | None = None
         self._peer = ""
         self._admitted = self._heeded = False
+        self.is_delivering = self.had_a_turn = False
         super().__init__(
             office,
             hostname=office.name,
@@ -84,6 +88,12 @@ class SmtpSession(SMTP):
             command_call_limit={"*": UNLIMITED, "AUTH": LOGINS},
             loop=asyncio.get_running_loop(),
         )
+        self._smtp_methods = {name: self._if_heard(name, each) for name, each in self._smtp_methods.items()}
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a transaction is under way here, or is being begun at the next hop."""
+        return self._going is not None or self._hop is not None
 
     # --- the connection ------------------------------------------------------------------------------
 
@@ -107,8 +117,7 @@ class SmtpSession(SMTP):
 
     async def _handle_client(self) -> None:
         if not self._office.enter(self):
-            await self._say(BYE)
-            self._hang_up()
+            self.dismiss()
             return
         try:
             await super()._handle_client()
@@ -119,6 +128,8 @@ class SmtpSession(SMTP):
     def _set_post_data_state(self) -> None:
         """End what was begun; also aiosmtpd calls this, at RSET and EHLO."""
         super()._set_post_data_state()  # type: ignore[no-untyped-call]
+        self.had_a_turn |= self._going is not None
+        self.is_delivering = False
         self._going = None
         if self._hop is not None:
             self._hop.release()
@@ -134,23 +145,30 @@ class SmtpSession(SMTP):
             log.error("a command failed: %s", place(error))
         return f"{FAULT.code} {FAULT.text}"
 
-    async def hang_up_politely(self) -> None:
-        """Tell the client that this server stops."""
-        try:
-            await self._say(BYE)
-        except ConnectionError:
-            return
+    def dismiss(self) -> None:
+        """Tell the client to come again, without waiting for it to listen, and end."""
+        if self.transport is not None and not self.transport.is_closing():
+            self._writer.write(_lines(BYE))
         self._hang_up()
+
+    def _if_heard(self, name: str, command: Command) -> Command:
+        """COMMAND, called NAME, unless the client is to come again; goodbye it may say."""
+
+        @wraps(command)
+        async def heard(arg: str | None) -> None:
+            if name == "QUIT" or self._office.hears(self):
+                await command(arg)
+            else:
+                self.dismiss()
+
+        return heard
 
     def _hang_up(self) -> None:
         if self.transport is not None:
             self.transport.close()
 
     async def _say(self, reply: Reply) -> None:
-        lines = reply.text.split("\n")
-        marks = ["-"] * (len(lines) - 1) + [" "]
-        said = "\r\n".join(f"{reply.code}{mark}{line}" for mark, line in zip(marks, lines, strict=True))
-        await self.push(said.encode("utf-8", "surrogateescape"))
+        await self.push(_lines(reply).removesuffix(b"\r\n"))
 
     # --- who the client is ---------------------------------------------------------------------------
 
@@ -299,19 +317,23 @@ class SmtpSession(SMTP):
             try:
                 octets = await self._data(room)
             except NoRoom:
-                await self._say(BYE)
-                self._hang_up()
+                self.dismiss()
+                return
+            if not self._office.hears(self):  # it was told to come again, so that this must not arrive as well
                 return
             reply = self._taken(octets)
             if isinstance(reply, Reply):
                 self._set_post_data_state()
             else:
                 del octets
+                self.is_delivering = True
                 delivery = self._office.deliver(going, self._incoming(reply, going), self._hop, stack.pop_all())
                 self._hop = None  # it goes on to the end, whether or not the client waits
-                with self._untimed():
-                    reply = await asyncio.shield(delivery)
-                self._set_post_data_state()
+                try:
+                    with self._untimed():
+                        reply = await asyncio.shield(delivery)
+                finally:
+                    self._set_post_data_state()
         await self._say(reply)
 
     async def _data(self, room: Room) -> bytes | None:
@@ -378,3 +400,11 @@ class SmtpSession(SMTP):
     def _timed_again(self) -> None:
         if self.transport is not None:
             self._reset_timeout()
+
+
+def _lines(reply: Reply) -> bytes:
+    """REPLY as it is sent."""
+    lines = reply.text.split("\n")
+    marks = ["-"] * (len(lines) - 1) + [" "]
+    said = "".join(f"{reply.code}{mark}{line}\r\n" for mark, line in zip(marks, lines, strict=True))
+    return said.encode("utf-8", "surrogateescape")
