@@ -252,7 +252,7 @@ def test_a_system_that_is_told_by_webhooks_is_named_and_only_then(template: str)
     assert "By itself this software passes it on to nobody else." in alone
     assert "to nobody else" not in told
     assert "this software also passes it on to the system “crm <a>”: once that hour is over, or as it happens" in told
-    assert "also told when your consent ends" in told
+    assert "it is told when your consent ends" in told
     assert "“" not in alone.partition("on to nobody else")[0]
     for text in (alone, told):
         assert "The systems that they work with can read it too" in text
@@ -261,9 +261,9 @@ def test_a_system_that_is_told_by_webhooks_is_named_and_only_then(template: str)
 @pytest.mark.parametrize(
     ("told_system", "features", "said", "unsaid"),
     [
-        ("", "", ["They see it once the hour", "to nobody else"], ["as it happens", "also told"]),
-        ("", "live webhook", ["They see it as it happens", "to nobody else"], ["once the hour", "also told"]),
-        ("crm", "", ["They see it once the hour", "to nobody else", "“crm” is also told when"], ["also passes"]),
+        ("", "", ["They see it once the hour", "to nobody else"], ["as it happens", "consent ends"]),
+        ("", "live webhook", ["They see it as it happens", "to nobody else"], ["once the hour", "consent ends"]),
+        ("crm", "", ["They see it once the hour", "to nobody else", "If the system “crm” knows you"], ["also passes"]),
         (
             "crm",
             "webhook",

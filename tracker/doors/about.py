@@ -30,7 +30,10 @@ def about(disclosure: Disclosure, languages: Languages, language: Language) -> M
                 "once that hour is over, or as it happens if the text says that, too.",
                 system=disclosure.told_system,
             ),
-            said("The system “%(system)s” is also told when your consent ends.", system=disclosure.told_system),
+            said(
+                "If the system “%(system)s” knows you by a number of its own, it is told when your consent ends.",
+                system=disclosure.told_system,
+            ),
         )
     else:
         passed_on = (said("By itself this software passes it on to nobody else."),)
