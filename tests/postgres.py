@@ -7,10 +7,13 @@ import itertools
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Coroutine, Sequence
+import time
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -90,6 +93,48 @@ class Cluster:
         """Stop it at once, as if it were killed, or as MODE says; nothing when it is down."""
         if self.is_up:
             self._run("pg_ctl", "stop", "-w", "-D", self.data, "-m", mode)
+
+    @property
+    def processes(self) -> list[int]:
+        """The server's first process and all others of it."""
+        first = int((self.data / "postmaster.pid").read_text().split()[0])
+        return [first, *map(int, Path(f"/proc/{first}/task/{first}/children").read_text().split())]
+
+    def kill(self) -> None:
+        """SIGKILL for every process of it; none has time to write anything down."""
+        ended = self.processes
+        for pid in ended:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        end = time.monotonic() + PATIENCE
+        while any(map(_runs, ended)):
+            assert time.monotonic() < end, "a process of it outlives SIGKILL"
+            time.sleep(0.01)
+        # They name a process that nobody may have buried yet: the next one would take it for alive.
+        for lock in (self.data / "postmaster.pid", *self.folder.glob(".s.*.lock")):
+            lock.unlink()
+
+    @contextmanager
+    def configured(self, **settings: str) -> Iterator[None]:
+        """Its administrator changes SETTINGS while it runs, and takes that back at the end."""
+        self._configure(f"SET {name} = '{value}'" for name, value in settings.items())
+        try:
+            yield
+        finally:
+            if not self.is_up:
+                self.start()
+            self._configure(f"RESET {name}" for name in settings)
+
+    def _configure(self, changes: Iterable[str]) -> None:
+        """Return when those who are connected have been told, too."""
+        with Plain(self.url("postgres")) as plain:
+            for change in changes:
+                plain.execute(f"ALTER SYSTEM {change}")
+            ((loaded,),) = plain.execute("SELECT pg_conf_load_time()")
+            plain.execute("SELECT pg_reload_conf()")
+            end = time.monotonic() + PATIENCE
+            while plain.execute("SELECT pg_conf_load_time()") == [(loaded,)]:
+                assert time.monotonic() < end, "it does not read its settings again"
 
     def url(self, database: str) -> str:
         """As the setting database_url names it."""
@@ -187,3 +232,10 @@ class Plain:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(PATIENCE)
         self._loop.close()
+
+
+def _runs(pid: int) -> bool:
+    """Whether process PID is there; one that has ended, and waits for its parent to notice, is not."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    return False

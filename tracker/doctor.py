@@ -79,8 +79,11 @@ async def _ledger(store: Store, today: Day) -> list[Finding]:
 
 async def _durable(store: Store) -> Finding:
     kept = await store.keeps_commits()
-    why = "" if kept else "the server's synchronous_commit is off: hits and withdrawals can be lost"
-    return Finding("what is acknowledged stays, whatever ends", fine=kept, why=why)
+    why = (
+        "synchronous_commit is off, although each connection sets it: hits and withdrawals can be lost; connect to the "
+        "server directly, or through a pooler in session mode"
+    )
+    return Finding("what is acknowledged stays, whatever ends", fine=kept, why="" if kept else why)
 
 
 def _dumped(settings: Settings) -> list[Finding]:

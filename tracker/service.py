@@ -237,6 +237,9 @@ async def readiness(parts: Parts) -> Readiness:
         await parts.store.ping()
     except StoreUnavailable as error:
         trouble["store"] = error.title
+    else:
+        if parts.store.is_failing:
+            trouble["store"] = "The database takes no opens and clicks just now."
     if parts.store.is_losing:
         trouble["events"] = "The store was away for so long that hits are being lost."
     if parts.in_step.holding:

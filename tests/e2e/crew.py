@@ -8,11 +8,11 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
-from tests.harness import PATIENCE, Installation, Reply
+from tests.harness import BROWSER, PATIENCE, Installation, Reply
 
 
 def until(holds: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
@@ -89,6 +89,30 @@ class Pinned:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class Member:
+    """A worker by its own doors: what a running server is asked through it, this worker answers."""
+
+    def __init__(self, tracker: Installation, worker: int) -> None:
+        self._public = Pinned(tracker, worker, tracker.public_url)
+        self._private = Pinned(tracker, worker, tracker.private_url)
+        self.api, self.rewrite = self._private.api, self._private.rewrite
+
+    def public(self, method: str, path: str) -> Reply:
+        """A stranger's request with a browser."""
+        return self._public.ask(method, path, user_agent=BROWSER)
+
+    def close(self) -> None:
+        self._public.close()
+        self._private.close()
+
+
+@contextmanager
+def members(tracker: Installation) -> Iterator[list[Member]]:
+    """Each worker of TRACKER."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(closing(Member(tracker, worker))) for worker in workers(tracker)]
 
 
 @contextmanager

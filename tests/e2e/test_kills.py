@@ -1,4 +1,7 @@
-"""The server is killed under load, again and again: what it acknowledged is stored, and nothing that nobody sent."""
+"""The server is killed under load, again and again: what it acknowledged is stored, and nothing that nobody sent.
+
+Where the database is a server, too, all of its processes are killed in the same moment.
+"""
 
 from __future__ import annotations
 
@@ -33,13 +36,15 @@ class Load:
         self.acknowledged: set[Key] = set()
         self.answered = 0
 
-    async def until_killed(self, tracker: Installation, after: int) -> None:
-        """Send hits without pause, and kill TRACKER when so many were answered."""
+    async def until_killed(self, tracker: Installation, after: int, database: Cluster | None) -> None:
+        """Send hits without pause; kill DATABASE, if it is a server, and TRACKER when so many were answered."""
         clients = [asyncio.ensure_future(self._client()) for _ in range(CLIENTS)]
         while self.answered < after:
             assert not all(client.done() for client in clients), "nobody is answered"
             await asyncio.sleep(0.001)
         workers = tracker.processes[1:]
+        if database is not None:
+            database.kill()
         tracker.stop(signal.SIGKILL)  # first: it would replace them
         for worker in workers:
             with suppress(ProcessLookupError):
@@ -77,7 +82,7 @@ def test_what_was_acknowledged_survives_kills_under_load(fresh: Installation, wo
 
 @pytest.mark.postgres
 def test_what_was_acknowledged_survives_kills_under_load_on_a_server(fresh: Installation, cluster: Cluster) -> None:
-    copies = prepared(fresh, 2_000)
+    copies = prepared(fresh, 5_000)
     url = cluster.url(cluster.make())
     fresh.run("migrate-store", url)
     fresh.environment["TRACKER_DATABASE_URL"] = url
@@ -86,9 +91,13 @@ def test_what_was_acknowledged_survives_kills_under_load_on_a_server(fresh: Inst
         with Plain(url) as plain:
             return {(bytes(delivery), link) for delivery, link in plain.execute("SELECT delivery, link FROM events")}
 
-    killed_again_and_again(fresh, copies, 2, 2, on_the_server)
-    fresh.kill()
-    cluster.drop(url.rpartition("/")[2])
+    try:
+        killed_again_and_again(fresh, copies, 2, 5, on_the_server, cluster)
+    finally:
+        fresh.kill()
+        if not cluster.is_up:
+            cluster.start()
+        cluster.drop(url.rpartition("/")[2])
 
 
 def prepared(tracker: Installation, count: int) -> Iterator[Copy]:
@@ -100,14 +109,24 @@ def prepared(tracker: Installation, count: int) -> Iterator[Copy]:
 
 
 def killed_again_and_again(
-    tracker: Installation, copies: Iterator[Copy], workers: int | None, kills: int, kept_by: Callable[[], set[Key]]
+    tracker: Installation,
+    copies: Iterator[Copy],
+    workers: int | None,
+    kills: int,
+    kept_by: Callable[[], set[Key]],
+    database: Cluster | None = None,
 ) -> None:
-    """Acknowledged is part of stored, and that of sent, after each of KILLS; KEPT_BY the store then."""
+    """Acknowledged is part of stored, and that of sent, after each of KILLS; KEPT_BY the store then.
+
+    DATABASE: the server that is killed, too, and started again.
+    """
     chance = random.Random(20)
     load = Load(urlsplit(tracker.public_url).port or 0, copies)
     for kill in range(1, kills + 1):
         tracker.start(workers)
-        asyncio.run(load.until_killed(tracker, load.answered + chance.randrange(50, 500)))
+        asyncio.run(load.until_killed(tracker, load.answered + chance.randrange(50, 500), database))
+        if database is not None:
+            database.start()
         kept = kept_by()
         assert load.acknowledged <= kept, f"kill {kill}: {len(load.acknowledged - kept)} acknowledged are not stored"
         assert kept <= load.sent, f"kill {kill}: {len(kept - load.sent)} stored were never sent"

@@ -1,7 +1,8 @@
-"""The same with the database on a server that stops, hangs, is locked, or comes back an hour older."""
+"""The same with the database on a server that stops, hangs, is locked, full, or comes back an hour older."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,24 +12,36 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.mail import OFFER, pixel, stop
-from tests.e2e.outage import ANNA, BERT, check_log, endure, until
+from tests.e2e.outage import BERT, check_log, endure, until
 from tests.harness import PATIENCE, Installation
 from tests.postgres import Cluster, Plain
+
+ANNA = "anna@example.org"
 
 pytestmark = [pytest.mark.e2e, pytest.mark.postgres]
 
 
-@pytest.fixture
-def url(cluster: Cluster) -> Iterator[str]:
-    """An empty database."""
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Iterator[Installation]:
+    """An installation to be copied, with its database: making one takes seconds."""
     name = cluster.make()
+    yield Installation.made(tmp_path_factory.mktemp("first") / "tracker", TRACKER_DATABASE_URL=cluster.url(name))
+    cluster.drop(name)
+
+
+@pytest.fixture
+def url(cluster: Cluster, first: Installation) -> Iterator[str]:
+    """A database of this test's own."""
+    name = cluster.make(template=first.environment["TRACKER_DATABASE_URL"].rpartition("/")[2])
     yield cluster.url(name)
     cluster.drop(name)
 
 
 @pytest.fixture
-def tracker(tmp_path: Path, url: str) -> Iterator[Installation]:
-    installation = Installation.made(tmp_path / "tracker", TRACKER_DATABASE_URL=url)
+def tracker(tmp_path: Path, first: Installation, url: str) -> Iterator[Installation]:
+    shutil.copytree(first.folder, tmp_path / "tracker")
+    installation = Installation(tmp_path / "tracker", TRACKER_DATABASE_URL=url)
+    installation.key = first.key
     installation.start()
     yield installation
     installation.kill()
@@ -71,6 +84,25 @@ def locked(url: str) -> Iterator[None]:
         plain.execute("ROLLBACK")
 
 
+@contextmanager
+def full(url: str) -> Iterator[None]:
+    """Nothing that grows can be written, and each try fails as the server lets it when its disk is full.
+
+    `installation` is written in place, which takes no room; the ledger, and with it every no, does. (With a disk that
+    is really full: tests/store/test_full_disk.py.)
+    """
+    growing = "events", "tracked", "deliveries", "messages", "links", "recipients", "ledger"
+    with Plain(url) as plain:
+        plain.execute(
+            "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$"
+        )
+        for table in growing:
+            plain.execute(f"CREATE TRIGGER no_room BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION no_room()")
+        yield
+        plain.execute("DROP FUNCTION no_room CASCADE")
+
+
 def test_readers_mail_and_nos_outlive_a_server_that_was_stopped(
     tracker: Installation, cluster: Cluster, url: str
 ) -> None:
@@ -85,6 +117,19 @@ def test_readers_mail_and_nos_outlive_a_server_that_hangs(tracker: Installation,
 
 def test_readers_mail_and_nos_outlive_tables_that_are_locked(tracker: Installation, url: str) -> None:
     endure(tracker, locked(url), lambda query: rows(url, query))
+    check_log(tracker)
+
+
+def test_readers_mail_and_nos_outlive_a_server_on_which_nobody_may_write(
+    tracker: Installation, cluster: Cluster, url: str
+) -> None:
+    """As hosters set it when the disk is nearly full: connections stay open, and reading goes on."""
+    endure(tracker, cluster.configured(default_transaction_read_only="on"), lambda query: rows(url, query))
+    check_log(tracker)
+
+
+def test_readers_mail_and_nos_outlive_a_server_whose_disk_is_full(tracker: Installation, url: str) -> None:
+    endure(tracker, full(url), lambda query: rows(url, query))
     check_log(tracker)
 
 

@@ -77,12 +77,12 @@ def test_the_same_database_is_not_made_twice(made: Installation, tmp_path: Path)
     assert not (tmp_path / "other").exists()
 
 
-def test_doctor_complains_when_the_server_acknowledges_what_it_may_lose(
+def test_doctor_is_content_with_a_server_that_would_not_write_down_what_it_acknowledges(
     made: Installation, cluster: Cluster, url: str
 ) -> None:
-    assert "WRONG" not in made.run("doctor")
+    """Each connection of ours has it written down all the same."""
     cluster.do(f"ALTER DATABASE {url.rpartition('/')[2]} SET synchronous_commit = off")
-    assert "synchronous_commit is off" in made.process("doctor", status=1).stdout.decode()
+    assert "ok    what is acknowledged stays" in made.run("doctor")
 
 
 def test_what_cannot_be_made_whole_is_taken_away_again(url: str, tmp_path: Path) -> None:

@@ -113,6 +113,54 @@ async def test_the_log_of_the_file_before_is_taken_away_from_the_one_that_came(s
     away.unlink()
 
 
+async def test_of_two_processes_each_takes_away_the_log_before_and_neither_what_the_other_began(
+    sqlite_world: World,
+) -> None:
+    """Again and again, and also where the one that notices first only reads, so that the log is always the other's."""
+    log = Path(f"{sqlite_world.path}-wal")
+    reading, writing = SqliteDatabase(sqlite_world.path), SqliteDatabase(sqlite_world.path)
+    await note(writing)
+    await _read(reading)
+    for _ in range(3):
+        copy_of(sqlite_world.path).replace(sqlite_world.path)
+        with pytest.raises(StoreUnavailable, match="another"):
+            await _read(reading)
+        assert not log.exists(), "the file that came would be read with the log of the one that went"
+        await _read(reading)
+        with pytest.raises(StoreUnavailable, match="another"):
+            await note(writing)
+        await note(writing)
+        began = log.stat().st_ino
+        await _read(reading)
+        assert log.stat().st_ino == began, "it is in use"
+    for database in (reading, writing):
+        await database.close()
+    with closing(sqlite3.connect(sqlite_world.path)) as plain:
+        assert plain.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_the_log_stays_while_some_process_opens_the_file_that_it_belongs_to(sqlite_world: World) -> None:
+    copy, log = copy_of(sqlite_world.path), Path(f"{sqlite_world.path}-wal")
+    opening, noticing = DatabaseFile(sqlite_world.path), DatabaseFile(sqlite_world.path)
+    for file in (opening, noticing):
+        with file.opening():
+            file.opened()
+            file.has_log()
+    with opening.opening():
+        copy.replace(sqlite_world.path)
+        with pytest.raises(StoreUnavailable, match="another"):
+            noticing.notice()
+        with pytest.raises(StoreUnavailable, match="another"):
+            opening.opened()  # perhaps the driver got the file that came
+        assert log.exists()
+        assert noticing.replaced == 0
+    noticing.notice()
+    assert noticing.replaced == 1
+    assert not log.exists()
+    opening.notice()
+    assert opening.replaced == 1
+
+
 async def test_a_damaged_file_is_not_used_until_it_is_whole_again(sqlite_world: World) -> None:
     await sqlite_world.send()
     with closing(sqlite3.connect(sqlite_world.path, isolation_level=None)) as other:
@@ -160,8 +208,7 @@ def test_a_file_that_is_put_in_place_while_a_connection_is_opened_is_noticed(
         return look(path, mode)
 
     monkeypatch.setattr("tracker.store.sqlite_file.os.access", replaced_meanwhile)
-    file.about_to_open()
-    epoch = file.opened()
+    with pytest.raises(StoreUnavailable, match="another"), file.opening():
+        pytest.fail("the connection may be to either of the two")
     file.notice()
     assert file.replaced == 1
-    assert file.epoch != epoch, "the connection may be to either of the two"

@@ -164,6 +164,8 @@ class PatientGroup(Group[Item, bool]):
         """Items that the store accepted."""
         self.dropped = 0
         """Items that found no room, that the store could not hold, or that a store that was away left at the close."""
+        self.failing = False
+        """Whether the last try failed: what waits is tried again soon."""
 
     @property
     def full(self) -> bool:
@@ -184,6 +186,7 @@ class PatientGroup(Group[Item, bool]):
         await super().close()
 
     async def _failed(self, batch: list[_Waiting[Item, bool]], error: StoreUnavailable) -> None:
+        self.failing = True
         self._queue.extendleft(reversed(batch))
         self._batch = []
         if self._closing:
@@ -197,10 +200,12 @@ class PatientGroup(Group[Item, bool]):
             return
 
     def _lost(self, batch: list[_Waiting[Item, bool]]) -> None:
+        self.failing = False
         self._drop(len(batch))
         super()._lost(batch)
 
     def _succeeded(self, answers: Sequence[bool | StoreUnavailable]) -> None:
+        self.failing = False
         self.written += answers.count(True)
         self._drop(sum(isinstance(answer, StoreUnavailable) for answer in answers))
 

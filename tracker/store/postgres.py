@@ -49,6 +49,15 @@ SERVER: Final = (
     " WHERE datname = current_database()"
 )
 """Says where a connection leads. A server that was restored, or takes over from another, has started since."""
+DURABLE: Final = (
+    "SELECT set_config('synchronous_commit', CASE own WHEN 'off' THEN 'local' ELSE own END, false)"
+    " FROM current_setting('synchronous_commit') AS own"
+)
+"""Lets what is committed be on the server's disk before it is acknowledged, whatever the server's default becomes.
+
+`off` alone is raised, and no higher than that takes: whether to wait for standbys too (`remote_write`, `on`,
+`remote_apply`), or expressly not (`local`), is for who runs them, since one that is away would hold up every commit.
+"""
 OPTIONS: Final = frozenset({"host", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "target_session_attrs"})
 """What may follow the question mark in the URL, as PostgreSQL's own programs call it."""
 
@@ -169,7 +178,7 @@ class PostgresDatabase(Database):
         return True
 
     async def keeps_commits(self) -> bool:
-        """Whether the server's settings say so. They are its administrator's: `remote_apply` is better than `on`."""
+        """Whether it stayed as each connection sets it (`DURABLE`), which a pooler between may undo."""
         async with self.read() as connection:
             value: str = (await connection.exec_driver_sql("SHOW synchronous_commit")).scalar_one()
             return value != "off"
@@ -229,7 +238,8 @@ class _Pool:
         self._command_seconds = None if patient else STATEMENT_SECONDS + GRACE_SECONDS
         self._settings = {
             "application_name": "tracker",
-            "default_transaction_read_only": "on" if reading else "off",
+            # Who writes keeps to the server's own word: hosters forbid writing while the disk is nearly full.
+            **({"default_transaction_read_only": "on"} if reading else {}),
             "default_transaction_isolation": "repeatable read" if reading else "read committed",
             "statement_timeout": "0" if patient else _milliseconds(STATEMENT_SECONDS),
             "lock_timeout": _milliseconds(lock_seconds),
@@ -282,6 +292,7 @@ class _Pool:
             server_settings=self._settings,
         )
         try:
+            await connection.execute(DURABLE)
             await self._connected(connection)
         except BaseException:
             connection.terminate()

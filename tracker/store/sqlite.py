@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import event
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, Dialect
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -251,17 +251,20 @@ def _engine(
         pool_reset_on_return=None,
     )
 
-    def about_to_connect(*_: object) -> None:
-        file.about_to_open()  # the driver leaves a thread behind when a connection cannot be opened
-
-    def connected(connection: Any, entry: ConnectionPoolEntry) -> None:
-        try:
-            connection.isolation_level = None  # the driver begins nothing by itself
-            prepare(connection, entry)
-        except BaseException:
-            connection.close()
-            raise
-        entry.info["epoch"] = file.opened()
+    def connect(dialect: Dialect, entry: ConnectionPoolEntry | None, words: list[Any], named: dict[str, Any]) -> Any:
+        assert entry is not None
+        with file.opening():  # first: the driver leaves a thread behind when a connection cannot be opened
+            connection: Any = dialect.connect(*words, **named)
+            try:
+                file.opened()
+                connection.isolation_level = None  # the driver begins nothing by itself
+                prepare(connection, entry)
+                _pragmas(connection, "schema_version")  # is read from the file
+                entry.info["epoch"] = file.has_log()
+            except BaseException:
+                connection.close()
+                raise
+        return connection
 
     def about_to_use(_connection: object, entry: ConnectionPoolEntry, _proxy: object) -> None:
         file.notice()
@@ -273,9 +276,8 @@ def _engine(
         if connection.driver_connection.in_transaction:
             connection.rollback()
 
-    event.listen(engine.sync_engine, "do_connect", about_to_connect)
+    event.listen(engine.sync_engine, "do_connect", connect)
     event.listen(engine.sync_engine, "reset", returned)
-    event.listen(engine.sync_engine, "connect", connected)
     event.listen(engine.sync_engine, "checkout", about_to_use)
     event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine

@@ -48,15 +48,30 @@ class DatabaseFile:
     _log: Identity | None = None
     _damaged: _State | None = field(default=None, repr=False)
 
-    def about_to_open(self) -> None:
-        """A connection will be opened. Raises StoreUnavailable when no file is there."""
-        there = self.notice()
-        if not os.access(self.path, os.R_OK | os.W_OK):
-            raise StoreUnavailable("the database file cannot be opened")
-        self._opened = there  # not what stands there by now: another one is noticed by the next look
+    @contextmanager
+    def opening(self) -> Iterator[None]:
+        """Around the opening of a connection: meanwhile no process takes away the log that comes with the file.
 
-    def opened(self) -> int:
-        """A connection is open, with its write-ahead log; the epoch that it belongs to."""
+        Raises StoreUnavailable when no file is there, or another one came just now.
+        """
+        there = self.notice()
+        with _holding(self.path.parent, fcntl.LOCK_SH):
+            if not os.access(self.path, os.R_OK | os.W_OK):
+                raise StoreUnavailable("the database file cannot be opened")
+            self._opened = there  # not what stands there by now: another one is noticed by the next look
+            self.opened()
+            yield
+
+    def opened(self) -> None:
+        """The file is open, and was not read yet. Raises StoreUnavailable when it may be another than was there before.
+
+        Such a one is still without a log: with that of the file before, closing the connection alone would ruin it.
+        """
+        if _identity(self.path) != self._opened:
+            raise StoreUnavailable("another database file was put in place")
+
+    def has_log(self) -> int:
+        """The file was read, and so its write-ahead log is open; the epoch that the connection belongs to."""
         self._log = _identity(self._beside("-wal"))
         return self.epoch
 
@@ -64,7 +79,7 @@ class DatabaseFile:
         """Look whether the file that is open is the one at the path; which one is there.
 
         Raises StoreUnavailable when there is none: connections may be used again if it comes back. Where another one
-        is, `epoch` and `replaced` say so.
+        is, `epoch` and `replaced` say so; StoreUnavailable as long as some process is just opening the one before.
         """
         there = _identity(self.path)
         if there is None:
@@ -73,6 +88,8 @@ class DatabaseFile:
             self._take_log_away()
             self._opened = self._log = self._damaged = None
             self._renew()
+        elif self._opened is not None and self._log is None:
+            self._find_log()
         return there
 
     def check(self) -> None:
@@ -115,9 +132,18 @@ class DatabaseFile:
         self.epoch += 1
         self.replaced += 1
 
+    def _find_log(self) -> None:
+        """Look for the log of the file that is open: a copy comes without, and gets one when somebody writes to it."""
+        with suppress(StoreUnavailable), _holding(self.path.parent, fcntl.LOCK_SH):
+            if _identity(self.path) == self._opened:
+                self._log = _identity(self._beside("-wal"))
+
     def _take_log_away(self) -> None:
-        """Delete the write-ahead log of the file that was open: with another file it would be a ruin of both."""
-        with suppress(OSError), _alone(self.path.parent):
+        """Delete the write-ahead log of the file that was open: with another file it would be a ruin of both.
+
+        Another process may have done so, and begun a new one.
+        """
+        with _holding(self.path.parent, fcntl.LOCK_EX), suppress(OSError):
             if self._log is not None and _identity(self._beside("-wal")) == self._log:
                 self._beside("-wal").unlink()
                 self._beside("-shm").unlink()
@@ -142,11 +168,20 @@ def _identity(path: Path) -> Identity | None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Alone among the processes that do this: another may have taken the log away, and begun a new one."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _holding(folder: Path, lock: int) -> Iterator[None]:
+    """Hold LOCK, shared by who opens the database in FOLDER, not by who takes its log away. Raises StoreUnavailable.
+
+    Nobody waits for it: it is held for a moment, and by a task of this very process perhaps.
+    """
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        raise StoreUnavailable("the folder of the database cannot be opened") from None
+    try:
+        try:
+            fcntl.flock(descriptor, lock | fcntl.LOCK_NB)
+        except OSError:
+            raise StoreUnavailable("another database file is being put in place") from None
         yield
     finally:
         os.close(descriptor)

@@ -304,6 +304,14 @@ class Store:
         return database.may_keep_turn() and not self.on_hold
 
     @property
+    def is_failing(self) -> bool:
+        """Whether events could not be written just now, though all agrees with the journal.
+
+        `ping` may go through meanwhile: PostgreSQL needs no room on the disk for it as long as its page has some.
+        """
+        return self._events.failing and not self.on_hold
+
+    @property
     def is_losing(self) -> bool:
         """Whether no room is left for events that wait: those that come now are lost."""
         return self._events.full
