@@ -18,6 +18,28 @@ MOMENT = {
 }
 
 
+SAID = {
+    Language.DE: (
+        "einem Menschen oder einem Programm",
+        "danach verworfen",
+        "Alle anderen",
+        "Widerspruch",
+        "§ 25 Abs. 1",
+    ),
+    Language.EN: ("a person or a program", "then discarded", "All others", "objection", "section 25(1)"),
+    Language.FR: ("d'une personne ou d'un programme", "puis supprimées", "Tous les autres", "d'opposition", "art. 82"),
+    Language.IT: ("una persona o un programma", "poi eliminati", "Tutti gli altri", "opposizione", "art. 122"),
+}
+"""What is stored of each, what is looked at, who sees it, a right, and the law on devices."""
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_r35_the_text_tells_the_verdict_the_look_at_the_address_who_sees_it_and_the_law(live: bool) -> None:
+    for notice in first_notices(SETTINGS, live=live):
+        assert [said for said in SAID[notice.language] if said not in notice.text] == []
+        assert notice.text.count("90 ") == 2  # what was measured, and that it was sent
+
+
 def test_by_default_nobody_may_watch_and_the_text_says_nothing_of_it() -> None:
     notices = first_notices(SETTINGS)
     assert {notice.language for notice in notices} == set(Language)

@@ -13,6 +13,7 @@ import pytest
 
 from tests.machine import BLOCK
 from tracker.cli import tracker as program
+from tracker.core.inventory import About, about
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "tracker"
@@ -148,3 +149,21 @@ def test_every_block_of_commands_is_one_that_a_test_runs() -> None:
             assert kinds == chapters.get(name, set()), f"{page}: {name}"
         assert "```console" not in text
         assert "```\n$ " not in text
+
+
+def test_reps_are_informed_of_all_that_is_on_record_of_staff() -> None:
+    """R55: before they use the dashboard."""
+    page = (ROOT / "deploy" / "dashboard.md").read_text()
+    text = " ".join(page.partition("\n## Before reps use it\n")[2].partition("\n## ")[0].split())
+    told = {
+        "senders": "who sent a message",
+        "callers": "who made a call",
+        "keys": "keys of mail systems that speak for them",
+        "accounts": "their account",
+        "sessions": "sign-ins",
+        "audit": "each look in the audit trail",
+    }
+    assert {category.name for category in about(About.STAFF)} == set(told)
+    assert [words for words in told.values() if words not in text] == []
+    assert "BetrVG § 87(1) no. 6" in text
+    assert "`tracker report art30`" in text

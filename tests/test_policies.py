@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tracker.config import Settings
 from tracker.parts import posting, utc_now
-from tracker.policies import mail_policy, send_policy, survey_policy
+from tracker.policies import disclosure, mail_policy, send_policy, site, survey_policy
 
 
 def test_settings_about_links_and_senders_reach_the_survey() -> None:
@@ -48,3 +48,12 @@ def test_the_cap_on_confirmations_reaches_the_mailer() -> None:
 def test_mail_is_posted_only_where_there_is_a_next_hop() -> None:
     assert posting(Settings(controller="A", contact="a@b.example"), utc_now) is None
     assert posting(Settings(controller="A", contact="a@b.example", smtp_next_hop="mx.example"), utc_now) is not None
+
+
+def test_pages_know_whether_a_system_is_told_and_who_keeps_the_database() -> None:
+    plain = Settings(controller="A", contact="a@b.example")
+    told = plain.model_copy(update={"webhook_source": "crm"})
+    server = plain.model_copy(update={"database_url": "postgresql+asyncpg://tracker@db.example/tracker"})
+    assert (site(plain).told_system, disclosure(plain).told_system, site(plain).own_file) == ("", "", True)
+    assert (site(told).told_system, disclosure(told).told_system) == ("crm", "crm")
+    assert not site(server).own_file

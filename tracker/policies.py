@@ -11,6 +11,7 @@ from tracker.core.survey import SurveyPolicy
 from tracker.doors.pages import Site
 from tracker.flows.mailing import MailPolicy
 from tracker.flows.send import SendPolicy
+from tracker.store.engine import database_file
 
 
 def survey_policy(settings: Settings) -> SurveyPolicy:
@@ -74,6 +75,7 @@ def disclosure(settings: Settings) -> Disclosure:
         data_recipients=settings.data_recipients,
         hosting=settings.hosting,
         transfers=settings.transfers,
+        told_system=settings.webhook_source or "",
     )
 
 
@@ -93,4 +95,6 @@ def site(settings: Settings) -> Site:
         proof_days=settings.proof_days,
         language=settings.language,
         notice=not disclosure(settings).missing(),
+        told_system=settings.webhook_source or "",
+        own_file=database_file(settings.database_url) is not None,
     )

@@ -58,6 +58,8 @@ def test_what_is_no_version_is_refused(version: str) -> None:
         ("kept 90 days, proof 1095", "kept 31 days, proof 1096", (1095, 1096)),
         ("kept 90 days, proof 1095", "kept 31 days, proof 1000", None),
         ("kept three months", "kept 91 days", None),
+        ("other words\nkept 90 days\n1 more", "words\nkept 91 days\n2 others", (90, 91)),
+        ("other words\nkept 91 days\n1 more", "words\nkept 90 days\n2 others", None),
         ("see https://t.example:8080/ 90 days", "see https://t.example:9999/x 90 days", None),
     ],
 )

@@ -26,10 +26,26 @@ def test_r47_it_says_who_what_for_who_sees_it_how_long_whence_and_what_rights(la
     assert set(said) == {
         "language", "controller", "contact", "purposes", "seen_by", "kept", "source", "decisions", "rights",
     }  # fmt: skip
-    assert re.findall(r"\d+", " ".join(map(str, cast(list[str], said["kept"])))) == ["91", "1", "3"]
+    assert re.findall(r"\d+", " ".join(map(str, cast(list[str], said["kept"])))) == ["91", "91", "1", "3"]
     assert "https://t.example.com/privacy" in str(said["rights"])
     assert "Nord GmbH" in str(said["seen_by"])
     assert "%(" not in str(said)
+
+
+def test_a_system_that_is_told_is_named_and_otherwise_nobody() -> None:
+    alone = about(BARE, LANGUAGES, Language.EN)
+    told = about(replace(BARE, told_system="crm"), LANGUAGES, Language.EN)
+    assert "passes it on to nobody else" in str(alone["seen_by"])
+    assert "also passes it on to the system “crm”" in str(told["seen_by"])
+    assert "nobody" not in str(told["seen_by"])
+
+
+def test_restriction_is_offered_and_the_view_of_one_person_is_told() -> None:
+    """R40: Art. 15(1)(e) and (h)."""
+    said = about(BARE, LANGUAGES, Language.EN)
+    assert "To correct something, to have its use restricted, or to object, write to privacy@nord.example." in str(said)
+    assert "no scores are made. Whoever writes to you can look up singly" in str(said["decisions"])
+    assert "profile" not in str(said)
 
 
 def test_the_controllers_own_words_are_told_where_there_are_any() -> None:

@@ -106,7 +106,7 @@ async def test_the_page_says_all_that_a_consent_must_say(door: Door) -> None:
         text = re.sub(r"\s+", " ", (await door.get(path)).text)
         for said in (
             "Example Ltd asks for your consent", "privacy@example.com", "What is stored", "No IP address",
-            "They see it; this software passes it on to nobody else", "90 days after the message was sent", "2 years",
+            "By itself this software passes it on to nobody else", "90 days after the message was sent", "2 years",
             "Your consent is voluntary", "You get the same mail whatever you answer", "take it back at any time",
             "Version 2026-1", "/notice?lang=en",
         ):  # fmt: skip

@@ -125,6 +125,7 @@ async def test_what_was_touched_last_comes_first_with_its_hour_and_its_shares(st
 
 
 async def test_mail_from_an_alias_is_the_reps_too_and_nobody_elses_is(staff: World, rep: Browser) -> None:
+    """R53: reps see their own."""
     await agree(staff)
     own = await send(staff, number=1, owner=ALIAS)
     other = await send(staff, number=2, owner="jonas@werkstatt-nord.example")
@@ -390,6 +391,7 @@ async def test_coverage_is_told_by_the_day(staff: World, rep: Browser) -> None:
 
 
 async def test_a_manager_sees_the_teams_totals_of_full_days(staff: World) -> None:
+    """R53: managers see thresholded totals."""
     manager = await staff.signed_in(Role.MANAGER)
     assert (await manager.get("/")).header("Location") == "/team"
     assert "There is nothing to show yet." in (await manager.get("/team")).text

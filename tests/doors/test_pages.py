@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
+from dataclasses import replace
 from datetime import date
 from hashlib import sha256
 from html import unescape
@@ -18,11 +19,12 @@ from babel.messages.pofile import read_po
 from tests.core.test_export import HELD
 from tests.doors.disclosed import TOLD
 from tracker.core import inventory
+from tracker.core.periods import SIX_MONTHS
 from tracker.doors import about, forgotten_report, held_view
 from tracker.doors.ask_page import TEXTS
 from tracker.doors.languages import Languages
 from tracker.doors.pages import Pages, Site, templates_folder
-from tracker.doors.statements import BASES, Statements
+from tracker.doors.statements import BASES, STAFF_BASIS, Statements
 from tracker.model import (
     AskClosed,
     AskExpired,
@@ -30,6 +32,7 @@ from tracker.model import (
     AskSpent,
     BadRequest,
     BadToken,
+    Feature,
     FormTooLarge,
     IncompleteNotice,
     InvalidField,
@@ -113,9 +116,15 @@ def site(contact: str = "privacy@example.com", public_url: str = "https://t.exam
     return Site("Example & Sons <Ltd>", contact, public_url, retention_days=91, consent_days=730, proof_days=1095)
 
 
+def words(changed: Site, template: str, **values: object) -> str:
+    """What the page of TEMPLATE says in English, in one line."""
+    page = Pages(changed).render(template, Language.EN, {**PAGES[template], **values})
+    return " ".join(unescape(page.partition("<main>")[2].partition("</main>")[0]).split())
+
+
 def texts() -> set[str]:
     """Every English text that a page can show."""
-    found = {*BASES, *TEXTS, *inventory.texts()}
+    found = {*BASES, STAFF_BASIS, *TEXTS, *inventory.texts()}
     found |= {text for error in ERRORS for text in (error.title, error.meaning, error.remedy)}
     for template in (*FOLDER.glob("*.html"), *FOLDER.glob("parts/*.html"), *FOLDER.glob("mail/*.*")):
         with template.open("rb") as stream:
@@ -224,7 +233,7 @@ def test_without_https_no_browser_is_told_to_insist_on_it() -> None:
 def test_the_page_names_the_periods_in_force(language: Language) -> None:
     text = unescape(Pages(site()).answer("privacy.html", language, PAGES["privacy.html"]).text or "")
     numbers = [int(number) for number in re.findall(r"\b\d+\b", text.partition("<main>")[2].partition("</main>")[0])]
-    assert numbers == [91, 91, 2, 3]
+    assert numbers == [91, 91, 2, 3, 3]
 
 
 @pytest.mark.parametrize("which", ["open", "click", "all"])
@@ -234,6 +243,69 @@ def test_the_answer_to_a_withdrawal_says_what_was_withdrawn(which: str) -> None:
     expected = {"open": "Opens are no longer", "click": "Clicks are no longer", "all": "Your consent is withdrawn"}
     assert heading.startswith(expected[which])
     assert f"<title>{heading} – " in page
+
+
+@pytest.mark.parametrize("template", ["privacy.html", "notice.html"])
+def test_a_system_that_is_told_by_webhooks_is_named_and_only_then(template: str) -> None:
+    """GDPR Art. 13(1)(e): to whom it goes, and when."""
+    alone, told = words(site(), template), words(replace(site(), told_system="crm <a>"), template)
+    assert "By itself this software passes it on to nobody else." in alone
+    assert "to nobody else" not in told
+    assert "this software also passes it on to the system “crm <a>”: once that hour is over, or as it happens" in told
+    assert "it is told when your consent ends" in told
+    assert "“" not in alone.partition("on to nobody else")[0]
+    for text in (alone, told):
+        assert "The systems that they work with can read it too" in text
+
+
+@pytest.mark.parametrize(
+    ("told_system", "features", "said", "unsaid"),
+    [
+        ("", "", ["They see it once the hour", "to nobody else"], ["as it happens", "consent ends"]),
+        ("", "live webhook", ["They see it as it happens", "to nobody else"], ["once the hour", "consent ends"]),
+        ("crm", "", ["They see it once the hour", "to nobody else", "If the system “crm” knows you"], ["also passes"]),
+        (
+            "crm",
+            "webhook",
+            ["also passes it on to the system “crm” once that hour is over"],
+            ["nobody else", "happens."],
+        ),
+        ("crm", "live webhook", ["They see it as it", "system “crm” as it happens"], ["nobody else", "hour is over"]),
+    ],
+)
+def test_who_is_asked_learns_who_sees_it_under_that_text_and_when(
+    told_system: str, features: str, said: list[str], unsaid: list[str]
+) -> None:
+    notice = Notice("2026-1", Language.EN, "Text", frozenset(map(Feature, features.split())))
+    for template in ("ask.html", "question.html"):
+        text = words(replace(site(), told_system=told_system), template, notice=notice)
+        seen = text.partition("who sees it")[2].partition("How long")[0]
+        assert all(one in seen for one in said), seen
+        assert not any(one in seen for one in unsaid), seen
+        assert "That a measured message was sent to you: until 91 days after it was sent." in text
+
+
+@pytest.mark.parametrize("which", ["open", "click", "all"])
+def test_after_a_withdrawal_it_is_told_what_stays_and_for_how_long(which: str) -> None:
+    text = words(replace(site(), proof_days=100), "withdrawn.html", which=which)
+    assert "measured messages were sent to you, until 91 days after each was sent" in text
+    assert "of this withdrawal, for 100 days" in text
+    assert f"do not want to be measured, for {SIX_MONTHS} days, or longer" in text  # never less than six months
+
+
+def test_what_becomes_of_erased_rows_is_told_by_the_database_in_use() -> None:
+    for template in ("erased.html", "art30.html"):
+        file, server = (words(replace(site(), own_file=own), template) for own in (True, False))
+        assert re.search("database is rewritten once a day|overwritten in the file", file)
+        assert "database server" not in file
+        assert "he database server frees deleted rows to be overwritten" in server
+        assert not re.search("rewritten|in the file", server)
+
+
+@pytest.mark.parametrize("template", ["privacy.html", "ask.html", "question.html", "notice.html"])
+def test_a_look_at_address_and_user_agent_is_told(template: str) -> None:
+    """R35: not stored is not "not processed" (GDPR Art. 13)."""
+    assert "its IP address and user agent are evaluated in memory for a moment" in words(site(), template)
 
 
 @pytest.mark.parametrize("error", ERRORS)

@@ -15,7 +15,7 @@ from tracker.core.inventory import CATEGORIES, About
 from tracker.doors.languages import period
 from tracker.doors.pages import Pages, Site
 from tracker.doors.plain_text import WIDTH, plain_text
-from tracker.doors.statements import BASES, Statements
+from tracker.doors.statements import BASES, STAFF_BASIS, Statements
 from tracker.model import IncompleteNotice, Language
 
 PAGES = Pages(Site(TOLD.controller, TOLD.contact, TOLD.public_url, 91, 731, 1097))
@@ -63,13 +63,41 @@ def test_the_notice_holds_every_item_of_article_13(language: Language) -> None:
         *BASES,
         "Nothing goes to countries outside the European Union and the European Economic Area.",
         "Nothing obliges you to agree. Without your consent you get the same mail, with plain links and without the "
-        "image. No profile is made, and nothing is decided about you automatically (GDPR Art. 22).",
+        "image. No scores are made, and nothing is decided about you automatically (GDPR Art. 22). Whoever writes to "
+        "you can look up singly which of their messages you opened and which links you followed.",
         "You can withdraw your consent at any time, with the link in each measured message, without login and without "
         "a reason. It works at once, for old messages too, and what was measured about you is deleted. What was done "
         "before remains lawful.",
         "If you forward a measured message, what others open or follow in it may be counted as yours.",
     ):
         assert translated(english, language) in text
+
+
+@pytest.mark.parametrize("language", list(Language))
+def test_the_right_to_object_stands_by_itself(language: Language) -> None:
+    """GDPR Art. 21(4): clearly, and apart from any other information; some bases are a legitimate interest."""
+    page = PAGES.render("notice.html", language, Statements(PAGES, TOLD).notice(language))
+    (section,) = (one for one in page.split("<section>") if translated("Your right to object", language) in one)
+    assert re.search(r"\b[Aa]rt\. 21\b", section)
+    assert section.count("<p>") == 1
+    assert any("6(1)(f)" in basis for basis in BASES)
+
+
+@pytest.mark.parametrize("language", list(Language))
+def test_the_basis_of_the_data_of_staff_stands_in_the_record_alone(language: Language) -> None:
+    """R55: with what staff have a say in."""
+    assert "BetrVG" in translated(STAFF_BASIS, language)
+    assert translated(STAFF_BASIS, language) in record(language)
+    assert translated(STAFF_BASIS, language) not in notice(language)
+
+
+def test_the_record_names_the_system_that_is_told_and_only_then() -> None:
+    said = "is told of opens and clicks of people whose consent covers that"
+    told = Pages(replace(PAGES.site, told_system="crm"))
+    assert said not in record(Language.EN)
+    assert f"The system “crm” {said}" in words(
+        told.render("art30.html", Language.EN, Statements(told, TOLD).record(Language.EN, TODAY))
+    )
 
 
 @pytest.mark.parametrize("language", list(Language))

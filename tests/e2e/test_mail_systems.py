@@ -112,6 +112,7 @@ def links(company: Company, mail: EmailMessage) -> list[str]:
 
 
 def test_postfix_filters_through_the_tracker_and_signs_what_comes_back(company: Company) -> None:
+    """R21: the place before the signer, in a real mail system."""
     company.send(ANNA, BERT)
     arrived = company.arrivals(2)
     tracked, untouched = arrived[ANNA,].octets, arrived[BERT,].octets

@@ -21,6 +21,7 @@ from tests.doors.dashboard_world import FAST, PASSWORD
 from tests.flows.conftest import NOW, RING, TOKENS, Flows
 from tracker.core.calendar import day_of
 from tracker.core.consent import ConsentPolicy
+from tracker.core.held import Held
 from tracker.core.keys import KeyRing
 from tracker.core.pseudonym import pseudonym
 from tracker.core.spellings import Spelling
@@ -29,11 +30,11 @@ from tracker.doors.forgotten_report import report
 from tracker.doors.languages import Languages
 from tracker.doors.pages import Site, templates_folder
 from tracker.flows.accounts import Accounts
-from tracker.flows.forgotten import CHUNK, Forgetting, Kind, Place, Proof, search
+from tracker.flows.forgotten import CHUNK, Forgetting, Kind, Place, Proof, Searched, search
 from tracker.flows.passwords import Passwords
 from tracker.flows.subject import Request, Subjects
 from tracker.flows.sweep import sweep, vacuum
-from tracker.model import AddressInValue, InvalidAddress, Language, Role
+from tracker.model import AddressInValue, InvalidAddress, Language, Role, Standing
 from tracker.store.journal_files import put_aside
 
 ANNA = "anna@example.org"
@@ -53,8 +54,8 @@ async def erase(flows: Flows) -> None:
     await Subjects(flows.store, lambda: TOKENS, ConsentPolicy(), flows.in_step).erase(ANNA, Request("cli"), NOW)
 
 
-def said(proof: Proof, language: Language = Language.EN) -> str:
-    text = report(proof, SITE, 35, Languages(templates_folder() / "locale"), language)
+def said(proof: Proof, language: Language = Language.EN, site: Site = SITE) -> str:
+    text = report(proof, site, 35, Languages(templates_folder() / "locale"), language)
     assert all(len(line) <= 78 for line in text.splitlines())
     assert ANNA not in text
     return " ".join(text.split())
@@ -83,6 +84,19 @@ async def test_r51_after_it_only_the_refusal_and_the_proof_are_left(flows: Flows
     assert "last rewritten as a whole on November 23, 2026" in text
     assert "up to 35 days" in text
     assert "that you do not want opens to be measured: until November 22, 2029" in text
+
+
+async def test_no_rewriting_is_promised_where_a_server_keeps_the_database(flows: Flows, tmp_path: Path) -> None:
+    await flows.grant(ANNA)
+    await erase(flows)
+    proof = await prove(flows, tmp_path)
+    left = replace(proof, held=Held(Standing()), searched=(Searched(Kind.DATABASE, "database", 1, code=("hex",)),))
+    server = replace(SITE, own_file=False)
+    for text in (said(proof, site=server), said(left, site=server)):
+        assert "The database server frees deleted rows to be overwritten." in text
+        assert "rewritten" not in text
+    assert "a row that waits to be cleared away." in said(left, site=server)
+    assert "goes when the database is rewritten next" in said(left)
 
 
 async def test_when_all_has_expired_and_was_rewritten_the_code_is_nowhere(flows: Flows, tmp_path: Path) -> None:

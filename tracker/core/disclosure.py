@@ -58,7 +58,12 @@ class Periods:
     @property
     def refusals_days(self) -> int:
         """For how long a no holds."""
-        return suppression_last_day(Day(0), ConsentPolicy(proof_days=self.proof_days))
+        return refusals_days(self.proof_days)
+
+
+def refusals_days(proof_days: int) -> int:
+    """For how many days a no holds at least, where its proof is kept for PROOF_DAYS."""
+    return suppression_last_day(Day(0), ConsentPolicy(proof_days=proof_days))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,8 @@ class Disclosure:
     data_recipients: Wording | None = None
     hosting: Wording | None = None
     transfers: Wording | None = None
+    told_system: str = ""
+    """What the system that webhooks tell is called; empty: none is told."""
 
     @property
     def has_officer(self) -> bool:

@@ -44,15 +44,18 @@ def names(text: str, controller: str) -> bool:
 
 
 def kept_longer(text: str, ours: str) -> tuple[int, int] | None:
-    """The first period that TEXT promises and OURS, the same text made from today's settings, exceeds: both in days.
+    """The first period that TEXT promises and OURS, our text made from today's settings, exceeds: both in days.
 
-    None when there is none, or when TEXT is another text than ours, whose periods only people can compare.
+    Only lines that say the same in both are compared, so that the text of an earlier release is too; None when none of
+    them has such a period. Whatever else TEXT says only people can compare.
     """
-    text, ours = _URL.sub("", text), _URL.sub("", ours)
-    if _NUMBER.sub("#", text) != _NUMBER.sub("#", ours):
-        return None
-    periods = zip(map(int, _NUMBER.findall(text)), map(int, _NUMBER.findall(ours)), strict=True)
-    return next(((said, now) for said, now in periods if now > said), None)
+    today = {_NUMBER.sub("#", line): line for line in _URL.sub("", ours).splitlines()}
+    for line in _URL.sub("", text).splitlines():
+        same = today.get(_NUMBER.sub("#", line), line)
+        for said, now in zip(map(int, _NUMBER.findall(line)), map(int, _NUMBER.findall(same)), strict=True):
+            if now > said:
+                return said, now
+    return None
 
 
 def _words(text: str) -> str:

@@ -22,6 +22,21 @@ def about(disclosure: Disclosure, languages: Languages, language: Language) -> M
     periods = disclosure.periods
     retention, validity = period(periods.retention_days, language), period(periods.consent_days, language)
     proof = period(periods.proof_days, language)
+    passed_on: tuple[str, ...]
+    if disclosure.told_system:
+        passed_on = (
+            said(
+                "If the text that you agreed to says so, this software also passes it on to the system “%(system)s”: "
+                "once that hour is over, or as it happens if the text says that, too.",
+                system=disclosure.told_system,
+            ),
+            said(
+                "If the system “%(system)s” knows you by a number of its own, it is told when your consent ends.",
+                system=disclosure.told_system,
+            ),
+        )
+    else:
+        passed_on = (said("By itself this software passes it on to nobody else."),)
     return {
         "language": language.value,
         "controller": disclosure.controller,
@@ -31,8 +46,23 @@ def about(disclosure: Disclosure, languages: Languages, language: Language) -> M
             "click": said("To see which links of a message are followed, if you agreed to that."),
             "phone": said("To know whether you may be called, if you were asked."),
         },
-        "seen_by": said("Those at %(controller)s who write to you. This software passes it on to nobody else."),
+        "seen_by": " ".join(
+            (
+                said(
+                    "Those at %(controller)s who write to you see that you opened a message or followed a link, once "
+                    "the hour in which you did so is over; as it happens only if the text that you agreed to says so."
+                ),
+                said(
+                    "The systems that they work with can read it too, and so can whoever handles a request about your "
+                    "data."
+                ),
+                *passed_on,
+            )
+        ),
         "kept": [
+            said(
+                "That a measured message was sent to you: until %(retention)s after it was sent.", retention=retention
+            ),
             said(
                 "What was measured: until %(retention)s after the message was sent, or until you withdraw.",
                 retention=retention,
@@ -44,13 +74,16 @@ def about(disclosure: Disclosure, languages: Languages, language: Language) -> M
             "The messages sent to you and what your mail program asked for; your consent, from you or from the system "
             "that reported it, which is named beside it."
         ),
-        "decisions": said("Nothing decides about you by itself, and no profile is made."),
+        "decisions": said(
+            "Nothing decides about you by itself, and no scores are made. Whoever writes to you can look up singly "
+            "which of their messages you opened and which links you followed."
+        ),
         "rights": [
             said(
                 "You can withdraw, see, take along and erase all this at %(url)s.",
                 url=f"{disclosure.public_url}/privacy",
             ),
-            said("To correct something or to object, write to %(contact)s."),
+            said("To correct something, to have its use restricted, or to object, write to %(contact)s."),
             said("You can complain to a data protection authority."),
         ],
         **_told(disclosure, language),

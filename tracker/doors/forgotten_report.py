@@ -109,6 +109,12 @@ class _Report:
             )
         if one.kind is Kind.DATABASE and (held.standing.suppressed or held.history):
             return self._said("The code stands in %(file)s because of what is still kept, see below.", file=one.name)
+        if one.kind is Kind.DATABASE and not self._site.own_file:
+            return self._said(
+                "The code was found in %(file)s although nothing is kept under it any more: a row that waits to be "
+                "cleared away.",
+                file=one.name,
+            )
         if one.kind is Kind.DATABASE:
             return self._said(
                 "The code was found in %(file)s although nothing is kept under it any more: a row that waits to be "
@@ -146,6 +152,11 @@ class _Report:
             yield _filled(said("Nothing is kept about you."))
 
     def _vacuum(self) -> str:
+        if not self._site.own_file:
+            return self._said(
+                "The database server frees deleted rows to be overwritten. Until then it may keep fragments of them, "
+                "as may its log of changes; this software cannot search those."
+            )
         if self._proof.vacuum_day is None:
             return self._said(
                 "The database has not been rewritten as a whole since this is noted; until then its pages may keep "

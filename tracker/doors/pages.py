@@ -16,6 +16,7 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
 import tracker
+from tracker.core.disclosure import refusals_days
 from tracker.doors.languages import NAMES, Languages, choose, period
 from tracker.doors.prepared import Prepared
 from tracker.model import Language, TrackerError
@@ -41,6 +42,10 @@ class Site:
     """For who asks for none of ours."""
     notice: bool = False
     """Whether there is a complete privacy notice to link to."""
+    told_system: str = ""
+    """What the system that webhooks tell is called; empty: none is told."""
+    own_file: bool = True
+    """Whether the database is a file that this software rewrites; otherwise a server keeps it."""
 
 
 class Pages:
@@ -142,6 +147,9 @@ class Pages:
             retention=period(self.site.retention_days, language),
             validity=period(self.site.consent_days, language),
             proof=period(self.site.proof_days, language),
+            refusals=period(refusals_days(self.site.proof_days), language),
+            told_system=self.site.told_system,
+            own_file=self.site.own_file,
         )
         return environment
 

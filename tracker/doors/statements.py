@@ -21,8 +21,19 @@ from tracker.model import Language
 BASES: Final = (
     "Opens and clicks, each by itself: consent (GDPR Art. 6(1)(a); for what is stored on or read from the device, the "
     "national law after Art. 5(3) of Directive 2002/58/EC, in Germany section 25(1) TDDDG).",
+    "That measured messages were sent, also after a withdrawal, until their period ends: our legitimate interest in "
+    "being able to show which messages were measured, and in counting what was sent (GDPR Art. 6(1)(f)).",
     "Proof of what was agreed to or refused, and heeding a no: the duty to be able to show it (GDPR Art. 6(1)(c) with "
     "Art. 5(2) and 7).",
+    "Telephone calls: proof of the consent to them (GDPR Art. 6(1)(c), in Germany with section 7a UWG); otherwise our "
+    "legitimate interest in knowing who may be called (Art. 6(1)(f)).",
+    "Links that we mailed, and requests about your rights: the duty to ask and to answer in a way that can be shown "
+    "(GDPR Art. 6(1)(c) with Art. 7(1), 12 and 15 to 17), and our legitimate interest in asking nobody too often "
+    "(Art. 6(1)(f)).",
+)
+STAFF_BASIS: Final = (
+    "Data of staff: the employment, and our legitimate interest in a service that is safe and can be checked (GDPR "
+    "Art. 6(1)(b) and (f), Art. 32). Check whether the works council has a say; in Germany section 87(1) no. 6 BetrVG."
 )
 
 
@@ -51,6 +62,7 @@ class Statements:
         """The values of art30.html."""
         return {
             **self._values(language),
+            "staff_basis": self._pages.languages.text(language, STAFF_BASIS),
             "staff_data": self._categories(About.STAFF, language),
             "date": format_date(today, "long", locale=language.value),
         }
