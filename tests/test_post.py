@@ -23,6 +23,23 @@ def test_one_leads_and_goes_on_leading(tmp_path: Path) -> None:
     assert (tmp_path / "leader").stat().st_mode & 0o777 == 0o600
 
 
+def test_another_leads_when_the_first_resigns_which_then_never_leads_again(tmp_path: Path) -> None:
+    first, second = Leadership(tmp_path), Leadership(tmp_path)
+    assert first()
+    first.resign()
+    assert second()
+    second.resign()
+    assert not first()
+    first.resign()
+    assert Leadership(tmp_path)()
+
+
+def test_who_never_led_can_resign_as_well(tmp_path: Path) -> None:
+    waiting = Leadership(tmp_path)
+    waiting.resign()
+    assert not waiting()
+
+
 def test_another_leads_when_the_first_is_killed(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()

@@ -22,9 +22,12 @@ class Leadership:
         self._path = folder / "leader"
         self._descriptor: int | None = None
         self._mine = False
+        self._resigned = False
 
     def __call__(self) -> bool:
         """Whether it is this process's; it becomes so when nobody has it. Raises OSError."""
+        if self._resigned:
+            return False
         if self._descriptor is None:
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if not self._mine:
@@ -35,10 +38,22 @@ class Leadership:
             self._mine = True
         return True
 
+    def resign(self) -> None:
+        """Leave it to the others, for good."""
+        self._resigned = True
+        if self._descriptor is not None:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)  # not by closing alone: a child may have the file open, too
+            os.close(self._descriptor)
+            self._descriptor, self._mine = None, False
+
 
 def alone() -> bool:
     """What a process that shares its server with no other says to whether it leads."""
     return True
+
+
+def stay() -> None:
+    """How a process resigns that shares its server with no other: nobody could lead in its place."""
 
 
 @dataclass(frozen=True)
@@ -59,3 +74,5 @@ class Post:
     """Where this process counts what bodies take, if need be in memory that all share."""
     hand_over: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when others serve the same sockets: take nothing new, finish, and leave."""
+    resign: Callable[[], None] = stay
+    """Lets another process lead; from then on `leads` says no."""

@@ -27,7 +27,7 @@ from tracker.doors.languages import Languages
 from tracker.doors.mailbox_page import MailboxPage
 from tracker.doors.operations import Readiness
 from tracker.doors.pages import Pages, templates_folder
-from tracker.doors.server import Malformed, listen, plain
+from tracker.doors.server import Malformed, QuietRunner, listen, plain
 from tracker.doors.session_page import SessionPage
 from tracker.flows.surveys import KEPT
 from tracker.flows.sweep import Job, jobs
@@ -101,8 +101,8 @@ async def serve(
             runners.append(runner)
         smtp = await stack.enter_async_context(smtp_listening(parts, clock, sockets))
         work = [asyncio.create_task(_repeat(job, parts.metrics, clock)) for job in everywhere(parts)]
-        work += [asyncio.create_task(_repeat(job, parts.metrics, clock, post.leads)) for job in once(parts)]
-        stack.push_async_callback(_cancel, work)
+        led = [asyncio.create_task(_repeat(job, parts.metrics, clock, post.leads)) for job in once(parts)]
+        stack.push_async_callback(_cancel, [*work, *led])
         if missing := disclosure(settings).missing():
             log.warning("the privacy notice at /notice is not shown while these are not set: %s", ", ".join(missing))
         _tuned()
@@ -112,7 +112,7 @@ async def serve(
         parts.live.end()
         if handing_over:
             log.info("handing over: finishing what was begun")
-            over = [runner.hand_over(HAND_OVER_SECONDS) for runner in runners]
+            over = [_resigned(led, post), *map(_handed_over, runners)]
             if smtp is not None:
                 over.append(smtp.hand_over(HAND_OVER_SECONDS))
             await _until(asyncio.gather(*over), stopping)
@@ -271,6 +271,22 @@ async def _repeat(job: Job, metrics: Metrics, clock: Clock, leads: Callable[[], 
             metrics.job(job.description, "done")
             pause = job.period
         await asyncio.sleep(pause.total_seconds())
+
+
+async def _resigned(led: Iterable[asyncio.Task[Any]], post: Post) -> None:
+    """End what only who leads does, and let another process do it, with its own settings.
+
+    Called off in the middle, all of it is done again by whoever leads next: what a transaction did not commit, and
+    webhooks that were on their way.
+    """
+    await _cancel(led)
+    post.resign()
+
+
+async def _handed_over(runner: QuietRunner) -> None:
+    """Let RUNNER hand over, and then have no connection any more, however long others take."""
+    await runner.hand_over(HAND_OVER_SECONDS)
+    await runner.cleanup()
 
 
 async def _first(*events: asyncio.Event) -> asyncio.Event:

@@ -1,6 +1,7 @@
 """Serves with several worker processes: binds the sockets, starts the workers, and exchanges them on SIGHUP.
 
-The law: what listens is bound once, and stays so while workers come and go, so that no connection is refused.
+The law: what listens is bound once, and stays so while workers come and go, so that no connection is refused. There are
+never workers of more than two crews: those that serve, and those of before or of after.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import logging
 import os
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -81,6 +82,7 @@ class Supervisor:
             if self._stop.is_set() or crew.gave_up.is_set():
                 break
             self._renew.clear()
+            leaving = {one: task for one, task in leaving.items() if not task.done()}
             try:
                 renewed = self._load()
                 fresh = bound(renewed, sockets, settings)
@@ -88,15 +90,15 @@ class Supervisor:
                 log.error("the settings do not do; those of before stay in force: %s: %s", error.slug, error.detail)
                 continue
             others = self._crew(renewed, fresh)
-            if await self._started(others):
+            if await self._started(others, after=leaving):
                 leaving[crew] = asyncio.create_task(crew.hand_over())
                 close(sockets, but=fresh)
                 crew, settings, sockets = others, renewed, fresh
                 log.info("new workers serve; those of before finish what was begun")
             else:
-                log.error("new workers could not start; those of before go on")
+                if not self._stop.is_set():
+                    log.error("new workers could not start; those of before go on")
                 close(fresh, but=sockets)
-            leaving = {one: task for one, task in leaving.items() if not task.done()}
         log.info("stopping: finishing what was begun")
         await asyncio.gather(crew.stop(), *(one.stop() for one in leaving), *leaving.values())
         close(sockets)
@@ -107,9 +109,9 @@ class Supervisor:
             settings = settings.model_copy(update={"bodies_in_flight": settings.bodies_in_flight // self._size})
         return Crew(self._size, settings, sockets, self._common)
 
-    async def _started(self, crew: Crew) -> bool:
-        """Whether CREW could be started before somebody said stop."""
-        starting = asyncio.create_task(crew.start())
+    async def _started(self, crew: Crew, after: Iterable[Crew] = ()) -> bool:
+        """Whether CREW could be started, when those of AFTER had gone, before somebody said stop."""
+        starting = asyncio.create_task(self._start(crew, tuple(after)))
         stopped = asyncio.create_task(self._stop.wait())
         await asyncio.wait((starting, stopped), return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
@@ -120,6 +122,13 @@ class Supervisor:
         except (CrewFailed, asyncio.CancelledError):
             return False
         return True
+
+    async def _start(self, crew: Crew, after: tuple[Crew, ...]) -> None:
+        """Start CREW when those of AFTER have gone, for whom there would be neither place nor memory. As Crew.start."""
+        if after:
+            log.info("workers of before the last exchange stop, and new ones start when they have left")
+            await asyncio.gather(*(one.stop() for one in after))
+        await crew.start()
 
     async def _any(self, *events: asyncio.Event) -> None:
         """Wait until one of EVENTS is set."""

@@ -43,15 +43,17 @@ async def work(orders: Orders) -> None:
         os.set_inheritable(descriptor, False)
     line = socket.socket(fileno=orders.line)
     bursts = bursts_in(orders.bursts, orders.number, orders.places)
+    leadership = Leadership(orders.folder)
     stop, post = (
         asyncio.Event(),
         Post(
             orders.number,
-            Leadership(orders.folder),
+            leadership,
             orders.folder,
             bursts,
             tries_in(orders.tries),
             bodies_in(orders.bodies, orders.number),
+            resign=leadership.resign,
         ),
     )
     loop = asyncio.get_running_loop()

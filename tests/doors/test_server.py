@@ -242,6 +242,17 @@ async def test_who_hands_over_closes_an_idle_connection_only_after_a_while() -> 
     idle.close()
 
 
+async def test_to_clean_up_twice_does_no_harm() -> None:
+    runner = await listen(greeting(), bind("127.0.0.1", 0))
+    idle = await connected(runner)
+    await idle.get()
+    await runner.hand_over(0.1)
+    await runner.cleanup()
+    assert await idle.is_closed()
+    await runner.cleanup()
+    idle.close()
+
+
 async def test_who_hands_over_leaves_new_connections_to_others() -> None:
     sockets = bind("127.0.0.1", 0)
     ours = [socket.socket(fileno=os.dup(one.fileno())) for one in sockets]

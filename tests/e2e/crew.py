@@ -81,6 +81,14 @@ class Pinned:
         named = {"content_type": "message/rfc822", "tracker_recipient": recipient, "tracker_copy": "single"}
         return self.api("POST", "/v1/rewrite", message, **named, **headers)
 
+    def is_closed(self, seconds: float) -> bool:
+        """Whether the worker ends the connection, on which nothing is asked, within so many SECONDS."""
+        line = self._connection.sock
+        line.settimeout(seconds)
+        with suppress(TimeoutError):
+            return bool(line.recv(1) == b"")
+        return False
+
     def close(self) -> None:
         self._connection.close()
 
