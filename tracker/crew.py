@@ -34,7 +34,9 @@ TRIES: Final = 5
 PATIENCE: Final = 60.0
 """Seconds that workers have to finish what was begun."""
 PATIENCE_OF_OTHERS: Final = 600.0
-"""The same while others serve: longer than a next hop may take for a message, which must not be sent once more."""
+"""The same while others serve: longer than the nine minutes that a next hop has for the data of one copy.
+
+A message that goes out in several copies may take longer; then the one that is on its way is perhaps sent twice."""
 
 
 class CrewFailed(Exception):

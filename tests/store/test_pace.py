@@ -12,7 +12,7 @@ import pytest
 from tests.store.world import World
 from tracker.store import pace
 from tracker.store.lock_file import open_lock_file, taken
-from tracker.store.pace import BUDGET, BUSY_REST, LEAST, LONGEST_REST, REST, Pace
+from tracker.store.pace import BUDGET, BUSY_REST, LEAST, LONGEST_PATIENCE, LONGEST_REST, REST, Pace
 from tracker.store.sqlite import CALM, SqliteDatabase
 
 
@@ -40,10 +40,18 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 async def test_fewer_than_one_of_a_hundred_hits_comes_upon_a_transaction_while_others_write(clock: Clock) -> None:
     one = Pace(others_write=lambda: True)
+    clock.work(one, 0.01)
+    await one.rest()
+    assert clock.rests == [pytest.approx(0.01 * BUSY_REST)]
+    assert 0.01 / (0.01 + clock.rests[0]) < 0.005
+
+
+async def test_what_is_past_its_day_goes_however_many_write(clock: Clock) -> None:
+    one = Pace(others_write=lambda: True)
+    clock.now += LONGEST_PATIENCE
     clock.work(one, 0.02)
     await one.rest()
-    assert clock.rests == [pytest.approx(0.02 * BUSY_REST)]
-    assert 0.02 / (0.02 + clock.rests[0]) < 0.005
+    assert clock.rests == [pytest.approx(0.02 * REST)]
 
 
 async def test_who_has_the_database_alone_is_done_soon(clock: Clock) -> None:

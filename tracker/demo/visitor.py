@@ -92,7 +92,7 @@ class Visitor:
         with suppress(TimeoutError):  # then the figures show what is missing
             async with asyncio.timeout(PATIENCE):
                 while b"\ntracker_events_waiting 0.0\n" not in await self._metrics():
-                    pass
+                    await asyncio.sleep(0.05)
 
     async def loads(self, pixel: str) -> bool:
         """Load the image, as a mail program does; whether an image came."""

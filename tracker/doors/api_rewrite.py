@@ -153,7 +153,7 @@ class RewriteDoor:
             raise
         except Exception as error:
             # A small message is surveyed here and at once: what it waits for is the store, each time not for too long.
-            away = patience.expired() and len(message) <= LARGE
+            away = isinstance(error, TimeoutError) and patience.expired() and len(message) <= LARGE
             return Answer(message, _reason(StoreUnavailable().with_traceback(error.__traceback__) if away else error))
 
 

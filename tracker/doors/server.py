@@ -309,7 +309,7 @@ class QuietHandler(RequestHandler):
         unparsed, waiting, self._unparsed = self._unparsed, len(self._messages), False
         try:
             super().data_received(data)
-        except Exception as error:  # the parser lets through what yarl raises, such as IndexError for //[v1.a]@/
+        except Exception as error:  # the parser lets through what yarl raises, such as IndexError for http://[v1.a]@/
             self._refuse(error)
         if unparsed and len(self._messages) == waiting + 1 and self._messages[-1][1] is EMPTY_PAYLOAD:
             self._unparsed = data.startswith(b"GET ") and data.find(_END) == len(data) - len(_END)
@@ -518,7 +518,7 @@ class QuietRunner(web.AppRunner):
 
 
 def _left(line: asyncio.Transport) -> int:
-    """Octets that wait in LINE, and that wait in the kernel for the peer's to acknowledge them (SIOCOUTQ, tcp(7)).
+    """Octets that wait in LINE, and that wait in the kernel until the peer's has acknowledged them (SIOCOUTQ, tcp(7)).
 
     The kernel takes more only when a good part of what it has was acknowledged: on a slow line that takes minutes.
     """

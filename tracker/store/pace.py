@@ -17,7 +17,9 @@ REST: Final = 2.0
 BUSY_REST: Final = 300.0
 """The same while others write: of a hundred hits fewer than one comes upon a transaction, and has to wait."""
 LONGEST_REST: Final = 4.0
-"""Seconds: a day of the largest installation on SQLite (deploy/capacity.md) is gone within the hour all the same."""
+"""Seconds."""
+LONGEST_PATIENCE: Final = 1_200.0
+"""Seconds after which others get no more than REST: what is past its day has to go, however many write."""
 
 
 class Pace:
@@ -31,6 +33,7 @@ class Pace:
         self._least = least
         self._most = most
         self._others_write = others_write
+        self._patient_until = perf_counter() + LONGEST_PATIENCE
         self._took = 0.0
 
     @contextmanager
@@ -44,5 +47,5 @@ class Pace:
 
     async def rest(self) -> None:
         """Let others go first."""
-        times = BUSY_REST if self._others_write() else REST
+        times = BUSY_REST if self._others_write() and perf_counter() < self._patient_until else REST
         await asyncio.sleep(min(times * self._took, LONGEST_REST))

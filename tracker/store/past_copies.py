@@ -91,6 +91,7 @@ async def _doubtful(connection: AsyncConnection, here: ColumnElement[bool]) -> S
 
 async def _drop_days(database: PostgresDatabase, today: Day, hour: Hour, minimum_group: int) -> Counter[str]:
     """Day by day; what is in use just now stays for the next sweep."""
+    replaced = database.replaced
     async with database.read() as connection:
         past = {day: names for day, names in (await partitions(connection)).items() if day < today}
         orphans = await detached(connection, today)
@@ -102,6 +103,8 @@ async def _drop_days(database: PostgresDatabase, today: Day, hour: Hour, minimum
         for orphan in orphans:
             await drop(patient, orphan)
         for day, names in past.items():
+            if (database.replaced, patient.replaced) != (replaced, 0):
+                raise StoreUnavailable("the server was started anew")  # what was found out may be of another one
             doubtful = await _fold_day(patient, day, hour, minimum_group)
             for name in names:
                 rows = await _count(patient, name)

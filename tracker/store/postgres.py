@@ -45,10 +45,12 @@ ALONE: Final = 7_272_001
 KEEP_ALIVE: Final = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
 DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 SERVER: Final = (
-    "SELECT concat_ws(' ', inet_server_addr(), pg_postmaster_start_time(), oid) FROM pg_database"
-    " WHERE datname = current_database()"
+    "SELECT concat_ws(' ', pg_postmaster_start_time(), oid) FROM pg_database WHERE datname = current_database()"
 )
-"""Says where a connection leads. A server that was restored, or takes over from another, has started since."""
+"""Says where a connection leads. A server that was restored, or takes over from another, was started at another time.
+
+Not its address: one server may have several.
+"""
 DURABLE: Final = (
     "SELECT set_config('synchronous_commit', CASE own WHEN 'off' THEN 'local' ELSE own END, false)"
     " FROM current_setting('synchronous_commit') AS own"

@@ -39,7 +39,7 @@ async def look_for_unneeded(database: Database) -> int:
     is no part of the sweep.
     """
     deleted, reached = 0, -1
-    pace = Pace()
+    pace = Pace()  # of reading, which is in nobody's way; hardly ever is there anything to delete
     while True:
         page = select(recipients.c.id).where(recipients.c.id > reached).order_by(recipients.c.id).limit(PAGE)
         async with database.read() as connection:

@@ -30,6 +30,8 @@ ARRIVING: Final = 1.0
 """Seconds in which a connection that was taken just before nobody listened becomes a session: TLS greets first."""
 PARTING: Final = 1.0
 """Seconds for a client that was answered to say goodbye: told something else, it may take that for the answer."""
+LAST_WORDS: Final = 10.0
+"""Seconds for a client that is hung up on to take what it was told: slow ones get it, who takes nothing is cut off."""
 LOOK: Final = 0.05
 """Seconds between two looks at who is left."""
 
@@ -58,6 +60,8 @@ class SmtpPolicy:
     """For a client to say something (RFC 5321, section 4.5.3.2.7)."""
     data_seconds: float = 900.0
     """For it to hand over a message."""
+    last_words_seconds: float = LAST_WORDS
+    """For it to take what it was told, when it is hung up on."""
 
 
 class Serving(IntEnum):
@@ -118,13 +122,15 @@ class Office:
         self.certificate = policy.certificate
         self.idle_seconds = policy.idle_seconds
         self.data_seconds = policy.data_seconds
+        self.last_words_seconds = policy.last_words_seconds
         self.most_recipients = policy.most_recipients
 
     async def hand_over(self, seconds: float) -> None:
         """Others serve where we did: let clients end what they began or came for, then have them come again.
 
         Returns when all have gone. After SECONDS nothing is taken any more; what is on its way to the next hop by then
-        arrives, however long that takes, and is answered: a client that hears nothing would send it once more.
+        is waited for to its end, and answered: a client that hears nothing would send it once more. Whoever called this
+        may lose patience before (`tracker.crew`, after ten minutes): copies of one message go one after the other.
         """
         self._serving = Serving.FIRST
         await asyncio.sleep(ARRIVING)

@@ -48,6 +48,7 @@ LOGINS: Final = 5
 UNLIMITED: Final = 2**31
 
 BYE: Final = Reply(421, "4.3.2 Closing; please try again in a moment")
+GOODBYE: Final = Reply(221, "Bye")
 NO_ROOM: Final = Reply(452, "4.3.1 Too many large messages are under way; please try again later")
 TOO_LARGE: Final = Reply(552, "5.3.4 The message is larger than is taken here")
 BARE: Final = Reply(554, "5.6.0 A line of the message ends in CR or LF alone; RFC 5321 asks for CRLF")
@@ -76,6 +77,8 @@ class SmtpSession(SMTP):
         self._login: ApiKey | None = None
         self._peer = ""
         self._admitted = self._heeded = False
+        self._in_handshake = False
+        self._cut_off: asyncio.TimerHandle | None = None
         self.is_delivering = self.had_a_turn = False
         super().__init__(
             office,
@@ -107,6 +110,12 @@ class SmtpSession(SMTP):
         self._heeded = self._office.heeds(self._peer)
         super().connection_made(transport)
 
+    def connection_lost(self, error: Exception | None) -> None:
+        """End; nobody has to be cut off any more."""
+        if self._cut_off is not None:
+            self._cut_off.cancel()
+        super().connection_lost(error)
+
     def eof_received(self) -> bool:
         """Go on with what was said: a client may close its own side and wait for the answer (RFC 9293 section 3.6).
 
@@ -124,6 +133,9 @@ class SmtpSession(SMTP):
         finally:
             self._office.leave(self)
             self._set_post_data_state()
+            self._hang_up()
+            if self._timeout_handle is not None:
+                self._timeout_handle.cancel()
 
     def _set_post_data_state(self) -> None:
         """End what was begun; also aiosmtpd calls this, at RSET and EHLO."""
@@ -139,15 +151,14 @@ class SmtpSession(SMTP):
         """Answer what failed here; what an error says may hold what the client said."""
         if isinstance(error, EOFError):  # nothing more comes
             self._hang_up()
-            assert self._handler_coroutine is not None
-            self._handler_coroutine.cancel()
+            self._end()
         elif not isinstance(error, ConnectionError):
             log.error("a command failed: %s", place(error))
         return f"{FAULT.code} {FAULT.text}"
 
     def dismiss(self) -> None:
         """Tell the client to come again, without waiting for it to listen, and end."""
-        if self.transport is not None and not self.transport.is_closing():
+        if self.transport is not None and not self.transport.is_closing() and not self._in_handshake:
             self._writer.write(_lines(BYE))
         self._hang_up()
 
@@ -163,9 +174,25 @@ class SmtpSession(SMTP):
 
         return heard
 
+    def _timeout_cb(self) -> None:
+        """End with a client that was idle for too long; also one that takes nothing is."""
+        self._hang_up()
+
     def _hang_up(self) -> None:
-        if self.transport is not None:
+        """Close as soon as the client has taken what it was told; who does not take it in time is cut off."""
+        if self.transport is None:
+            return
+        if self._in_handshake:  # which closes when it is given up, and calls it a success when it is closed
+            self._end()
+        elif not self.transport.is_closing():  # in TLS one that is closed twice cannot be aborted any more
             self.transport.close()
+        if self._cut_off is None:
+            self._cut_off = self.loop.call_later(self._office.last_words_seconds, self._writer.transport.abort)
+
+    def _end(self) -> None:
+        """Hear no further command; what was told goes out, and the connection is closed."""
+        assert self._handler_coroutine is not None
+        self._handler_coroutine.cancel()
 
     async def _say(self, reply: Reply) -> None:
         await self.push(_lines(reply).removesuffix(b"\r\n"))
@@ -203,11 +230,13 @@ class SmtpSession(SMTP):
             return
         await self._say(Reply(220, "2.0.0 Ready"))
         self._reader._buffer.clear()  # type: ignore[attr-defined]  # what was sent in the clear is nobody's command
+        self._in_handshake = True
         try:
             await self._writer.start_tls(self.tls_context)
         except (ssl.SSLError, OSError):
-            self._hang_up()
+            self._end()  # nobody is told of a connection that is lost within the handshake
             return
+        self._in_handshake = False
         self.transport = self._writer.transport
         self._tls_protocol = self.transport.get_extra_info("ssl_object")
         self._set_rset_state()  # type: ignore[no-untyped-call]
@@ -216,6 +245,14 @@ class SmtpSession(SMTP):
         self.session = self._create_session()
         self.session.peer = peer
         self.session.ssl = {}
+
+    async def smtp_QUIT(self, arg: str | None) -> None:
+        """Say goodbye, and close once: see `_hang_up`."""
+        if arg:
+            await self._say(SYNTAX)
+            return
+        await self._say(GOODBYE)
+        self._end()
 
     async def auth_PLAIN(self, _: Any, args: list[str]) -> AuthResult:
         """AUTH PLAIN (RFC 4616): the name of an API key, and the key."""
@@ -332,6 +369,10 @@ class SmtpSession(SMTP):
                 try:
                     with self._untimed():
                         reply = await asyncio.shield(delivery)
+                except asyncio.CancelledError:
+                    if delivery.cancelled():  # the server stops, and has waited for as long as it may
+                        self.dismiss()
+                    raise
                 finally:
                     self._set_post_data_state()
         await self._say(reply)
