@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,22 +18,28 @@ from tests.harness import PATIENCE
 from tracker.demo.rep import Rep
 
 
-def start(folder: Path, *options: str) -> subprocess.Popen[str]:
+@contextmanager
+def started(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """A demo, which hears Ctrl-C also where the tests themselves run in the background of a shell."""
     environment = {
         **os.environ,
         "TMPDIR": str(folder),
         "TRACKER_PUBLIC_URL": "https://not-read.example",
         "HOME": "/nowhere",
     }
-    return subprocess.Popen(
-        [sys.executable, "-u", "-m", "tracker", "demo", *options],
+    with subprocess.Popen(
+        ["env", "--default-signal=INT", sys.executable, "-u", "-m", "tracker", "demo", *options],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=folder,
-    )  # fmt: skip
+    ) as demo:  # fmt: skip
+        try:
+            yield demo
+        finally:
+            demo.kill()
 
 
 def test_once_tells_the_story_and_exits(tmp_path: Path) -> None:
     (tmp_path / "tracker.toml").write_text("not = 'read'")
-    with start(tmp_path, "--once") as demo:
+    with started(tmp_path, "--once") as demo:
         told, _ = demo.communicate(timeout=PATIENCE)
     assert demo.returncode == 0, told
     for step in (
@@ -57,7 +65,7 @@ async def feed(told: dict[str, str]) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def test_it_runs_on_for_the_browser_until_ctrl_c(tmp_path: Path) -> None:
-    with start(tmp_path) as demo:
+    with started(tmp_path) as demo:
         assert demo.stdout is not None
         pages, told = [], {}
         for line in demo.stdout:
