@@ -104,10 +104,12 @@ async def end_grants(
                     ended += await _going_along(connection, those, ending)
                 for recipient, theirs in purposes.items():
                     await expire(connection, ledger_key, recipient, theirs, now, later(today, proof_days))
-        ended[grants.name] += sum(map(len, purposes.values()))
+        count = sum(map(len, purposes.values()))
+        ended[grants.name] += count
         if not purposes:
             return ended
-        await pace.rest()
+        if count >= taken:  # else hardly any are left to rest for
+            await pace.rest()
 
 
 async def overdue(connection: AsyncConnection, today: Day) -> dict[str, int]:
@@ -251,7 +253,8 @@ async def _drop_small(database: Database, minimum_group: int) -> None:
                 await hold_folding(connection)
                 await drop_small(connection, taken, minimum_group)
         at += len(taken)
-        await pace.rest()
+        if at < len(pairs):
+            await pace.rest()
 
 
 def _named(key: Sequence[Column[Any]], row: Row[Any]) -> dict[str, Any]:

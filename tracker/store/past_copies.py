@@ -49,14 +49,17 @@ async def _delete_days(database: Database, today: Day, hour: Hour, minimum_group
     first = select(deliveries.c.last_day).where(deliveries.c.last_day < today).order_by(deliveries.c.last_day).limit(1)
     pace = Pace(others_write=database.others_write)
     while True:
+        taken, gone = pace.rows, Counter[str]()
         async with database.write() as connection:
             with pace.measured():
                 day: Day | None = (await connection.execute(first)).scalar_one_or_none()
                 if day is not None:
-                    deleted += await _delete_copies(connection, day, pace.rows, hour, minimum_group)
+                    gone = await _delete_copies(connection, day, taken, hour, minimum_group)
         if day is None:
             return deleted
-        await pace.rest()
+        deleted += gone
+        if gone[deliveries.name] == taken:  # else hardly anything is left to rest for
+            await pace.rest()
 
 
 async def _delete_copies(
