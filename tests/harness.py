@@ -291,7 +291,7 @@ def free_port() -> int:
 @cache
 def _own_ports() -> Iterator[int]:
     """The ports of this process, over and over, from a place that is most likely nobody else's."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw7").removeprefix("gw"))
     own = range(26_001 + 2 * (worker % 8), _first_ephemeral(), 16)
     start = os.getpid() * 97 % len(own)  # processes of one worker, and other runs, do not follow on each other's heels
     return cycle([*own[start:], *own[:start]])
