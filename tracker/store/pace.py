@@ -14,9 +14,9 @@ LEAST: Final = 100
 """Rows below which a transaction takes no less time: its statements have to be sent all the same."""
 REST: Final = 2.0
 """How many times as long as a transaction took others have the database to themselves."""
-BUSY_REST: Final = 300.0
+BUSY_REST: Final = 400.0
 """The same while others write: of a hundred hits fewer than one comes upon a transaction, and has to wait."""
-LONGEST_REST: Final = 4.0
+LONGEST_REST: Final = 6.0
 """Seconds."""
 LONGEST_PATIENCE: Final = 1_200.0
 """Seconds after which others get no more than REST: what is past its day has to go, however many write."""
