@@ -126,13 +126,19 @@ def members(tracker: Installation) -> Iterator[list[Member]]:
 @contextmanager
 def only(worker: int, all_of_them: list[int]) -> Iterator[None]:
     """Let nobody but WORKER run, so that it is the one who takes the next connection."""
-    others = [pid for pid in all_of_them if pid != worker]
-    for pid in others:
+    with without([pid for pid in all_of_them if pid != worker]):
+        yield
+
+
+@contextmanager
+def without(stopped: list[int]) -> Iterator[None]:
+    """Let nobody of STOPPED do anything."""
+    for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:
-        for pid in others:
+        for pid in stopped:
             os.kill(pid, signal.SIGCONT)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.certificate import Certificate
-from tests.e2e.crew import alive, only, until, workers
+from tests.e2e.crew import alive, only, until, without, workers
 from tests.e2e.hop import Hop
 from tests.e2e.mail import message
 from tests.e2e.outage import check_log
@@ -173,18 +173,6 @@ def restart(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
         until(lambda: not any(map(alive, before)), "those of before are still there")
         happened.arrived = line.arrived()
         yield happened
-
-
-@contextmanager
-def without(stopped: list[int]) -> Iterator[None]:
-    """Let nobody of STOPPED do anything."""
-    for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in stopped:
-            os.kill(pid, signal.SIGCONT)
 
 
 @pytest.mark.parametrize("client", ["coming", "in tls", "named", "told", "waiting"])
